@@ -1,0 +1,180 @@
+// Functions of one number, over W = Vec (narrow types) or Pair (float64): x in, one rounding at the end.
+#pragma once
+
+#include "math.h"
+
+namespace sigmax {
+namespace {
+
+// Below this, log1p(±e^x) is ±e^x to 2^-72, and the subnormal results keep every bit.
+constexpr double kFarBelow = -50.0;
+
+template <class W>
+SIGMAX_INLINE Vec unscaled(W scaled) {
+  return rounded(scaled) * (1.0 / kExpScale<W>);
+}
+
+SIGMAX_INLINE Vec keep_nan(Vec x, Vec result) { return select(x == x, result, x); }
+
+// With t = e^-|x| <= 1:  sigmoid(x) = 1/(1+t) for x >= 0 and t/(1+t) for x < 0, times kExpScale<W>.
+template <class W>
+SIGMAX_INLINE W sigmoid_scaled(Vec x) {
+  W t = exp_scaled<W>(wide<W>(-abs(x)));
+  W numerator = choose(x >= 0.0, wide<W>(splat(kExpScale<W>)), t);
+  return divide(numerator, one_plus(scale(t, splat(1.0 / kExpScale<W>))));
+}
+
+struct Sigmoid {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x) {
+    return keep_nan(x, unscaled(sigmoid_scaled<W>(x)));
+  }
+};
+
+// log(1 + e^x) = max(x, 0) + log1p(e^-|x|).
+struct Softplus {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x) {
+    W t = exp_scaled<W>(wide<W>(-abs(x)));
+    W log1p_t = log_of_sum(splat(1.0), scale(t, splat(1.0 / kExpScale<W>)));
+    Vec near = rounded(add(log1p_t, max(x, splat(0.0))));
+    Vec result = select(x < kFarBelow, unscaled(t), near);
+    return keep_nan(x, select(x > 1000.0, x, result));
+  }
+};
+
+// log(1/(1 + e^-x)) = -softplus(-x).
+struct LogSigmoid {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x) {
+    return -Softplus::apply<W>(-x);
+  }
+};
+
+// p < 2^-900 is lifted out of the reach of the subnormal numbers; the logarithm gives the 108·ln 2 back.
+constexpr double kTiny = 0x1p-900, kLift = 0x1p108, kLiftExponent = 108.0;
+
+SIGMAX_INLINE Vec lifted(Vec p) { return select(p < kTiny, p * kLift, p); }
+
+SIGMAX_INLINE Pair as_pair(Vec x) { return {x, Vec{}}; }
+SIGMAX_INLINE Pair as_pair(Pair x) { return x; }
+
+// log(p/(1-p)), the ratio as a pair; around 1/2, where it is close to 1, log((1+s)/(1-s)) with s = 2p - 1,
+// which is exact.
+struct Logit {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec p) {
+    W ratio = divide(wide<W>(lifted(p)), difference<W>(splat(1.0), p));
+    Decomposed<W> parts = decompose<W>(as_pair(ratio));
+    Mask central = abs(p - 0.5) < 0.08;
+    W s = choose(central, wide<W>((p - 0.5) + (p - 0.5)), parts.s);
+    Vec k = select(central, splat(0.0), parts.k - select(p < kTiny, splat(kLiftExponent), splat(0.0)));
+    Vec result = rounded(log_of_odds(s, k));
+    result = select(p == 0.0, splat(-kInfinity), select(p == 1.0, splat(kInfinity), result));
+    return select((p >= 0.0) & (p <= 1.0), result, keep_nan(p, splat(kNaN)));
+  }
+};
+
+// 1 - e^x as a + b. For x > -1.04 (n >= -1) it is (1 - 2^n) - 2^n·(e^r - 1): nothing is lost as x -> 0.
+// Below, it is 1 + (-e^x): nothing is lost as e^x -> 0.
+template <class W>
+struct OneMinusExp {
+  Vec a;
+  W b;
+};
+
+template <class W>
+SIGMAX_INLINE OneMinusExp<W> one_minus_exp(Vec x) {
+  Reduced<W> reduced = reduce(at_least_floor(wide<W>(x)));
+  W p = expm1_reduced(reduced.r);
+  Vec power = power_of_two<W>(reduced.shifted_n) * (1.0 / kExpScale<W>);
+  Mask near = reduced.n >= -1.0;
+  Vec a = select(near, 1.0 - power, splat(1.0));
+  return {a, negate(scale(choose(near, p, one_plus(p)), power))};
+}
+
+struct Log1mexp {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x) {
+    Mask tiny = x > -kTiny;  // 1 - e^x is -x
+    OneMinusExp<W> v = one_minus_exp<W>(select(tiny, splat(-1.0), x));
+    Pair sum = two_sum(v.a, leading(v.b));
+    Pair y = choose(tiny, as_pair(-x * kLift), Pair{sum.hi, sum.lo + trailing(v.b)});
+    Decomposed<W> parts = decompose<W>(y);
+    Vec k = parts.k - select(tiny, splat(kLiftExponent), splat(0.0));
+    Vec result = rounded(log_of_odds(parts.s, k));
+    result = select(x < kFarBelow, -unscaled(exp_scaled<W>(wide<W>(x))), result);
+    result = select(x == 0.0, splat(-kInfinity), result);
+    return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));
+  }
+};
+
+// ---------------------------------------------------------------- vector-Jacobian products: g·f'(x)
+
+// derivative·g, where the derivative comes times kExpScale<W>: the scale is taken from g where g is large
+// and from the product where it is small, so that neither overflows nor loses bits.
+template <class W>
+SIGMAX_INLINE Vec times_cotangent(W derivative, Vec g) {
+  constexpr double unscale = 1.0 / kExpScale<W>;
+  Mask large = abs(g) >= 1.0;
+  Vec product = rounded(multiply(derivative, select(large, g * unscale, g)));
+  Vec result = select(large, product, product * unscale);
+  return select(result == result, result, leading(derivative) * g);  // infinite, or g is NaN
+}
+
+// sigmoid' = t/(1+t)², even in x.
+struct SigmoidVjp {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
+    W t = exp_scaled<W>(wide<W>(-abs(x)));
+    W q = reciprocal(one_plus(scale(t, splat(1.0 / kExpScale<W>))));
+    return keep_nan(x, times_cotangent(multiply(multiply(t, q), q), g));
+  }
+};
+
+struct LogSigmoidVjp {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
+    return keep_nan(x, times_cotangent(sigmoid_scaled<W>(-x), g));
+  }
+};
+
+struct SoftplusVjp {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
+    return keep_nan(x, times_cotangent(sigmoid_scaled<W>(x), g));
+  }
+};
+
+// g/(p·(1-p)), with p and g lifted out of the subnormal range; 0 for g = 0, whatever p.
+struct LogitVjp {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec p, Vec g) {
+    Mask small = abs(g) < kTiny;
+    W numerator = wide<W>(select(small, g * kLift, g));
+    W denominator = multiply(difference<W>(splat(1.0), p), lifted(p));
+    Vec result = rounded(divide(numerator, denominator));
+    result = select(p < kTiny, result * kLift, select(small, result * (1.0 / kLift), result));
+    Vec at_ends = select(g == 0.0, splat(0.0), g * kInfinity);
+    result = select((p == 0.0) | (p == 1.0), at_ends, result);
+    result = select(abs(g) < kInfinity, result, g);
+    return select((p >= 0.0) & (p <= 1.0), result, keep_nan(p, splat(kNaN)));
+  }
+};
+
+// -g·e^x/(1 - e^x), which is g/x for tiny x.
+struct Log1mexpVjp {
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
+    Mask tiny = x > -0x1p-500;
+    Vec bounded = select(tiny, splat(-1.0), x);
+    OneMinusExp<W> v = one_minus_exp<W>(bounded);
+    W ratio = divide(exp_scaled<W>(wide<W>(bounded)), add(v.b, v.a));
+    Vec at_zero = select(g == 0.0, splat(0.0), g * -kInfinity);
+    Vec result = select(tiny, select(x == 0.0, at_zero, g / x), -times_cotangent(ratio, g));
+    return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));
+  }
+};
+
+}  // namespace
+}  // namespace sigmax

@@ -1,0 +1,120 @@
+// One instruction-set level's kernels: compiled once per level, see meson.build.
+#include "kernels.h"
+
+#include "elementwise.h"
+#include "normalization.h"
+
+namespace sigmax {
+namespace {
+
+// Elementwise functions go through blocks that stay in the first cache; strided operands are copied into one.
+constexpr std::ptrdiff_t kBlockSize = 512;
+
+template <class T>
+const T* contiguous(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, T* copy) {
+  const char* from = operand.data + begin * operand.row_stride;
+  if (operand.row_stride == sizeof(T)) return reinterpret_cast<const T*>(from);
+  for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(copy + i, from + i * operand.row_stride, sizeof(T));
+  return copy;
+}
+
+template <class T>
+SIGMAX_INLINE Vec load_part(const T* from, std::ptrdiff_t n) {
+  T lanes[kLanes] = {};
+  std::memcpy(lanes, from, n * sizeof(T));
+  return load(lanes);
+}
+
+template <class T>
+SIGMAX_INLINE void store_part(T* to, Vec v, std::ptrdiff_t n) {
+  T lanes[kLanes];
+  store(lanes, v);
+  std::memcpy(to, lanes, n * sizeof(T));
+}
+
+template <class F, class T>
+struct ElementwiseKernels {
+  typedef typename Arithmetic<T>::W W;
+
+  static void block(const T* x, T* out, std::ptrdiff_t n) {
+    std::ptrdiff_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(out + i, F::template apply<W>(load(x + i)));
+    if (i < n) store_part(out + i, F::template apply<W>(load_part(x + i, n - i)), n - i);
+  }
+  static void block(const T* x, const T* g, T* out, std::ptrdiff_t n) {
+    std::ptrdiff_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(out + i, F::template apply<W>(load(x + i), load(g + i)));
+    if (i < n) store_part(out + i, F::template apply<W>(load_part(x + i, n - i), load_part(g + i, n - i)), n - i);
+  }
+
+  template <bool with_cotangent>
+  static void run(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+    T x_copy[kBlockSize], g_copy[kBlockSize], out_copy[kBlockSize];
+    for (std::ptrdiff_t at = begin; at < end; at += kBlockSize) {
+      std::ptrdiff_t n = end - at < kBlockSize ? end - at : kBlockSize;
+      char* to = call.out.data + at * call.out.row_stride;
+      bool in_place = call.out.row_stride == sizeof(T);
+      T* out = in_place ? reinterpret_cast<T*>(to) : out_copy;
+      const T* x = contiguous(call.x, at, n, x_copy);
+      if constexpr (with_cotangent)
+        block(x, contiguous(call.cotangent, at, n, g_copy), out, n);
+      else
+        block(x, out, n);
+      if (in_place) continue;
+      for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(to + i * call.out.row_stride, out + i, sizeof(T));
+    }
+  }
+};
+
+#define SIGMAX_ELEMENTWISE(F)                                         \
+  {ElementwiseKernels<F, Half>::run<false>, ElementwiseKernels<F, BFloat>::run<false>, \
+   ElementwiseKernels<F, float>::run<false>, ElementwiseKernels<F, double>::run<false>}
+#define SIGMAX_ELEMENTWISE_VJP(F)                                     \
+  {ElementwiseKernels<F, Half>::run<true>, ElementwiseKernels<F, BFloat>::run<true>, \
+   ElementwiseKernels<F, float>::run<true>, ElementwiseKernels<F, double>::run<true>}
+#define SIGMAX_AXIS(P)                                                     \
+  {AxisKernels<P, Half>::kernel, AxisKernels<P, BFloat>::kernel, AxisKernels<P, float>::kernel, \
+   AxisKernels<P, double>::kernel}
+
+#define SIGMAX_STRING(name) SIGMAX_STRING_OF(name)
+#define SIGMAX_STRING_OF(name) #name
+#define SIGMAX_TABLE(level) SIGMAX_TABLE_OF(level)
+#define SIGMAX_TABLE_OF(level) sigmax_kernels_##level
+
+}  // namespace
+
+// In the order of ElementwiseFunction and AxisFunction.
+extern "C" const KernelTable SIGMAX_TABLE(SIGMAX_LEVEL);
+const KernelTable SIGMAX_TABLE(SIGMAX_LEVEL) = {
+    SIGMAX_STRING(SIGMAX_LEVEL),
+    {
+        SIGMAX_ELEMENTWISE(Sigmoid),
+        SIGMAX_ELEMENTWISE(LogSigmoid),
+        SIGMAX_ELEMENTWISE(Softplus),
+        SIGMAX_ELEMENTWISE(Logit),
+        SIGMAX_ELEMENTWISE(Log1mexp),
+        SIGMAX_ELEMENTWISE_VJP(SigmoidVjp),
+        SIGMAX_ELEMENTWISE_VJP(LogSigmoidVjp),
+        SIGMAX_ELEMENTWISE_VJP(SoftplusVjp),
+        SIGMAX_ELEMENTWISE_VJP(LogitVjp),
+        SIGMAX_ELEMENTWISE_VJP(Log1mexpVjp),
+    },
+    {
+        SIGMAX_AXIS(SoftmaxPolicy),
+        SIGMAX_AXIS(LogSoftmaxPolicy),
+        SIGMAX_AXIS(LogsumexpPolicy),
+        SIGMAX_AXIS(LogsumexpWeightedPolicy),
+        SIGMAX_AXIS(EntropyPolicy),
+        SIGMAX_AXIS(InverseSoftmaxPolicy),
+        SIGMAX_AXIS(EntropyOfProbabilitiesPolicy),
+        SIGMAX_AXIS(SoftmaxVjpPolicy),
+        SIGMAX_AXIS(LogSoftmaxVjpPolicy),
+        SIGMAX_AXIS(LogsumexpVjpPolicy),
+        SIGMAX_AXIS(LogsumexpWeightedVjpPolicy),
+        SIGMAX_AXIS(EntropyVjpPolicy),
+        SIGMAX_AXIS(InverseSoftmaxVjpPolicy),
+        SIGMAX_AXIS(EntropyOfProbabilitiesVjpPolicy),
+    },
+};
+
+}  // namespace sigmax

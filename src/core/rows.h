@@ -1,0 +1,663 @@
+// The engine of the axis functions: how rows travel through memory and in which order their terms are added.
+//
+// A function is a policy (see normalization.h) with a term per class, sums of terms, and an output per class
+// or per row. The engine runs it in one of three ways, chosen by the class count alone, so that a row's bits
+// never depend on the batch, the layout or the threads:
+//   classes <= kShort            rows in lanes: a tile of rows is transposed, terms are added in class order
+//   classes <= kLongestWholeRow  classes in lanes: class i goes to virtual lane i mod 16, lanes are folded 16 -> 1
+//   longer                       the same in chunks of kChunk classes, chunk sums added in order
+#pragma once
+
+#include "kernels.h"
+#include "math.h"
+
+namespace sigmax {
+namespace {
+
+constexpr std::ptrdiff_t kShort = 32;
+constexpr std::ptrdiff_t kTileRows = 64;      // rows of a transposed tile
+constexpr std::ptrdiff_t kStridedRows = 16;   // long rows copied together: one cache line of float32 per class
+constexpr int kVirtualLanes = 16;
+constexpr int kVectors = kVirtualLanes / kLanes;
+
+template <class T>
+struct Arithmetic {
+  typedef Vec W;
+};
+template <>
+struct Arithmetic<double> {
+  typedef Pair W;
+};
+
+// ---------------------------------------------------------------- copies between layouts
+
+typedef std::uint32_t Four32 __attribute__((vector_size(16)));
+
+SIGMAX_INLINE Four32 shuffle(Four32 a, Four32 b, int i, int j, int k, int l) {
+#ifdef __clang__
+  std::uint32_t both[8];
+  std::memcpy(both, &a, 16);
+  std::memcpy(both + 4, &b, 16);
+  return Four32{both[i], both[j], both[k], both[l]};
+#else
+  Four32 order = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j), static_cast<std::uint32_t>(k),
+                  static_cast<std::uint32_t>(l)};
+  return __builtin_shuffle(a, b, order);
+#endif
+}
+
+// A 4x4 block of 32-bit elements, rows to columns.
+SIGMAX_INLINE void transpose_block(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride) {
+  Four32 a = load_vector<Four32>(from), b = load_vector<Four32>(from + from_stride);
+  Four32 c = load_vector<Four32>(from + 2 * from_stride), d = load_vector<Four32>(from + 3 * from_stride);
+  Four32 ab0 = shuffle(a, b, 0, 4, 1, 5), ab1 = shuffle(a, b, 2, 6, 3, 7);
+  Four32 cd0 = shuffle(c, d, 0, 4, 1, 5), cd1 = shuffle(c, d, 2, 6, 3, 7);
+  store_vector(to, shuffle(ab0, cd0, 0, 1, 4, 5));
+  store_vector(to + to_stride, shuffle(ab0, cd0, 2, 3, 6, 7));
+  store_vector(to + 2 * to_stride, shuffle(ab1, cd1, 0, 1, 4, 5));
+  store_vector(to + 3 * to_stride, shuffle(ab1, cd1, 2, 3, 6, 7));
+}
+
+// A rows x classes block of some layout (strides in bytes).
+struct Block {
+  char* data;
+  std::ptrdiff_t row_stride, class_stride;
+  char* at(std::ptrdiff_t row, std::ptrdiff_t c) const { return data + row * row_stride + c * class_stride; }
+};
+
+template <class T>
+SIGMAX_INLINE void copy_elements(Block to, Block from, std::ptrdiff_t row, std::ptrdiff_t rows, std::ptrdiff_t c,
+                                 std::ptrdiff_t classes) {
+  for (std::ptrdiff_t i = row; i < rows; ++i)
+    for (std::ptrdiff_t j = c; j < classes; ++j) std::memcpy(to.at(i, j), from.at(i, j), sizeof(T));
+}
+
+// Contiguous rows on one side, contiguous columns on the other.
+template <class T>
+void transpose(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
+  if (sizeof(T) != 4) return copy_elements<T>(to, from, 0, rows, 0, classes);
+  std::ptrdiff_t whole_rows = rows & ~3, whole_classes = classes & ~3;
+  bool from_rows = from.class_stride == sizeof(T);
+  for (std::ptrdiff_t i = 0; i < whole_rows; i += 4)
+    for (std::ptrdiff_t j = 0; j < whole_classes; j += 4)
+      if (from_rows)
+        transpose_block(from.at(i, j), from.row_stride, to.at(i, j), to.class_stride);
+      else
+        transpose_block(from.at(i, j), from.class_stride, to.at(i, j), to.row_stride);
+  copy_elements<T>(to, from, 0, whole_rows, whole_classes, classes);
+  copy_elements<T>(to, from, whole_rows, rows, 0, classes);
+}
+
+template <class T>
+void copy_block(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
+  constexpr std::ptrdiff_t size = sizeof(T);
+  bool rows_to = to.class_stride == size, rows_from = from.class_stride == size;
+  bool columns_to = to.row_stride == size, columns_from = from.row_stride == size;
+  if (rows_to && rows_from)
+    for (std::ptrdiff_t i = 0; i < rows; ++i) std::memcpy(to.at(i, 0), from.at(i, 0), classes * size);
+  else if (columns_to && columns_from)
+    for (std::ptrdiff_t j = 0; j < classes; ++j) std::memcpy(to.at(0, j), from.at(0, j), rows * size);
+  else if ((rows_to && columns_from) || (columns_to && rows_from))
+    transpose<T>(to, from, rows, classes);
+  else
+    copy_elements<T>(to, from, 0, rows, 0, classes);
+}
+
+SIGMAX_INLINE Block block_at(const Operand& operand, std::ptrdiff_t row) {
+  return {operand.data + row * operand.row_stride, operand.row_stride, operand.class_stride};
+}
+
+// ---------------------------------------------------------------- folding lanes in a fixed order
+
+// Lane i of the result is lane i + step, cyclically: adding it leaves the same sum in every lane.
+template <int step, class V>
+SIGMAX_INLINE V rotated(V v) {
+  constexpr int lanes = kLanes;
+#ifdef __clang__
+  V r;
+  for (int lane = 0; lane < lanes; ++lane) r[lane] = v[(lane + step) % lanes];
+  return r;
+#else
+  decltype(v > v) order;
+  for (int lane = 0; lane < lanes; ++lane) order[lane] = (lane + step) % lanes;
+  return __builtin_shuffle(v, order);
+#endif
+}
+template <int step>
+SIGMAX_INLINE Pair rotated(Pair p) {
+  return {rotated<step>(p.hi), rotated<step>(p.lo)};
+}
+
+template <int step, class V, class Combine>
+SIGMAX_INLINE V fold_lanes(V v, Combine combine) {
+  if constexpr (step == 0)
+    return v;
+  else
+    return fold_lanes<step / 2>(combine(v, rotated<step>(v)), combine);
+}
+
+// Virtual lanes j and j + 8, then j + 4, j + 2, j + 1.
+template <class V, class Combine>
+SIGMAX_INLINE V fold(V* lanes, Combine combine) {
+  for (int step = kVectors / 2; step > 0; step /= 2)
+    for (int k = 0; k < step; ++k) lanes[k] = combine(lanes[k], lanes[k + step]);
+  return fold_lanes<kLanes / 2>(lanes[0], combine);
+}
+
+// Running sums: plain, or with the rounding errors carried in the low part.
+SIGMAX_INLINE void accumulate(Vec& sum, Vec x) { sum = sum + x; }
+SIGMAX_INLINE void accumulate(Pair& sum, Pair x) {
+  Pair s = two_sum(sum.hi, x.hi);
+  sum = {s.hi, sum.lo + (s.lo + x.lo)};
+}
+
+// ---------------------------------------------------------------- what a policy works with
+
+template <class W>
+struct Sums {  // a policy uses the ones it needs; the others vanish in compilation
+  W total, ties, moment, tied_cotangent, other_cotangent;
+};
+
+template <class W>
+struct Row {
+  Vec max, pivot, cotangent;  // pivot: the per-class operand of the first largest class
+  W beta;                     // 1/temperature
+  Vec beta_log2e;
+  W inverse, log_total, mean, others, tied_cotangent, other_cotangent;  // what `finish` made of the sums
+};
+
+SIGMAX_INLINE void set_temperature(Row<Vec>& row, Vec temperature) {
+  row.beta = 1.0 / temperature;
+  row.beta_log2e = kLog2e / temperature;
+}
+SIGMAX_INLINE void set_temperature(Row<Pair>& row, Vec temperature) { row.beta = reciprocal(as_pair(temperature)); }
+
+template <class W>
+SIGMAX_INLINE Sums<W> added(Sums<W> a, Sums<W> b) {
+  return {add(a.total, b.total), add(a.ties, b.ties), add(a.moment, b.moment),
+          add(a.tied_cotangent, b.tied_cotangent), add(a.other_cotangent, b.other_cotangent)};
+}
+
+template <class W>
+SIGMAX_INLINE Sums<W> folded(Sums<W>* lanes) {
+  Sums<W> sum;
+  W part[kVectors];
+  auto plus = [](auto a, auto b) { return add(a, b); };
+#define SIGMAX_FOLD(field)                                     \
+  for (int k = 0; k < kVectors; ++k) part[k] = lanes[k].field; \
+  sum.field = fold(part, plus);
+  SIGMAX_FOLD(total)
+  SIGMAX_FOLD(ties)
+  SIGMAX_FOLD(moment)
+  SIGMAX_FOLD(tied_cotangent)
+  SIGMAX_FOLD(other_cotangent)
+#undef SIGMAX_FOLD
+  return sum;
+}
+
+SIGMAX_INLINE void store_wide(double* to, Vec x) { store(to, x); }
+SIGMAX_INLINE void store_wide(double* to, Pair x) {
+  store(to, x.hi);
+  store(to + kLanes, x.lo);
+}
+template <class W>
+SIGMAX_INLINE W load_wide(const double* from);
+template <>
+SIGMAX_INLINE Vec load_wide<Vec>(const double* from) { return load(from); }
+template <>
+SIGMAX_INLINE Pair load_wide<Pair>(const double* from) { return {load(from), load(from + kLanes)}; }
+
+// Numbers are compared in float where that is exact: twice as fast.
+SIGMAX_INLINE Vec load_comparable(const double* from) { return load(from); }
+SIGMAX_INLINE Singles load_comparable(const float* from) { return load_vector<Singles>(from); }
+SIGMAX_INLINE Singles load_comparable(const Half* from) { return half_to_single(load_words(&from->bits)); }
+SIGMAX_INLINE Singles load_comparable(const BFloat* from) {
+  return bit_cast<Singles>(load_words(&from->bits) << 16);
+}
+
+template <class T>
+SIGMAX_INLINE void store_scalar(T* to, double x) {
+  T lanes[kLanes];
+  store(lanes, splat(x));
+  *to = lanes[0];
+}
+template <class T>
+SIGMAX_INLINE double load_scalar(const char* from) {
+  T lanes[kLanes] = {};
+  std::memcpy(lanes, from, sizeof(T));
+  return load(lanes)[0];
+}
+
+// ---------------------------------------------------------------- one row, classes in lanes
+
+template <class P, class T>
+struct RowEngine {
+  typedef typename Arithmetic<T>::W W;
+  static constexpr int kWide = sizeof(W) / sizeof(Vec);
+
+  const T* x;
+  const T* c;  // the per-class operand, or null
+
+  static SIGMAX_INLINE Vec logits(Vec x, Vec c) {
+    return P::weighted ? select(c != 0.0, x, splat(-kInfinity)) : x;
+  }
+
+  // Calls body(x, c, i) for blocks of kVirtualLanes classes, the last one padded with classes that add nothing.
+  template <class Body>
+  SIGMAX_INLINE void for_each_block(std::ptrdiff_t begin, std::ptrdiff_t end, Body body) const {
+    T padded_x[kVirtualLanes], padded_c[kVirtualLanes];
+    for (std::ptrdiff_t i = begin; i < end; i += kVirtualLanes) {
+      const T *block_x = x + i, *block_c = P::per_class ? c + i : nullptr;
+      if (__builtin_expect(i + kVirtualLanes > end, 0)) {
+        block_x = padded(padded_x, block_x, end - i, P::padding);
+        if (P::per_class) block_c = padded(padded_c, block_c, end - i, 0.0);
+      }
+      body(block_x, block_c, i);
+    }
+  }
+
+  static const T* padded(T* to, const T* from, std::ptrdiff_t n, double padding) {
+    for (int k = 0; k < kVirtualLanes; k += kLanes) store(to + k, splat(padding));
+    std::memcpy(to, from, n * sizeof(T));
+    return to;
+  }
+
+  SIGMAX_NOINLINE Partial largest(std::ptrdiff_t begin, std::ptrdiff_t end) const {
+    typedef decltype(load_comparable(x)) V;
+    V largest[kVectors], unordered[kVectors];
+    for (int k = 0; k < kVectors; ++k) largest[k] = V{} - static_cast<float>(kInfinity), unordered[k] = V{};
+    for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t) SIGMAX_ALWAYS {
+      for (int k = 0; k < kVectors; ++k) {
+        V v = load_comparable(x + k * kLanes);
+        unordered[k] = v == v ? unordered[k] : v;
+        if constexpr (P::weighted) {
+          V w = load_comparable(c + k * kLanes);
+          unordered[k] = w == w ? unordered[k] : w;
+          v = w != 0 ? v : V{} - static_cast<float>(kInfinity);
+        }
+        largest[k] = v > largest[k] ? v : largest[k];
+      }
+    });
+    V m = fold(largest, [](V a, V b) { return a > b ? a : b; });
+    V u = fold(unordered, [](V a, V b) { return a == a ? b : a; });
+    Partial partial = {};
+    partial.max = m[0];
+    partial.unordered = u[0];
+    if (P::pivoted) partial.pivot = pivot(begin, end, partial.max);
+    return partial;
+  }
+
+  // The per-class operand of the first class whose logit is `max`.
+  double pivot(std::ptrdiff_t begin, std::ptrdiff_t end, double max) const {
+    T value;
+    store_scalar(&value, max);
+    for (std::ptrdiff_t i = begin; i < end; ++i)
+      if (equal(x[i], value)) return load_scalar<T>(reinterpret_cast<const char*>(c + i));
+    return 0.0;
+  }
+  static bool equal(float a, float b) { return a == b; }
+  static bool equal(double a, double b) { return a == b; }
+  static bool equal(Half a, Half b) { return a.bits == b.bits || ((a.bits | b.bits) & 0x7fff) == 0; }
+  static bool equal(BFloat a, BFloat b) { return a.bits == b.bits || ((a.bits | b.bits) & 0x7fff) == 0; }
+
+  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& row, double* terms) const {
+    Sums<W> lanes[kVectors] = {};
+    for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
+      for (int k = 0; k < kVectors; ++k) {
+        Vec vc = P::per_class ? load(c + k * kLanes) : Vec{};
+        Vec vx = logits(load(x + k * kLanes), vc);
+        W term = P::template term<W>(vx, row);
+        P::template accumulate<W>(lanes[k], vx, vc, term, row);
+        if (P::keeps_terms && terms) store_wide(terms + (i + k * kLanes) * kWide, term);
+      }
+    });
+    return folded(lanes);
+  }
+
+  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& row, const double* terms,
+                           T* out) const {
+    for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
+      T padded[kVirtualLanes];
+      bool whole = i + kVirtualLanes <= end;
+      T* to = whole ? out + i : padded;
+      for (int k = 0; k < kVectors; ++k) {
+        Vec vc = P::per_class ? load(c + k * kLanes) : Vec{};
+        Vec vx = logits(load(x + k * kLanes), vc);
+        W term = P::keeps_terms && terms ? load_wide<W>(terms + (i + k * kLanes) * kWide)
+                                         : P::template term<W>(vx, row);
+        store(to + k * kLanes, P::template apply<W>(vx, vc, term, row));
+      }
+      if (!whole) std::memcpy(out + i, padded, (end - i) * sizeof(T));
+    });
+  }
+};
+
+SIGMAX_INLINE bool is_ordinary(double max) { return max > -kInfinity && max < kInfinity; }
+
+template <class T>
+SIGMAX_INLINE void fill(T* out, std::ptrdiff_t n, double value) {
+  T scalar;
+  store_scalar(&scalar, value);
+  for (std::ptrdiff_t i = 0; i < n; ++i) out[i] = scalar;
+}
+
+// +inf logits share the probability: a row of 0 where x is +inf and -inf elsewhere has the same softmax.
+template <class T>
+void split_infinite(const T* x, std::ptrdiff_t n, T* finite) {
+  T zero, nothing;
+  store_scalar(&zero, 0.0);
+  store_scalar(&nothing, -kInfinity);
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    bool infinite = load_scalar<T>(reinterpret_cast<const char*>(x + i)) == kInfinity;
+    finite[i] = infinite ? zero : nothing;
+  }
+}
+
+template <class W>
+SIGMAX_INLINE Row<W> row_of(const Partial& partial, double temperature, double cotangent) {
+  Row<W> row;
+  row.max = splat(partial.max);
+  row.pivot = splat(partial.pivot);
+  row.cotangent = splat(cotangent);
+  set_temperature(row, splat(temperature));
+  return row;
+}
+
+// One whole row: x, c and out contiguous; `terms` has room for the terms, `finite` for one more row.
+template <class P, class T>
+void whole_row(const T* x, const T* c, double temperature, double cotangent, T* out, std::ptrdiff_t n, double* terms,
+               T* finite) {
+  typedef typename Arithmetic<T>::W W;
+  std::ptrdiff_t outputs = P::reduces ? 1 : n;
+  RowEngine<P, T> engine{x, c};
+  Partial partial = engine.largest(0, n);
+  if (partial.unordered != 0.0) return fill(out, outputs, kNaN);
+  if (partial.max == -kInfinity) return fill(out, outputs, P::masked);
+  if (partial.max == kInfinity) {
+    if (P::infinite_at_infinity) return fill(out, outputs, kInfinity);
+    split_infinite(x, n, finite);
+    return whole_row<P, T>(finite, c, temperature, cotangent, out, n, terms, nullptr);
+  }
+  Row<W> row = row_of<W>(partial, temperature, cotangent);
+  P::template finish<W>(row, engine.sums(0, n, row, terms));
+  if constexpr (P::reduces)
+    store_scalar(out, P::template result<W>(row)[0]);
+  else
+    engine.write(0, n, row, terms, out);
+}
+
+// ---------------------------------------------------------------- a tile of short rows, rows in lanes
+
+template <class P, class T>
+struct Tile {
+  typedef typename Arithmetic<T>::W W;
+
+  alignas(64) T x[kShort * kTileRows];
+  alignas(64) T c[P::per_class ? kShort * kTileRows : 1];
+  alignas(64) T out[kShort * kTileRows];
+  alignas(64) T cotangents[kTileRows];
+  alignas(64) double temperatures[kTileRows];
+  std::ptrdiff_t rows, classes, stride;
+
+  static Block block(T* data, std::ptrdiff_t stride) {
+    return {reinterpret_cast<char*>(data), sizeof(T), stride * static_cast<std::ptrdiff_t>(sizeof(T))};
+  }
+
+  void read(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+    rows = end - begin;
+    classes = call.classes;
+    stride = (rows + 7) & ~7;
+    copy_block<T>(block(x, stride), block_at(call.x, begin), rows, classes);
+    if (P::per_class) copy_block<T>(block(c, stride), block_at(call.per_class, begin), rows, classes);
+    if (P::per_row)
+      copy_block<T>({reinterpret_cast<char*>(cotangents), sizeof(T), 0}, block_at(call.per_row, begin), rows, 1);
+    copy_block<double>({reinterpret_cast<char*>(temperatures), sizeof(double), 0},
+                       block_at(call.temperature, begin), rows, 1);
+    for (std::ptrdiff_t i = rows; i < stride; ++i) pad(i);
+  }
+
+  // Rows that are not there get numbers whose arithmetic is as fast as any.
+  void pad(std::ptrdiff_t row) {
+    for (std::ptrdiff_t j = 0; j < classes; ++j) {
+      x[j * stride + row] = T{};
+      if (P::per_class) c[j * stride + row] = T{};
+    }
+    if (P::per_row) cotangents[row] = T{};
+    temperatures[row] = 1.0;
+  }
+
+  void write(const AxisCall& call, std::ptrdiff_t begin) {
+    copy_block<T>(block_at(call.out, begin), block(out, stride), rows, P::reduces ? 1 : classes);
+  }
+
+  SIGMAX_INLINE Vec per_class(std::ptrdiff_t at) const { return P::per_class ? load(c + at) : Vec{}; }
+  SIGMAX_INLINE Vec logits(std::ptrdiff_t at) const {
+    return RowEngine<P, T>::logits(load(x + at), per_class(at));
+  }
+
+  // kLanes rows from `first` on; returns where max is not an ordinary number.
+  SIGMAX_INLINE Mask compute(std::ptrdiff_t first) {
+    Row<W> row;
+    Vec largest = splat(-kInfinity), pivot = Vec{}, unordered = Vec{};
+    for (std::ptrdiff_t j = 0; j < classes; ++j) {
+      Vec v = logits(j * stride + first);
+      unordered = select(v == v, unordered, v);
+      if (P::weighted) unordered = select(per_class(j * stride + first) == per_class(j * stride + first), unordered, splat(kNaN));
+      if (P::pivoted) pivot = select(v > largest, per_class(j * stride + first), pivot);
+      largest = max(v, largest);
+    }
+    row.max = largest;
+    row.pivot = pivot;
+    row.cotangent = P::per_row ? load(cotangents + first) : Vec{};
+    set_temperature(row, load(temperatures + first));
+    Sums<W> sums = {};
+    W terms[kShort];
+    for (std::ptrdiff_t j = 0; j < classes; ++j) {
+      Vec v = logits(j * stride + first);
+      terms[j] = P::template term<W>(v, row);
+      P::template accumulate<W>(sums, v, per_class(j * stride + first), terms[j], row);
+    }
+    P::template finish<W>(row, sums);
+    if constexpr (P::reduces)
+      store(out + first, P::template result<W>(row));
+    else
+      for (std::ptrdiff_t j = 0; j < classes; ++j) {
+        std::ptrdiff_t at = j * stride + first;
+        store(out + at, P::template apply<W>(logits(at), per_class(at), terms[j], row));
+      }
+    return (unordered != unordered) | (largest == -kInfinity) | (largest == kInfinity);
+  }
+
+  // A row with NaN, +inf or nothing in it, alone.
+  void compute_special(std::ptrdiff_t row) {
+    T row_x[kShort], row_c[kShort] = {}, row_out[kShort], finite[kShort];
+    double terms[2 * (kShort + kVirtualLanes)];
+    Block one = {reinterpret_cast<char*>(row_x), 0, sizeof(T)};
+    Block in_tile = block(x + row, stride);
+    copy_elements<T>(one, in_tile, 0, 1, 0, classes);
+    one.data = reinterpret_cast<char*>(row_c);
+    in_tile.data = reinterpret_cast<char*>(c + row);
+    if (P::per_class) copy_elements<T>(one, in_tile, 0, 1, 0, classes);
+    double cotangent = P::per_row ? load_scalar<T>(reinterpret_cast<const char*>(cotangents + row)) : 0.0;
+    whole_row<P, T>(row_x, row_c, temperatures[row], cotangent, row_out, classes, terms, finite);
+    one.data = reinterpret_cast<char*>(row_out);
+    in_tile.data = reinterpret_cast<char*>(out + row);
+    copy_elements<T>(in_tile, one, 0, 1, 0, P::reduces ? 1 : classes);
+  }
+
+  void run() {
+    for (std::ptrdiff_t first = 0; first < rows; first += kLanes) {
+      Mask special = compute(first);
+      if (__builtin_expect(any(special), 0))
+        for (int lane = 0; lane < kLanes && first + lane < rows; ++lane)
+          if (special[lane]) compute_special(first + lane);
+    }
+  }
+};
+
+// ---------------------------------------------------------------- the kernels of a policy
+
+template <class P, class T>
+struct AxisKernels {
+  typedef typename Arithmetic<T>::W W;
+  static constexpr std::ptrdiff_t kSize = sizeof(T);
+
+  static std::ptrdiff_t padded(std::ptrdiff_t classes) { return (classes + 63) & ~63; }
+
+  // Terms, one row for split_infinite, and kStridedRows rows each of x and of the per-class operand.
+  static std::size_t scratch_bytes(std::ptrdiff_t classes) {
+    if (classes <= kShort) return 0;
+    return padded(classes) * (RowEngine<P, T>::kWide * sizeof(double) + (1 + 2 * kStridedRows) * sizeof(T));
+  }
+
+  static void rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
+    if (call.classes == 0) return empty_rows(call, begin, end);
+    if (call.classes <= kShort) return short_rows(call, begin, end);
+    for (std::ptrdiff_t row = begin; row < end; row += kStridedRows)
+      long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, scratch);
+  }
+
+  static void empty_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+    if (P::reduces)
+      for (std::ptrdiff_t row = begin; row < end; ++row)
+        store_scalar(reinterpret_cast<T*>(block_at(call.out, row).data), P::masked);
+  }
+
+  static void short_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+    Tile<P, T> tile;
+    for (std::ptrdiff_t row = begin; row < end; row += kTileRows) {
+      tile.read(call, row, row + kTileRows < end ? row + kTileRows : end);
+      tile.run();
+      tile.write(call, row);
+    }
+  }
+
+  // Contiguous rows are read and written where they are, strided ones through `rows_x` and `rows_c`.
+  static void long_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
+    std::ptrdiff_t n = call.classes, stride = padded(n) * kSize;
+    double* terms = reinterpret_cast<double*>(scratch);
+    T* finite = reinterpret_cast<T*>(terms + padded(n) * RowEngine<P, T>::kWide);
+    char* spare = reinterpret_cast<char*>(finite + padded(n));
+    Block x = contiguous(call.x, begin, end, n, {spare, stride, kSize});
+    Block c = x, out = block_at(call.out, begin);
+    if (P::per_class) c = contiguous(call.per_class, begin, end, n, {spare + kStridedRows * stride, stride, kSize});
+    bool in_place = P::reduces || call.out.class_stride == kSize;
+    if (!in_place) out = {spare, stride, kSize};
+    for (std::ptrdiff_t row = begin; row < end; ++row) {
+      double cotangent = P::per_row ? load_scalar<T>(block_at(call.per_row, row).data) : 0.0;
+      double temperature = load_scalar<double>(block_at(call.temperature, row).data);
+      whole_row<P, T>(reinterpret_cast<const T*>(x.at(row - begin, 0)), reinterpret_cast<const T*>(c.at(row - begin, 0)),
+                      temperature, cotangent, reinterpret_cast<T*>(out.at(row - begin, 0)), n, terms, finite);
+    }
+    if (!in_place) copy_block<T>(block_at(call.out, begin), out, end - begin, n);
+  }
+
+  static Block contiguous(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t n,
+                          Block spare) {
+    Block block = block_at(operand, begin);
+    if (block.class_stride == kSize) return block;
+    copy_block<T>(spare, block, end - begin, n);
+    return spare;
+  }
+
+  // One chunk of a long row, in contiguous memory.
+  struct Chunk {
+    alignas(64) T x_copy[kChunk];
+    alignas(64) T c_copy[P::per_class ? kChunk : 1];
+    RowEngine<P, T> engine;
+    std::ptrdiff_t n;
+
+    Chunk(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, bool infinite) {
+      std::ptrdiff_t begin = chunk * kChunk;
+      n = call.classes - begin < kChunk ? call.classes - begin : kChunk;
+      engine = {part(call.x, row, begin, x_copy), P::per_class ? part(call.per_class, row, begin, c_copy) : nullptr};
+      if (!infinite) return;
+      split_infinite(engine.x, n, x_copy);
+      engine.x = x_copy;
+    }
+    const T* part(const Operand& operand, std::ptrdiff_t row, std::ptrdiff_t begin, T* copy) const {
+      Block block = block_at(operand, row);
+      block.data = block.at(0, begin);
+      if (block.class_stride == kSize) return reinterpret_cast<const T*>(block.data);
+      copy_elements<T>({reinterpret_cast<char*>(copy), 0, kSize}, block, 0, 1, 0, n);
+      return copy;
+    }
+  };
+
+  static void chunk_max(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials) {
+    Chunk part(call, row, chunk, false);
+    partials[chunk] = part.engine.largest(0, part.n);
+  }
+
+  static void merge_max(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
+    *whole = partials[0];
+    for (std::ptrdiff_t k = 1; k < chunks; ++k) {
+      if (partials[k].max > whole->max) whole->max = partials[k].max, whole->pivot = partials[k].pivot;
+      if (partials[k].unordered != 0.0) whole->unordered = 1.0;
+    }
+  }
+
+  // The row as the phases after `merge_max` see it: +inf has become 0.
+  static Row<W> row_at(const AxisCall& call, std::ptrdiff_t row, const Partial& whole) {
+    Partial partial = whole;
+    if (whole.max == kInfinity) partial.max = 0.0;
+    double cotangent = P::per_row ? load_scalar<T>(block_at(call.per_row, row).data) : 0.0;
+    return row_of<W>(partial, load_scalar<double>(block_at(call.temperature, row).data), cotangent);
+  }
+
+  static bool is_special(const Partial& whole) {
+    return whole.unordered != 0.0 || whole.max == -kInfinity || (P::infinite_at_infinity && whole.max == kInfinity);
+  }
+
+  static void chunk_sums(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials,
+                         const Partial& whole) {
+    if (is_special(whole)) return;
+    Chunk part(call, row, chunk, whole.max == kInfinity);
+    save(part.engine.sums(0, part.n, row_at(call, row, whole), nullptr), partials + chunk);
+  }
+
+  static void save(Sums<W> sums, Partial* partial) {
+    W fields[5] = {sums.total, sums.ties, sums.moment, sums.tied_cotangent, sums.other_cotangent};
+    for (int k = 0; k < 5; ++k) {
+      partial->sums[2 * k] = leading(fields[k])[0];
+      partial->sums[2 * k + 1] = trailing(fields[k])[0];
+    }
+  }
+  static W restored(const double* sums) { return add(wide<W>(splat(sums[0])), wide<W>(splat(sums[1]))); }
+  static Sums<W> restored(const Partial& partial) {
+    const double* s = partial.sums;
+    return {restored(s), restored(s + 2), restored(s + 4), restored(s + 6), restored(s + 8)};
+  }
+
+  static void merge_sums(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
+    Sums<W> sums = restored(partials[0]);
+    for (std::ptrdiff_t k = 1; k < chunks; ++k) sums = added(sums, restored(partials[k]));
+    save(sums, whole);
+  }
+
+  static void chunk_out(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole) {
+    if (P::reduces && chunk > 0) return;
+    Chunk part(call, row, chunk, whole.max == kInfinity && !is_special(whole));
+    std::ptrdiff_t outputs = P::reduces ? 1 : part.n;
+    Block to = block_at(call.out, row);
+    to.data = to.at(0, P::reduces ? 0 : chunk * kChunk);
+    bool in_place = P::reduces || to.class_stride == kSize;
+    T* out = in_place ? reinterpret_cast<T*>(to.data) : part.x_copy;
+    if (is_special(whole)) {
+      fill(out, outputs, whole.unordered != 0.0 ? kNaN : whole.max == kInfinity ? kInfinity : P::masked);
+    } else {
+      Row<W> r = row_at(call, row, whole);
+      P::template finish<W>(r, restored(whole));
+      if constexpr (P::reduces)
+        store_scalar(out, P::template result<W>(r)[0]);
+      else
+        part.engine.write(0, part.n, r, nullptr, out);
+    }
+    if (!in_place) copy_elements<T>(to, {reinterpret_cast<char*>(out), 0, kSize}, 0, 1, 0, outputs);
+  }
+
+  static constexpr AxisKernel kernel = {rows, scratch_bytes, chunk_max, chunk_sums, chunk_out, merge_max, merge_sums};
+};
+
+}  // namespace
+}  // namespace sigmax

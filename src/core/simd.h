@@ -1,0 +1,178 @@
+// Vectors of doubles, the vocabulary every kernel is written in.
+//
+// One source is compiled once per instruction-set level; only the width of `Vec` changes. A kernel must
+// therefore never let the width reach a result: lanes are independent, or are added in the fixed order of
+// `kVirtualLanes` (see normalization.h). Contraction is off (-ffp-contract=off): a fused multiply-add
+// happens where `fma` or `mul_add` is written, and nowhere else. That is what makes the bits of AVX2,
+// AVX-512 and NEON agree.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#define SIGMAX_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define SIGMAX_VECTOR_BYTES 32
+#else
+#define SIGMAX_VECTOR_BYTES 16
+#endif
+
+#if defined(__FMA__) || defined(__aarch64__)
+#define SIGMAX_HAS_FMA 1
+#else
+#define SIGMAX_HAS_FMA 0
+#endif
+
+#define SIGMAX_INLINE inline __attribute__((always_inline))
+#define SIGMAX_NOINLINE __attribute__((noinline))
+#define SIGMAX_ALWAYS __attribute__((always_inline))  // behind the parameters of a lambda
+
+namespace sigmax {
+namespace {
+
+constexpr int kLanes = SIGMAX_VECTOR_BYTES / 8;
+
+typedef double Vec __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+typedef std::uint64_t Bits __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+typedef std::int64_t Mask __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));  // -1 where true, 0 elsewhere
+typedef float Singles __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));  // as many lanes as Vec
+typedef std::uint32_t Words __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));
+
+constexpr double kInfinity = __builtin_inf();
+constexpr double kNaN = __builtin_nan("");
+
+template <class To, class From>
+SIGMAX_INLINE To bit_cast(From from) {
+  static_assert(sizeof(To) == sizeof(From), "bit_cast keeps the size");
+  To to;
+  std::memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+template <class V>
+SIGMAX_INLINE V load_vector(const void* from) {
+  V v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+
+template <class V>
+SIGMAX_INLINE void store_vector(void* to, V v) {
+  std::memcpy(to, &v, sizeof(v));
+}
+
+SIGMAX_INLINE Vec splat(double x) { return x - Vec{}; }
+SIGMAX_INLINE Vec select(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
+SIGMAX_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+SIGMAX_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
+SIGMAX_INLINE Vec abs(Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & 0x7fffffffffffffffu); }
+SIGMAX_INLINE Vec only_where(Mask mask, Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & bit_cast<Bits>(mask)); }
+
+SIGMAX_INLINE bool any(Mask mask) {
+  std::int64_t set = 0;
+  for (int lane = 0; lane < kLanes; ++lane) set |= mask[lane];
+  return set != 0;
+}
+
+// a·b + c where only speed and the last bit are at stake: fused wherever the hardware can.
+SIGMAX_INLINE Vec mul_add(Vec a, Vec b, Vec c) {
+#if !SIGMAX_HAS_FMA
+  return a * b + c;
+#elif defined(__clang__)
+  return __builtin_elementwise_fma(a, b, c);
+#else
+  Vec r;
+  for (int lane = 0; lane < kLanes; ++lane) r[lane] = __builtin_fma(a[lane], b[lane], c[lane]);
+  return r;
+#endif
+}
+
+SIGMAX_INLINE Vec mul_add(Vec a, Vec b, double c) { return mul_add(a, b, splat(c)); }
+SIGMAX_INLINE Vec mul_add(Vec a, double b, Vec c) { return mul_add(a, splat(b), c); }
+
+// p(x) with ascending coefficients, by Horner's rule.
+template <int n>
+SIGMAX_INLINE Vec polynomial(Vec x, const double (&coefficients)[n]) {
+  Vec sum = splat(coefficients[n - 1]);
+#pragma GCC unroll 16
+  for (int k = n - 2; k >= 0; --k) sum = mul_add(x, sum, coefficients[k]);
+  return sum;
+}
+
+// Loads and stores of the storage types, through the exact conversion to double and one rounding back.
+
+struct Half {  // IEEE binary16, the bits of NumPy's float16
+  std::uint16_t bits;
+};
+struct BFloat {  // bfloat16, the bits of ml_dtypes.bfloat16
+  std::uint16_t bits;
+};
+
+SIGMAX_INLINE Vec widen(Singles s) {
+#if defined(__GNUC__) && !defined(__clang__) && (defined(__AVX512F__) || defined(__AVX2__))
+  Vec v;  // GCC 12 splits this conversion in four instructions
+  __asm__("vcvtps2pd %1, %0" : "=v"(v) : "vm"(s));
+  return v;
+#else
+  return __builtin_convertvector(s, Vec);
+#endif
+}
+
+SIGMAX_INLINE Singles narrow(Vec v) { return __builtin_convertvector(v, Singles); }
+
+typedef std::uint16_t Shorts __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 4)));
+
+SIGMAX_INLINE Words load_words(const std::uint16_t* from) {
+  return __builtin_convertvector(load_vector<Shorts>(from), Words);
+}
+SIGMAX_INLINE void store_words(std::uint16_t* to, Words words) {
+  store_vector(to, __builtin_convertvector(words, Shorts));
+}
+
+// The 15 magnitude bits moved into a float's place are the number times 2^-112: one exact product mends
+// the exponent, subnormals included. Infinities and NaNs land at 2^16 and above and get a float's exponent.
+SIGMAX_INLINE Singles half_to_single(Words half) {
+  Words magnitude = (half & 0x7fffu) << 13;
+  Singles scaled = bit_cast<Singles>(magnitude) * 0x1p112f;
+  Words special = bit_cast<Words>(scaled >= 0x1p16f) & 0x7f800000u;
+  return bit_cast<Singles>(bit_cast<Words>(scaled) | special | ((half & 0x8000u) << 16));
+}
+
+// The other way for a number that a half can hold, or an infinity, or a NaN.
+SIGMAX_INLINE Words single_to_half(Singles single) {
+  Words bits = bit_cast<Words>(single);
+  Words magnitude = bits & 0x7fffffffu;
+  Words scaled = bit_cast<Words>(bit_cast<Singles>(magnitude) * 0x1p-112f) >> 13;
+  Words infinite = bit_cast<Words>(magnitude >= 0x47800000u);
+  Words nan = bit_cast<Words>(magnitude > 0x7f800000u);
+  Words finite = scaled & ~infinite;
+  return finite | (infinite & 0x7c00u) | (nan & 0x0200u) | ((bits >> 16) & 0x8000u);
+}
+
+// x rounded once, ties to even, to `digits` binary digits and never below the quantum of `tiny`, the
+// smallest normal number: adding 1.5·2^52 quanta leaves no room for the digits beyond.
+SIGMAX_INLINE Vec round_to(Vec x, int digits, double tiny) {
+  Vec power = bit_cast<Vec>(bit_cast<Bits>(x) & 0x7ff0000000000000u);
+  Vec anchor = max(power, splat(tiny)) * (1.5 * static_cast<double>(std::uint64_t{1} << (53 - digits)));
+  Bits rounded = bit_cast<Bits>((x + anchor) - anchor) | (bit_cast<Bits>(x) & 0x8000000000000000u);
+  return power < kInfinity ? bit_cast<Vec>(rounded) : x;
+}
+
+SIGMAX_INLINE Vec load(const double* from) { return load_vector<Vec>(from); }
+SIGMAX_INLINE Vec load(const float* from) { return widen(load_vector<Singles>(from)); }
+SIGMAX_INLINE Vec load(const Half* from) { return widen(half_to_single(load_words(&from->bits))); }
+SIGMAX_INLINE Vec load(const BFloat* from) { return widen(bit_cast<Singles>(load_words(&from->bits) << 16)); }
+
+SIGMAX_INLINE void store(double* to, Vec v) { store_vector(to, v); }
+SIGMAX_INLINE void store(float* to, Vec v) { store_vector(to, narrow(v)); }
+SIGMAX_INLINE void store(Half* to, Vec v) {
+  store_words(&to->bits, single_to_half(narrow(round_to(v, 11, 0x1p-14))));
+}
+SIGMAX_INLINE void store(BFloat* to, Vec v) {
+  store_words(&to->bits, bit_cast<Words>(narrow(round_to(v, 8, 0x1p-126))) >> 16);
+}
+
+}  // namespace
+}  // namespace sigmax

@@ -1,0 +1,432 @@
+// The registration file: kernels as NumPy ufuncs and gufuncs, one table row per function.
+#include <Python.h>
+
+#define PY_ARRAY_UNIQUE_SYMBOL sigmax_array_api
+#define PY_UFUNC_UNIQUE_SYMBOL sigmax_ufunc_api
+#include <numpy/arrayobject.h>
+#include <numpy/ufuncobject.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dispatch.h"
+#include "float_environment.h"
+#include "kernels.h"
+#include "memory.h"
+#include "threads.h"
+
+namespace sigmax {
+namespace {
+
+const KernelTable* kernels = nullptr;
+
+// Work below this many numbers is not worth waking a thread; a task has about as many.
+constexpr std::ptrdiff_t kTaskSize = 16384;
+
+std::ptrdiff_t ceil_div(std::ptrdiff_t a, std::ptrdiff_t b) { return (a + b - 1) / b; }
+
+// parallel_for over [0, count) in tasks of `step`.
+template <class Body>
+void for_ranges(std::ptrdiff_t count, std::ptrdiff_t step, const Body& body) {
+  struct Context {
+    std::ptrdiff_t count, step;
+    const Body& body;
+  } context{count, step, body};
+  auto task = [](void* context, std::ptrdiff_t k) {
+    const Context& c = *static_cast<Context*>(context);
+    c.body(k * c.step, std::min((k + 1) * c.step, c.count));
+  };
+  std::ptrdiff_t tasks = ceil_div(count, step);
+  if (tasks <= 1) {
+    if (count > 0) body(0, count);
+  } else {
+    parallel_for(tasks, task, &context);
+  }
+}
+
+// ---------------------------------------------------------------- elementwise loops
+
+struct ElementwiseLoop {
+  ElementwiseFunction function;
+  Type type;
+};
+
+void elementwise_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
+  const ElementwiseLoop& loop = *static_cast<const ElementwiseLoop*>(data);
+  bool has_cotangent = loop.function >= kSigmoidVjp;
+  ElementwiseCall call;
+  call.x = {args[0], steps[0], 0};
+  if (has_cotangent) call.cotangent = {args[1], steps[1], 0};
+  call.out = {args[1 + has_cotangent], steps[1 + has_cotangent], 0};
+  ElementwiseKernel kernel = kernels->elementwise[loop.function][loop.type];
+  FloatEnvironment environment;
+  for_ranges(dimensions[0], kTaskSize, [&](std::ptrdiff_t begin, std::ptrdiff_t end) { kernel(call, begin, end); });
+}
+
+// bool and integers become float64 before any arithmetic, a block at a time.
+template <class Integer>
+void integer_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
+  const ElementwiseLoop& loop = *static_cast<const ElementwiseLoop*>(data);
+  ElementwiseKernel kernel = kernels->elementwise[loop.function][kFloat64];
+  FloatEnvironment environment;
+  for_ranges(dimensions[0], kTaskSize, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    constexpr std::ptrdiff_t block = 512;
+    double x[block];
+    for (std::ptrdiff_t at = begin; at < end; at += block) {
+      std::ptrdiff_t n = std::min(block, end - at);
+      for (std::ptrdiff_t i = 0; i < n; ++i) {
+        Integer value;
+        std::memcpy(&value, args[0] + (at + i) * steps[0], sizeof(value));
+        x[i] = static_cast<double>(value);
+      }
+      ElementwiseCall call;
+      call.x = {reinterpret_cast<char*>(x), sizeof(double), 0};
+      call.out = {args[1] + at * steps[1], steps[1], 0};
+      kernel(call, 0, n);
+    }
+  });
+}
+
+struct IntegerType {
+  char type;
+  PyUFuncGenericFunction loop;
+};
+const IntegerType integer_types[] = {
+    {NPY_BOOL, integer_loop<npy_bool>},         {NPY_BYTE, integer_loop<npy_byte>},
+    {NPY_UBYTE, integer_loop<npy_ubyte>},       {NPY_SHORT, integer_loop<npy_short>},
+    {NPY_USHORT, integer_loop<npy_ushort>},     {NPY_INT, integer_loop<npy_int>},
+    {NPY_UINT, integer_loop<npy_uint>},         {NPY_LONG, integer_loop<npy_long>},
+    {NPY_ULONG, integer_loop<npy_ulong>},       {NPY_LONGLONG, integer_loop<npy_longlong>},
+    {NPY_ULONGLONG, integer_loop<npy_ulonglong>},
+};
+
+struct ElementwiseRow {
+  ElementwiseFunction function;
+  const char* name;
+};
+const ElementwiseRow elementwise_rows[] = {
+    {kSigmoid, "sigmoid"},
+    {kLogSigmoid, "log_sigmoid"},
+    {kSoftplus, "softplus"},
+    {kLogit, "logit"},
+    {kLog1mexp, "log1mexp"},
+    {kSigmoidVjp, "sigmoid_vjp"},
+    {kLogSigmoidVjp, "log_sigmoid_vjp"},
+    {kSoftplusVjp, "softplus_vjp"},
+    {kLogitVjp, "logit_vjp"},
+    {kLog1mexpVjp, "log1mexp_vjp"},
+};
+
+// ---------------------------------------------------------------- axis loops
+
+struct AxisRow {
+  AxisFunction function;
+  const char* name;
+  bool per_class, per_row, temperature, reduces;
+};
+const AxisRow axis_rows[] = {
+    {kSoftmax, "softmax", false, false, true, false},
+    {kLogSoftmax, "log_softmax", false, false, true, false},
+    {kLogsumexp, "logsumexp", false, false, true, true},
+    {kLogsumexpWeighted, "logsumexp_weighted", true, false, true, true},
+    {kEntropy, "entropy", false, false, true, true},
+    {kInverseSoftmax, "inverse_softmax", false, false, false, false},
+    {kEntropyOfProbabilities, "entropy_of_probabilities", false, false, false, true},
+    {kSoftmaxVjp, "softmax_vjp", true, false, true, false},
+    {kLogSoftmaxVjp, "log_softmax_vjp", true, false, true, false},
+    {kLogsumexpVjp, "logsumexp_vjp", false, true, true, false},
+    {kLogsumexpWeightedVjp, "logsumexp_weighted_vjp", true, true, true, false},
+    {kEntropyVjp, "entropy_vjp", false, true, true, false},
+    {kInverseSoftmaxVjp, "inverse_softmax_vjp", true, false, false, false},
+    {kEntropyOfProbabilitiesVjp, "entropy_of_probabilities_vjp", false, true, false, false},
+};
+
+struct AxisLoop {
+  const AxisRow* row;
+  Type type;
+};
+
+double no_temperature = 1.0;
+
+AxisCall axis_call(const AxisRow& row, char** args, const npy_intp* dimensions, const npy_intp* steps) {
+  AxisCall call;
+  call.rows = dimensions[0];
+  call.classes = dimensions[1];
+  const npy_intp* core = steps + 2 + row.per_class + row.per_row + row.temperature;
+  auto next = [&](bool has_classes) {
+    Operand operand{*args++, *steps++, 0};
+    if (has_classes) operand.class_stride = *core++;
+    return operand;
+  };
+  call.x = next(true);
+  if (row.per_class) call.per_class = next(true);
+  if (row.per_row) call.per_row = next(false);
+  call.temperature = {reinterpret_cast<char*>(&no_temperature), 0, 0};
+  if (row.temperature) call.temperature = next(false);
+  call.out = next(!row.reduces);
+  return call;
+}
+
+// Scratch of this thread, kept for its next call.
+char* scratch_of_size(std::size_t size) {
+  struct Free {
+    void operator()(void* block) const { std::free(block); }
+  };
+  thread_local std::unique_ptr<void, Free> block;
+  thread_local std::size_t capacity = 0;
+  if (size > capacity) {
+    size = (size + 4095) & ~std::size_t{4095};
+    block.reset(std::aligned_alloc(64, size));
+    capacity = block ? size : 0;
+  }
+  return static_cast<char*>(block.get());
+}
+
+// Rows of up to kLongestWholeRow classes are shared out whole.
+bool run_rows(const AxisKernel& kernel, const AxisCall& call) {
+  constexpr std::ptrdiff_t kRowsTogether = 64;  // a multiple of the engine's tiles
+  std::ptrdiff_t step = std::max<std::ptrdiff_t>(1, kTaskSize / std::max<std::ptrdiff_t>(call.classes, 1));
+  if (step >= kRowsTogether / 2) step = ceil_div(step, kRowsTogether) * kRowsTogether;
+  std::size_t size = kernel.scratch_bytes(call.classes);
+  bool enough_memory = true;
+  for_ranges(call.rows, step, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    char* scratch = scratch_of_size(size);
+    if (scratch == nullptr && size > 0)
+      __atomic_store_n(&enough_memory, false, __ATOMIC_RELAXED);
+    else
+      kernel.rows(call, begin, end, scratch);
+  });
+  return enough_memory;
+}
+
+// A longer row is itself shared out, in chunks.
+void run_long_row(const AxisKernel& kernel, const AxisCall& call, std::ptrdiff_t row, std::vector<Partial>& partials) {
+  std::ptrdiff_t chunks = static_cast<std::ptrdiff_t>(partials.size());
+  Partial whole;
+  auto for_chunks = [&](auto body) {
+    for_ranges(chunks, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t) { body(begin); });
+  };
+  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_max(call, row, chunk, partials.data()); });
+  kernel.merge_max(partials.data(), chunks, &whole);
+  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_sums(call, row, chunk, partials.data(), whole); });
+  kernel.merge_sums(partials.data(), chunks, &whole);
+  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_out(call, row, chunk, whole); });
+}
+
+void out_of_memory() {
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyErr_NoMemory();
+  PyGILState_Release(state);
+}
+
+void axis_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
+  const AxisLoop& loop = *static_cast<const AxisLoop*>(data);
+  const AxisKernel& kernel = kernels->axis[loop.row->function][loop.type];
+  AxisCall call = axis_call(*loop.row, args, dimensions, steps);
+  FloatEnvironment environment;
+  if (call.classes <= kLongestWholeRow) {
+    if (!run_rows(kernel, call)) out_of_memory();
+    return;
+  }
+  std::vector<Partial> partials(ceil_div(call.classes, kChunk));
+  for (std::ptrdiff_t row = 0; row < call.rows; ++row) run_long_row(kernel, call, row, partials);
+}
+
+std::string signature_of(const AxisRow& row) {
+  std::string signature = "(n)";
+  if (row.per_class) signature += ",(n)";
+  if (row.per_row) signature += ",()";
+  if (row.temperature) signature += ",()";
+  return signature + (row.reduces ? "->()" : "->(n)");
+}
+
+// ---------------------------------------------------------------- ufunc objects
+
+vectorcallfunc numpy_vectorcall = nullptr;
+constexpr npy_intp kLargeResult = npy_intp{1} << 20;
+
+bool is_large(PyObject* object) {
+  return PyArray_CheckExact(object) && PyArray_NBYTES(reinterpret_cast<PyArrayObject*>(object)) >= kLargeResult;
+}
+
+// NumPy's own call, with result memory from the pool when the first argument is large.
+PyObject* pooled_vectorcall(PyObject* ufunc, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  if (PyVectorcall_NARGS(nargsf) == 0 || !is_large(args[0])) return numpy_vectorcall(ufunc, args, nargsf, kwnames);
+  PooledAllocation pooled;
+  return numpy_vectorcall(ufunc, args, nargsf, kwnames);
+}
+
+// What a ufunc points to for as long as the process lives.
+struct Registration {
+  std::vector<PyUFuncGenericFunction> functions;
+  std::vector<void*> data;
+  std::vector<char> types;
+
+  void add(PyUFuncGenericFunction function, void* loop, std::initializer_list<int> type_numbers) {
+    functions.push_back(function);
+    data.push_back(loop);
+    types.insert(types.end(), type_numbers.begin(), type_numbers.end());
+  }
+};
+
+PyObject* make_ufunc(Registration* r, int inputs, const char* name, const char* signature) {
+  PyObject* object = PyUFunc_FromFuncAndDataAndSignature(
+      r->functions.data(), r->data.data(), r->types.data(), static_cast<int>(r->functions.size()), inputs, 1,
+      PyUFunc_None, name, nullptr, 0, signature);
+  if (object == nullptr) return nullptr;
+  PyUFuncObject* ufunc = reinterpret_cast<PyUFuncObject*>(object);
+  numpy_vectorcall = ufunc->vectorcall;
+  ufunc->vectorcall = pooled_vectorcall;
+  return object;
+}
+
+const int numpy_types[] = {NPY_HALF, NPY_NOTYPE, NPY_FLOAT, NPY_DOUBLE};
+
+PyObject* make_elementwise(const ElementwiseRow& row) {
+  Registration* r = new Registration;
+  bool has_cotangent = row.function >= kSigmoidVjp;
+  if (!has_cotangent)
+    for (const IntegerType& integer : integer_types)
+      r->add(integer.loop, new ElementwiseLoop{row.function, kFloat64}, {integer.type, NPY_DOUBLE});
+  for (Type type : {kFloat16, kFloat32, kFloat64}) {
+    int number = numpy_types[type];
+    void* loop = new ElementwiseLoop{row.function, type};
+    if (has_cotangent)
+      r->add(elementwise_loop, loop, {number, number, number});
+    else
+      r->add(elementwise_loop, loop, {number, number});
+  }
+  return make_ufunc(r, 1 + has_cotangent, row.name, nullptr);
+}
+
+// The operands' types, in order, for storage type `number`.
+std::vector<int> axis_types(const AxisRow& row, int number) {
+  std::vector<int> types(1 + row.per_class + row.per_row, number);
+  if (row.temperature) types.push_back(NPY_DOUBLE);
+  types.push_back(number);
+  return types;
+}
+
+PyObject* make_axis(const AxisRow& row) {
+  Registration* r = new Registration;
+  for (Type type : {kFloat16, kFloat32, kFloat64}) {
+    r->functions.push_back(axis_loop);
+    r->data.push_back(new AxisLoop{&row, type});
+    for (int number : axis_types(row, numpy_types[type])) r->types.push_back(static_cast<char>(number));
+  }
+  std::string* signature = new std::string(signature_of(row));
+  return make_ufunc(r, 1 + row.per_class + row.per_row + row.temperature, row.name, signature->c_str());
+}
+
+// ---------------------------------------------------------------- module functions
+
+PyObject* py_get_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(get_num_threads()); }
+
+PyObject* py_set_num_threads(PyObject*, PyObject* arg) {
+  long count = PyLong_AsLong(arg);
+  if (count == -1 && PyErr_Occurred()) return nullptr;
+  set_num_threads(static_cast<int>(count));
+  Py_RETURN_NONE;
+}
+
+PyObject* py_release_memory(PyObject*, PyObject*) { return PyLong_FromSize_t(memory_release()); }
+
+PyObject* py_level(PyObject*, PyObject*) { return PyUnicode_FromString(kernels->name); }
+
+PyObject* py_levels(PyObject*, PyObject*) {
+  PyObject* list = PyList_New(0);
+  for (const KernelTable* table : available_kernels()) {
+    PyObject* name = PyUnicode_FromString(table->name);
+    if (list == nullptr || name == nullptr || PyList_Append(list, name) < 0) Py_CLEAR(list);
+    Py_XDECREF(name);
+    if (list == nullptr) return nullptr;
+  }
+  return list;
+}
+
+// set_doc(ufunc, text): the text lives as long as the ufunc, that is for ever.
+PyObject* py_set_doc(PyObject*, PyObject* args) {
+  PyObject* ufunc;
+  const char* text;
+  if (!PyArg_ParseTuple(args, "O!s", &PyUFunc_Type, &ufunc, &text)) return nullptr;
+  std::string* copy = new std::string(text);
+  reinterpret_cast<PyUFuncObject*>(ufunc)->doc = copy->c_str();
+  Py_RETURN_NONE;
+}
+
+// register_bfloat16(module, type_number): the same loops for ml_dtypes.bfloat16.
+PyObject* py_register_bfloat16(PyObject*, PyObject* args) {
+  PyObject* module;
+  int number;
+  if (!PyArg_ParseTuple(args, "Oi", &module, &number)) return nullptr;
+  auto add = [&](const char* name, PyUFuncGenericFunction function, const std::vector<int>& types, void* loop) {
+    PyObject* ufunc = PyObject_GetAttrString(module, name);
+    if (ufunc == nullptr) return false;
+    int status = PyUFunc_RegisterLoopForType(reinterpret_cast<PyUFuncObject*>(ufunc), number, function, types.data(),
+                                             loop);
+    Py_DECREF(ufunc);
+    return status == 0;
+  };
+  for (const ElementwiseRow& row : elementwise_rows) {
+    std::vector<int> types(row.function >= kSigmoidVjp ? 3 : 2, number);
+    if (!add(row.name, elementwise_loop, types, new ElementwiseLoop{row.function, kBFloat16})) return nullptr;
+  }
+  for (const AxisRow& row : axis_rows)
+    if (!add(row.name, axis_loop, axis_types(row, number), new AxisLoop{&row, kBFloat16})) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyMethodDef methods[] = {
+    {"get_num_threads", py_get_num_threads, METH_NOARGS, nullptr},
+    {"set_num_threads", py_set_num_threads, METH_O, nullptr},
+    {"release_memory", py_release_memory, METH_NOARGS, nullptr},
+    {"level", py_level, METH_NOARGS, nullptr},
+    {"levels", py_levels, METH_NOARGS, nullptr},
+    {"set_doc", py_set_doc, METH_VARARGS, nullptr},
+    {"register_bfloat16", py_register_bfloat16, METH_VARARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+bool add_object(PyObject* module, const char* name, PyObject* object) {
+  int status = object == nullptr ? -1 : PyModule_AddObjectRef(module, name, object);
+  Py_XDECREF(object);
+  return status == 0;
+}
+
+bool choose_kernels() {
+  std::string error;
+  const char* wanted = std::getenv("SIGMAX_ISA");
+  kernels = select_kernels(wanted != nullptr && *wanted != '\0' ? wanted : nullptr, &error);
+  if (kernels == nullptr) PyErr_SetString(PyExc_ImportError, error.c_str());
+  return kernels != nullptr;
+}
+
+int execute(PyObject* module) {
+  if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0) return -1;
+  if (!choose_kernels() || !memory_init()) return -1;
+  for (const ElementwiseRow& row : elementwise_rows)
+    if (!add_object(module, row.name, make_elementwise(row))) return -1;
+  for (const AxisRow& row : axis_rows)
+    if (!add_object(module, row.name, make_axis(row))) return -1;
+  return 0;
+}
+
+PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(execute)},
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, nullptr},
+};
+
+PyModuleDef module_definition = {PyModuleDef_HEAD_INIT, "sigmax._core", nullptr, 0, methods, slots, nullptr, nullptr,
+                                 nullptr};
+
+}  // namespace
+}  // namespace sigmax
+
+PyMODINIT_FUNC PyInit__core() { return PyModuleDef_Init(&sigmax::module_definition); }

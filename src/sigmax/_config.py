@@ -1,0 +1,136 @@
+"""Run time: threads, instruction-set level, result memory, optional types."""
+
+import os
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _core
+
+try:
+    import ml_dtypes
+except ImportError:
+    HAS_BFLOAT16 = False
+else:
+    _core.register_bfloat16(_core, np.dtype(ml_dtypes.bfloat16).num)
+    HAS_BFLOAT16 = True
+
+
+def get_num_threads() -> int:
+    """Return the number of threads one call may use.
+
+    The default is the number of CPUs this process may run on, or what ``SIGMAX_NUM_THREADS`` says.
+    The number never changes a result, only its speed.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> sigmax.get_num_threads() >= 1
+    True
+    """
+    return _core.get_num_threads()
+
+
+def set_num_threads(n: int, /) -> None:
+    """Set the number of threads one call may use, from the next call on.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError
+        If ``n`` is not an integer.
+    ValueError
+        If ``n`` is less than 1.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> sigmax.set_num_threads(1)
+    >>> sigmax.get_num_threads()
+    1
+    """
+    _core.set_num_threads(_thread_count(n, "n"))
+
+
+def _thread_count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    count = value.__index__()
+    if not 1 <= count <= 1024:
+        raise ValueError(f"{name} must be in [1, 1024], got {count}")
+    return int(count)
+
+
+def release_memory() -> int:
+    """Give the result memory kept for reuse back to the system; return its size in bytes.
+
+    Results of 1 MiB and more are placed in memory that earlier results have left: a fresh block costs page
+    faults, which take as long as the arithmetic. At most 256 MiB are kept, and the system may take them back
+    at any time.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> sigmax.release_memory() >= 0
+    True
+    """
+    return _core.release_memory()
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Print, or return, what this installation runs on.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print one line per fact, or return them as a dictionary.
+
+    Returns
+    -------
+    dict or None
+        ``version``, ``numpy``, ``isa`` (the instruction-set level in use; ``SIGMAX_ISA`` forces one),
+        ``isa_available``, ``num_threads`` and ``bfloat16``.
+
+    Raises
+    ------
+    ValueError
+        If ``mode`` is neither.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> sorted(sigmax.show_config(mode="dicts"))
+    ['bfloat16', 'isa', 'isa_available', 'num_threads', 'numpy', 'version']
+    """
+    from . import __version__
+
+    facts = {
+        "version": __version__,
+        "numpy": np.__version__,
+        "isa": _core.level(),
+        "isa_available": _core.levels(),
+        "num_threads": _core.get_num_threads(),
+        "bfloat16": HAS_BFLOAT16,
+    }
+    if mode == "dicts":
+        return facts
+    if mode != "stdout":
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+    for name, fact in facts.items():
+        print(f"{name:14} {fact}")
+    return None
+
+
+def _threads_from_environment() -> None:
+    value = os.environ.get("SIGMAX_NUM_THREADS", "").strip()
+    if value:
+        if not value.isdecimal():
+            raise ImportError(f"SIGMAX_NUM_THREADS must be an integer in [1, 1024], got {value!r}")
+        _core.set_num_threads(_thread_count(int(value), "SIGMAX_NUM_THREADS"))
+
+
+_threads_from_environment()

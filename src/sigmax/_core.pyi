@@ -1,0 +1,35 @@
+import numpy as np
+
+sigmoid: np.ufunc
+log_sigmoid: np.ufunc
+softplus: np.ufunc
+logit: np.ufunc
+log1mexp: np.ufunc
+sigmoid_vjp: np.ufunc
+log_sigmoid_vjp: np.ufunc
+softplus_vjp: np.ufunc
+logit_vjp: np.ufunc
+log1mexp_vjp: np.ufunc
+
+softmax: np.ufunc
+log_softmax: np.ufunc
+logsumexp: np.ufunc
+logsumexp_weighted: np.ufunc
+entropy: np.ufunc
+inverse_softmax: np.ufunc
+entropy_of_probabilities: np.ufunc
+softmax_vjp: np.ufunc
+log_softmax_vjp: np.ufunc
+logsumexp_vjp: np.ufunc
+logsumexp_weighted_vjp: np.ufunc
+entropy_vjp: np.ufunc
+inverse_softmax_vjp: np.ufunc
+entropy_of_probabilities_vjp: np.ufunc
+
+def get_num_threads() -> int: ...
+def set_num_threads(count: int, /) -> None: ...
+def release_memory() -> int: ...
+def level() -> str: ...
+def levels() -> list[str]: ...
+def set_doc(ufunc: np.ufunc, text: str, /) -> None: ...
+def register_bfloat16(module: object, type_number: int, /) -> None: ...

@@ -1,0 +1,381 @@
+"""The seeded inputs on which accuracy is measured, and the measuring; used by test_accuracy.py and tools/accuracy.py.
+
+The unit is one unit in the last place (ULP) of the exact result, subnormal results included. Sums of terms of both
+signs have no better answer than their condition allows: when the terms outweigh the result by more than CANCELLATION
+says for the type, the unit is an ULP of the terms divided by that factor.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import reference
+from numpy.typing import NDArray
+
+import sigmax
+
+try:
+    from ml_dtypes import bfloat16
+except ImportError:  # pragma: no cover - bfloat16 is optional
+    bfloat16 = None
+
+Array = NDArray[np.float64]
+TYPES = {"float16": np.float16, "float32": np.float32, "float64": np.float64} | (
+    {"bfloat16": bfloat16} if bfloat16 else {}
+)
+UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+# float32 and the half types are summed in float64, which pays for a million-fold cancellation; float64 has no such room.
+CANCELLATION = {"float16": 2.0**20, "bfloat16": 2.0**20, "float32": 2.0**20, "float64": 2.0**4}
+
+ELEMENTWISE = ("sigmoid", "log_sigmoid", "softplus", "logit", "log1mexp")
+AXIS = (
+    "logsumexp",
+    "softmax",
+    "log_softmax",
+    "inverse_softmax",
+    "entropy",
+    "entropy_of_probabilities",
+)
+CLASSES = (1, 2, 3, 7, 10, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1000)
+MANY_CLASSES = (50_257, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Error:
+    """An error in ULP, and the input that shows it."""
+
+    ulp: float
+    where: str
+
+    def __lt__(self, other: "Error") -> bool:
+        return self.ulp < other.ulp
+
+
+def public(name: str) -> tuple[Callable[..., object], dict[str, object]]:
+    """The public function a reference defines, with the options that select it."""
+    if name == "entropy_of_probabilities":
+        return sigmax.entropy, {"from_logits": False}
+    return getattr(sigmax, name), {}
+
+
+def generator(*key: object) -> np.random.Generator:
+    return np.random.default_rng(list("/".join(map(str, key)).encode()))
+
+
+# --- elementwise ---------------------------------------------------------------------------------------------------
+
+
+def from_bits(bits: NDArray[np.unsignedinteger], dtype: str) -> NDArray[np.floating]:
+    kind = np.dtype(TYPES[dtype])
+    return bits.astype(UNSIGNED[kind.itemsize]).view(kind)
+
+
+def bit_patterns(dtype: str, per_exponent: int = 24) -> NDArray[np.floating]:
+    """All values of a half type; otherwise seeded mantissas for every exponent and sign, and both ends of each."""
+    size = np.dtype(TYPES[dtype]).itemsize
+    if size == 2:
+        return from_bits(np.arange(2**16), dtype)
+    mantissa_bits = reference.FORMATS[dtype][0] - 1
+    tops = np.arange(2 ** (8 * size - mantissa_bits), dtype=np.uint64)[:, None] << np.uint64(
+        mantissa_bits
+    )
+    mantissas = generator("bits", dtype).integers(
+        0, 2**mantissa_bits, (len(tops), per_exponent), dtype=np.uint64
+    )
+    mantissas[:, 0], mantissas[:, 1] = 0, 2**mantissa_bits - 1
+    return from_bits((tops | mantissas).ravel(), dtype)
+
+
+def edges(dtype: str) -> NDArray[np.floating]:
+    """Where results become subnormal or saturate, where they cross 0, and the neighbours of ½, 1 and −ln 2."""
+    kind = TYPES[dtype]
+    seeded = generator("edges", dtype)
+    rails = seeded.uniform(*((-750, -700) if dtype == "float64" else (-105, -80)), 600)
+    middle = np.concatenate(
+        [seeded.uniform(-40, 40, 2000), seeded.uniform(0, 1, 2000), seeded.normal(0, 0.01, 500)]
+    )
+    near = np.array([0.5, 1.0, -np.log(2.0), 0.25, 0.75, 37.0, -37.0])[:, None]
+    precision = reference.FORMATS[dtype][0]
+    steps = seeded.integers(-200, 200, (len(near), 100)) * 2.0**-precision
+    wider = near + seeded.normal(0, 1, (len(near), 100)) * 10.0 ** seeded.uniform(
+        -12, -1, (len(near), 100)
+    )
+    return np.concatenate([rails, -rails, middle, (near + steps).ravel(), wider.ravel()]).astype(
+        kind
+    )
+
+
+@cache
+def elementwise_inputs(name: str, dtype: str) -> NDArray[np.floating]:
+    x = bit_patterns(dtype)
+    if np.dtype(TYPES[dtype]).itemsize > 2:
+        x = np.concatenate([x, edges(dtype)])
+        inside = {"logit": (x >= 0) & (x <= 1), "log1mexp": x <= 0}.get(name, np.ones(len(x), bool))
+        # Outside the domain the result is NaN: a few of those are enough.
+        x = np.concatenate([x[inside], x[~inside][:: max(1, int((~inside).sum() / 50))]])
+    return x
+
+
+def elementwise_error(name: str, dtype: str) -> Error:
+    x = elementwise_inputs(name, dtype)
+    exact = [reference.exact(getattr(reference, name), v) for v in x.astype(float).tolist()]
+    result = getattr(sigmax, name)(x)
+    assert result.dtype == x.dtype
+    errors = reference.ulp_error(result, exact, dtype)
+    worst = int(errors.argmax())
+    return Error(
+        float(errors[worst]),
+        f"{name}({dtype} {float(x[worst]).hex()}) = {float(result[worst]).hex()}",
+    )
+
+
+def elementwise_vjp_error(name: str, dtype: str) -> Error:
+    x = elementwise_inputs(name, dtype)
+    x = x[:: 3 if np.dtype(x.dtype).itemsize == 2 else 1]
+    g = generator("cotangent", name, dtype).normal(0, 1, len(x)).astype(x.dtype)
+    definition = getattr(reference, f"{name}_vjp")
+    exact = [
+        reference.exact(definition, a, b)
+        for a, b in zip(x.astype(float).tolist(), g.astype(float).tolist(), strict=True)
+    ]
+    result = sigmax.vjp(getattr(sigmax, name), x, g)
+    assert result.dtype == x.dtype
+    errors = reference.ulp_error(result, exact, dtype)
+    worst = int(errors.argmax())
+    where = f"vjp({name}, {dtype} {float(x[worst]).hex()}, {float(g[worst]).hex()}) = {float(result[worst]).hex()}"
+    return Error(float(errors[worst]), where)
+
+
+# --- along an axis -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows of one kind, each with its temperature."""
+
+    kind: str
+    x: NDArray[np.floating]
+    temperature: Array
+
+
+def temperatures(seeded: np.random.Generator, count: int) -> Array:
+    """1e-3 … 1e3, rounded to 8 bits: the same number in every type."""
+    mantissa, exponent = np.frexp(10.0 ** seeded.uniform(-3, 3, count))
+    return np.ldexp(np.round(mantissa * 256) / 256, exponent)
+
+
+def logit_cases(dtype: str, classes: int, rows: int) -> Iterator[Case]:
+    seeded = generator("logits", dtype, classes)
+    limit = 6e4 if dtype == "float16" else 1e38
+    deepest = {"float16": 18.0, "bfloat16": 95.0, "float32": 105.0, "float64": 750.0}[dtype]
+    normal = lambda: seeded.normal(0, 1, (rows, classes))  # noqa: E731
+    plain = np.ones(rows)
+
+    def case(kind: str, x: Array, temperature: Array = plain) -> Case:
+        return Case(kind, np.clip(x, -limit, limit).astype(TYPES[dtype]), temperature)
+
+    for spread in (1e-3, 1.0, 30.0, 1e4):
+        yield case(f"spread {spread:g}", normal() * spread)
+    for offset in (-100.0, 3e3, 1e30):
+        yield case(f"offset {offset:g}", normal() * max(1.0, offset / 1e3) + offset)
+    yield case("subnormal results", -deepest * seeded.random((rows, classes)))
+    confident = normal()
+    confident[np.arange(rows), seeded.integers(0, classes, rows)] += seeded.uniform(
+        5, deepest, rows
+    )
+    yield case("confident winner", confident)
+    yield case("exact ties", seeded.integers(0, 3, (rows, classes)).astype(float))
+    yield case("all equal", np.full((rows, classes), 0.7))
+    t = temperatures(seeded, rows)
+    yield case("temperature", normal(), t)
+    t = temperatures(seeded, rows)
+    yield case("temperature and spread", 3 * normal() * t[:, None], t)
+
+
+def probability_cases(dtype: str, classes: int, rows: int) -> Iterator[Case]:
+    """Probabilities from logits: positive, rounded to the type, and no sharper than its smallest normal number."""
+    least = float(np.finfo(TYPES[dtype]).tiny) if dtype != "bfloat16" else 2.0**-126
+    for case in logit_cases(dtype, classes, rows):
+        if case.kind.split()[0] not in ("offset", "temperature"):
+            x = case.x.astype(float)
+            e = np.exp(x - x.max(axis=1, keepdims=True))
+            p = np.maximum(e / e.sum(axis=1, keepdims=True), least)
+            yield Case(case.kind, p.astype(case.x.dtype), case.temperature)
+
+
+def cotangents(
+    kind: str, like: NDArray[np.floating], seeded: np.random.Generator
+) -> NDArray[np.floating]:
+    g = {
+        "one-hot": lambda: (
+            np.arange(like.shape[1]) == seeded.integers(0, like.shape[1], (len(like), 1))
+        ),
+        "positive": lambda: seeded.random(like.shape),
+        "mixed": lambda: seeded.normal(0, 1, like.shape),
+    }[kind]()
+    return g.astype(like.dtype)
+
+
+def weighted(p: Array, values: Array) -> Array:
+    """Σ_j p_j |v_i − v_j| for every i of one row."""
+    if (
+        len(values) > 2000
+    ):  # an upper bound will do: the distance from the centre, and the mean one of the others
+        centre = np.abs(values - (p * values).sum())
+        return centre + (p * centre).sum()
+    return np.concatenate(
+        [np.abs(values[i : i + 32, None] - values) @ p for i in range(0, len(values), 32)]
+    )
+
+
+def softmax_float64(x: Array, temperature: float) -> Array:
+    e = np.exp((x - x.max()) / temperature)
+    return e / e.sum()
+
+
+def size_of_terms(
+    name: str, x: Array, temperature: float, g: Array | None, weights: Array | None
+) -> Array | float:
+    """Σ|terms| of the sum, over inputs known exactly, that a result is; 0 where all terms have one sign."""
+    n = len(x)
+    if name == "logsumexp":
+        return abs(x.max() / temperature) + abs(
+            np.log(
+                np.sum(np.exp((x - x.max()) / temperature) * (1 if weights is None else weights))
+            )
+        )
+    if name == "inverse_softmax":
+        return weighted(np.full(n, 1 / n), np.log(x))
+    if name == "entropy_of_probabilities_vjp":
+        return np.abs(g) * (np.abs(np.log(x)) + 1)
+    if name == "inverse_softmax_vjp":
+        return weighted(np.full(n, 1 / n), g) / x
+    p = softmax_float64(x, temperature)
+    if name == "softmax_vjp":
+        return p * weighted(p, g) / temperature
+    if name == "log_softmax_vjp":
+        return (np.abs(g) * (1 - p) + p * (np.abs(g).sum() - np.abs(g))) / temperature
+    if name == "entropy_vjp":
+        return np.abs(g) * p * weighted(p, x / temperature) / temperature
+    return 0.0
+
+
+def in_units(
+    result: NDArray[np.floating], exact: list[reference.arb], terms: Array | float, dtype: str
+) -> Array:
+    """Errors in ULP; of the terms over CANCELLATION where they outweigh the result by more than that."""
+    errors = reference.ulp_error(result, exact, dtype)
+    with np.errstate(over="ignore"):
+        size = np.abs(np.array([float(v) for v in exact]))
+        floor = np.broadcast_to(np.asarray(terms, float) / CANCELLATION[dtype], size.shape)
+        larger = np.isfinite(floor) & (floor > size)
+        precision, least = reference.FORMATS[dtype]
+        ulp = lambda v: np.ldexp(1.0, np.maximum(np.frexp(v)[1] - 1, least) - precision + 1)  # noqa: E731
+        return np.where(larger, errors * (ulp(size) / ulp(np.where(larger, floor, 1.0))), errors)
+
+
+def as_list(value: reference.arb | list[reference.arb]) -> list[reference.arb]:
+    return value if isinstance(value, list) else [value]
+
+
+def row_error(name: str, case: Case, sample: int | None, **extra: NDArray[np.floating]) -> Error:
+    """The largest error over the rows of a case. `name` is of a function or, with a cotangent among `extra`, its vjp."""
+    dtype = case.x.dtype.name
+    function, options = public(name)
+    options = dict(options)
+    if "weights" in extra:
+        options["weights"] = extra["weights"]
+    takes_temperature = name not in ("inverse_softmax", "entropy_of_probabilities")
+    if takes_temperature and (case.temperature != 1).any():
+        options["temperature"] = case.temperature
+    g = extra.get("cotangent")
+    result = np.asarray(
+        function(case.x, **options) if g is None else sigmax.vjp(function, case.x, g, **options)
+    )
+    assert result.dtype == case.x.dtype, f"{name}: {result.dtype} from {case.x.dtype}"
+    definition = name if g is None else f"{name}_vjp"
+    worst = Error(-1.0, "")
+    for i, (x, t) in enumerate(zip(case.x, case.temperature.tolist(), strict=True)):
+        arguments = [x] if g is None else [x, g[i]]
+        named = {"temperature": t} if takes_temperature else {}
+        if "weights" in extra:
+            named["weights"] = extra["weights"]
+        exact = as_list(reference.exact(getattr(reference, definition), *arguments, **named))
+        terms = size_of_terms(
+            definition,
+            x.astype(float),
+            t,
+            None if g is None else g[i].astype(float),
+            extra.get("weights"),
+        )
+        row = result[i].reshape(-1)
+        chosen = np.arange(len(row))
+        if sample and len(row) > sample:
+            chosen = np.r_[
+                int(x.argmax()), generator("sample", definition, i).integers(0, len(row), sample)
+            ]
+            terms = np.broadcast_to(terms, row.shape)[chosen]
+        errors = in_units(row[chosen], [exact[j] for j in chosen], terms, dtype)
+        j = int(errors.argmax())
+        where = f"{definition} {dtype} {case.kind}: row {i} of {case.x.shape[1]} classes, T={t!r}, class {chosen[j]}: {float(row[chosen[j]])!r}, exact {exact[chosen[j]].str(20, radius=False)}"
+        worst = max(worst, Error(float(errors[j]), where))
+    return worst
+
+
+def cases_for(name: str, dtype: str, classes: int, rows: int) -> Iterator[Case]:
+    return (
+        probability_cases
+        if name in ("inverse_softmax", "entropy_of_probabilities")
+        else logit_cases
+    )(dtype, classes, rows)
+
+
+def axis_error(
+    name: str,
+    dtype: str,
+    classes: int,
+    rows: int = 2,
+    kinds: tuple[str, ...] = (),
+    sample: int | None = None,
+) -> Error:
+    worst = Error(-1.0, "")
+    seeded = generator("weights", dtype, classes)
+    for case in cases_for(name, dtype, classes, rows):
+        if kinds and case.kind not in kinds:
+            continue
+        worst = max(worst, row_error(name, case, sample))
+        if name == "logsumexp":
+            worst = max(
+                worst,
+                row_error(
+                    name,
+                    case,
+                    sample,
+                    weights=seeded.random(classes).astype(case.x.dtype) + case.x.dtype.type(0.125),
+                ),
+            )
+    return worst
+
+
+def axis_vjp_error(
+    name: str,
+    dtype: str,
+    classes: int,
+    rows: int = 2,
+    kinds: tuple[str, ...] = (),
+    sample: int | None = None,
+) -> Error:
+    seeded = generator("vjp", name, dtype, classes)
+    scalar = name in ("logsumexp", "entropy", "entropy_of_probabilities")
+    worst = Error(-1.0, "")
+    for case in cases_for(name, dtype, classes, rows):
+        if kinds and case.kind not in kinds:
+            continue
+        for kind in ("mixed",) if scalar else ("one-hot", "positive", "mixed"):
+            g = cotangents(kind, case.x[:, :1] if scalar else case.x, seeded)
+            g = g[:, 0] if scalar else g
+            named = Case(f"{case.kind}, {kind} cotangent", case.x, case.temperature)
+            worst = max(worst, row_error(name, named, sample, cotangent=g))
+    return worst

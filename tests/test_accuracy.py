@@ -1,0 +1,74 @@
+"""The numerical contract, one row per function and type, against the definitions in reference.py."""
+
+import pytest
+from accuracy_cases import (
+    AXIS,
+    CLASSES,
+    ELEMENTWISE,
+    MANY_CLASSES,
+    TYPES,
+    axis_error,
+    axis_vjp_error,
+    elementwise_error,
+    elementwise_vjp_error,
+)
+
+CORRECTLY_ROUNDED = 0.5
+# type: (elementwise, everything else); the error must not exceed the first kind of bound and must be below the others
+CONTRACT = {
+    "float16": (CORRECTLY_ROUNDED, 0.51),
+    "bfloat16": (CORRECTLY_ROUNDED, 0.51),
+    "float32": (1.0, 1.0),
+    "float64": (1.0, 2.0),
+}
+
+
+def within(error: float, bound: float) -> bool:
+    return error <= bound if bound < 1 else error < bound
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise(name: str, dtype: str) -> None:
+    error = elementwise_error(name, dtype)
+    assert within(error.ulp, CONTRACT[dtype][0]), error
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise_vjp(name: str, dtype: str) -> None:
+    error = elementwise_vjp_error(name, dtype)
+    assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize("name", AXIS)
+def test_axis(name: str, classes: int, dtype: str) -> None:
+    error = axis_error(name, dtype, classes)
+    assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize("name", AXIS)
+def test_axis_vjp(name: str, classes: int, dtype: str) -> None:
+    error = axis_vjp_error(name, dtype, classes)
+    assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", MANY_CLASSES)
+@pytest.mark.parametrize("name", ["logsumexp", "softmax", "log_softmax", "entropy"])
+def test_many_classes(name: str, classes: int, dtype: str) -> None:
+    error = axis_error(name, dtype, classes, rows=1, kinds=("spread 1",), sample=2000)
+    assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_many_classes_vjp(name: str, dtype: str) -> None:
+    error = axis_vjp_error(name, dtype, MANY_CLASSES[0], rows=1, kinds=("spread 1",), sample=2000)
+    assert within(error.ulp, CONTRACT[dtype][1]), error

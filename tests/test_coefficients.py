@@ -1,0 +1,18 @@
+"""src/core/math.h holds exactly the coefficients that tools/make_coefficients.py derives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_coefficients_are_the_derived_ones() -> None:
+    command = [
+        sys.executable,
+        ROOT / "tools/make_coefficients.py",
+        "--check",
+        ROOT / "src/core/math.h",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
