@@ -44,8 +44,9 @@ QUICK_ELEMENTWISE_SHAPES = [(1_000,), (1_000_000,)]
 QUICK_AXIS_SHAPES = [((10,), -1), ((100_000, 10), -1), ((10_000, 1_000), -1)]
 
 SHORTEST_SAMPLE = 2e-3  # seconds
+SLOW = 50e-3  # seconds: a call this long needs no warm-up
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 21
-HOPELESS = 4  # a slow contender this many times behind the best peer is not sampled again
+HOPELESS = 3  # a peer whose first call is this many times behind the fastest peer is called once
 MOST_VALUES_CHECKED = 1_000_000  # larger results are not compared with the exact ones
 
 
@@ -106,12 +107,21 @@ class Contender:
 
     def calibrate(self) -> None:
         """Find how many calls fill a sample. The smallest estimate counts: a hiccup must not."""
-        for _ in range(3):
+        for _ in range(4):
             self.repeats = max(1, math.ceil(SHORTEST_SAMPLE / self.estimate))
-            self.estimate = min(self.estimate, sample(self.call, self.repeats))
-            if self.estimate > 25 * SHORTEST_SAMPLE:
+            self.estimate = min(self.estimate, self.sample())
+            if self.estimate > SLOW:
                 break
         self.repeats = max(1, math.ceil(SHORTEST_SAMPLE / self.estimate))
+
+    def sample(self) -> float:
+        """Seconds per call, after one that wakes threads and evicts what the last one cached."""
+        if self.estimate < SLOW:
+            self.call()
+        start = time.perf_counter()
+        for _ in repeat(None, self.repeats):
+            self.call()
+        return (time.perf_counter() - start) / self.repeats
 
     @property
     def fastest(self) -> float:
@@ -120,15 +130,6 @@ class Contender:
     @property
     def median(self) -> float:
         return statistics.median(self.samples or [self.estimate])
-
-
-def sample(call: Call, repeats: int) -> float:
-    """Seconds per call, after one that wakes threads and evicts what the last contender cached."""
-    call()
-    start = time.perf_counter()
-    for _ in repeat(None, repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
 
 
 def wait_until_idle() -> None:
@@ -162,7 +163,7 @@ def race(contenders: list[Contender], seconds: float, threads: int) -> None:
             if still_racing(contender, fastest_peer):
                 if threads > 1:
                     wait_until_idle()
-                contender.samples.append(sample(contender.call, contender.repeats))
+                contender.samples.append(contender.sample())
 
 
 def copy_call(task: Task) -> Call:
@@ -249,7 +250,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="a small part of the grid, in under three minutes")
     add("--functions", nargs="+", choices=FUNCTIONS, default=FUNCTIONS, metavar="NAME")
-    add("--dtypes", nargs="+", choices=DTYPES, help="default: all; with --quick not float16")
+    add("--dtypes", nargs="+", choices=DTYPES, help="default: all; with --quick float32")
     add("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
     add("--seconds-per-cell", type=float, help="default: 0.6, or 0.2 with --quick")
     add("--markdown", metavar="FILE", help="write the report here instead of to the terminal")
@@ -257,7 +258,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--figure", metavar="FILE", help="draw the ratios")
     add("--worker", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    args.dtypes = args.dtypes or (DTYPES[1:] if args.quick else DTYPES)
+    args.dtypes = args.dtypes or (["float32"] if args.quick else DTYPES)
     args.seconds_per_cell = args.seconds_per_cell or (0.2 if args.quick else 0.6)
     return args
 

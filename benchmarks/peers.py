@@ -164,12 +164,8 @@ class SciPy:
         }
 
     def prepare(self, task: Task) -> Call | None:
-        if function := self.ufuncs.get(task.function):
-            return (
-                partial(function, task.x)
-                if task.out is None
-                else partial(function, task.x, out=task.out)
-            )
+        if ufunc := self.ufuncs.get(task.function):
+            return partial(ufunc, task.x, **({} if task.out is None else {"out": task.out}))
         function = self.axis_functions.get(task.function)
         return partial(function, task.x, axis=task.axis) if function and task.out is None else None
 

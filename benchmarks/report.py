@@ -108,16 +108,19 @@ def markdown(rows: list[dict], config: dict) -> str:
     large = [row for row in rows if row["bytes"] >= LARGE]
     at_copy_speed = [row for row in large if copy_fraction(row) >= 0.8]
     packages = ("numpy", "scipy", "torch", "jax", "onnxruntime")
+    summary = (
+        f"**{len(rows)} cells, geometric mean ratio {mean_ratio(rows):.2f}, ahead in "
+        f"{len(rows) - len(losing)}.** `ratio` is the time of the best peer divided by ours: by "
+        f"medians, or by the fastest samples (mean {mean_ratio(rows, 'fastest'):.2f}). "
+        f"A typical median is {noise(rows):.2f} times its fastest sample. "
+        f"At least 80 % of the speed of `np.copyto` in {len(at_copy_speed)} of the {len(large)} "
+        f"cells that move at least {LARGE / 1e6:.0f} MB."
+    )
     parts = [
         "# sigmax compared",
         f"{processor()}; {', '.join(f'{name} {version(name)}' for name in packages)}",
         f"sigmax: `{json.dumps(config)}`",
-        f"**{len(rows)} cells, geometric mean ratio {mean_ratio(rows):.2f}, ahead in "
-        f"{len(rows) - len(losing)}.** `ratio` is the time of the best peer divided by ours: by "
-        f"medians, or by the fastest samples (mean {mean_ratio(rows, 'fastest'):.2f}). "
-        f"A typical median is {noise(rows):.2f} times its fastest sample.",
-        f"At least 80 % of the speed of `np.copyto` in {len(at_copy_speed)} of the {len(large)} "
-        f"cells that move at least {LARGE / 1e6:.0f} MB.",
+        summary,
         *[means_by(rows, key) for key in ("function", "dtype", "into_out", "threads")],
         f"## Losing cells ({len(losing)}, {len(clearly)} of them also by their fastest samples)",
         table(HEADER, [table_line(row) for row in losing]) if losing else "None.",

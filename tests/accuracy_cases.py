@@ -1,8 +1,9 @@
-"""The seeded inputs on which accuracy is measured, and the measuring; used by test_accuracy.py and tools/accuracy.py.
+"""The seeded inputs on which accuracy is measured, and the measuring.
 
-The unit is one unit in the last place (ULP) of the exact result, subnormal results included. Sums of terms of both
-signs have no better answer than their condition allows: when the terms outweigh the result by more than CANCELLATION
-says for the type, the unit is an ULP of the terms divided by that factor.
+Used by test_accuracy.py and tools/accuracy.py. The unit is one unit in the last place (ULP) of the
+exact result, subnormal results included. Sums of terms of both signs have no better answer than their
+condition allows: when the terms outweigh the result by more than CANCELLATION says for the type, the
+unit is an ULP of the terms divided by that factor.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ TYPES = {"float16": np.float16, "float32": np.float32, "float64": np.float64} | 
 )
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
-# float32 and the half types are summed in float64, which pays for a million-fold cancellation; float64 has no such room.
+# float32 and the half types are computed wider, which pays for cancellation; float64 has less room.
 CANCELLATION = {"float16": 2.0**20, "bfloat16": 2.0**20, "float32": 2.0**20, "float64": 2.0**4}
 
 ELEMENTWISE = ("sigmoid", "log_sigmoid", "softplus", "logit", "log1mexp")
@@ -60,11 +61,17 @@ def public(name: str) -> tuple[Callable[..., object], dict[str, object]]:
     return getattr(sigmax, name), {}
 
 
+def as_float(x: NDArray[np.floating]) -> Array:
+    """Without NumPy's warning about signalling NaN."""
+    with np.errstate(invalid="ignore"):
+        return x.astype(float)
+
+
 def generator(*key: object) -> np.random.Generator:
     return np.random.default_rng(list("/".join(map(str, key)).encode()))
 
 
-# --- elementwise ---------------------------------------------------------------------------------------------------
+# --- elementwise ---------------------------------------------------------------------------------
 
 
 def from_bits(bits: NDArray[np.unsignedinteger], dtype: str) -> NDArray[np.floating]:
@@ -73,7 +80,7 @@ def from_bits(bits: NDArray[np.unsignedinteger], dtype: str) -> NDArray[np.float
 
 
 def bit_patterns(dtype: str, per_exponent: int = 24) -> NDArray[np.floating]:
-    """All values of a half type; otherwise seeded mantissas for every exponent and sign, and both ends of each."""
+    """All values of a half type; else, for every exponent and sign, its ends and seeded mantissas."""
     size = np.dtype(TYPES[dtype]).itemsize
     if size == 2:
         return from_bits(np.arange(2**16), dtype)
@@ -89,22 +96,27 @@ def bit_patterns(dtype: str, per_exponent: int = 24) -> NDArray[np.floating]:
 
 
 def edges(dtype: str) -> NDArray[np.floating]:
-    """Where results become subnormal or saturate, where they cross 0, and the neighbours of ½, 1 and −ln 2."""
+    """Where results become subnormal, saturate or cross 0; the neighbours of ½, 1 and -ln 2."""
     kind = TYPES[dtype]
     seeded = generator("edges", dtype)
-    rails = seeded.uniform(*((-750, -700) if dtype == "float64" else (-105, -80)), 600)
-    middle = np.concatenate(
-        [seeded.uniform(-40, 40, 2000), seeded.uniform(0, 1, 2000), seeded.normal(0, 0.01, 500)]
-    )
-    near = np.array([0.5, 1.0, -np.log(2.0), 0.25, 0.75, 37.0, -37.0])[:, None]
     precision = reference.FORMATS[dtype][0]
+    # e^x is subnormal, or 1 + e^x all but 1.
+    rails = (
+        ((-750, -700) if dtype == "float64" else (-105, -80)),
+        (-precision * 0.75, -precision * 0.6),
+    )
+    far = np.concatenate([seeded.uniform(low, high, 1500) for low, high in rails])
+    middle = [
+        seeded.uniform(-40, 40, 2000),
+        seeded.uniform(0, 1, 2000),
+        seeded.normal(0, 0.01, 500),
+    ]
+    near = np.array([0.5, 1.0, -np.log(2.0), 0.25, 0.75])[:, None]
     steps = seeded.integers(-200, 200, (len(near), 100)) * 2.0**-precision
-    wider = near + seeded.normal(0, 1, (len(near), 100)) * 10.0 ** seeded.uniform(
+    wider = seeded.normal(0, 1, (len(near), 100)) * 10.0 ** seeded.uniform(
         -12, -1, (len(near), 100)
     )
-    return np.concatenate([rails, -rails, middle, (near + steps).ravel(), wider.ravel()]).astype(
-        kind
-    )
+    return np.concatenate([far, -far, *middle, *(near + steps), *(near + wider)]).astype(kind)
 
 
 @cache
@@ -120,7 +132,7 @@ def elementwise_inputs(name: str, dtype: str) -> NDArray[np.floating]:
 
 def elementwise_error(name: str, dtype: str) -> Error:
     x = elementwise_inputs(name, dtype)
-    exact = [reference.exact(getattr(reference, name), v) for v in x.astype(float).tolist()]
+    exact = [reference.exact(getattr(reference, name), v) for v in as_float(x).tolist()]
     result = getattr(sigmax, name)(x)
     assert result.dtype == x.dtype
     errors = reference.ulp_error(result, exact, dtype)
@@ -138,7 +150,7 @@ def elementwise_vjp_error(name: str, dtype: str) -> Error:
     definition = getattr(reference, f"{name}_vjp")
     exact = [
         reference.exact(definition, a, b)
-        for a, b in zip(x.astype(float).tolist(), g.astype(float).tolist(), strict=True)
+        for a, b in zip(as_float(x).tolist(), as_float(g).tolist(), strict=True)
     ]
     result = sigmax.vjp(getattr(sigmax, name), x, g)
     assert result.dtype == x.dtype
@@ -148,7 +160,7 @@ def elementwise_vjp_error(name: str, dtype: str) -> Error:
     return Error(float(errors[worst]), where)
 
 
-# --- along an axis -------------------------------------------------------------------------------------------------
+# --- along an axis -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -195,7 +207,7 @@ def logit_cases(dtype: str, classes: int, rows: int) -> Iterator[Case]:
 
 
 def probability_cases(dtype: str, classes: int, rows: int) -> Iterator[Case]:
-    """Probabilities from logits: positive, rounded to the type, and no sharper than its smallest normal number."""
+    """Probabilities from logits, rounded to the type; at least its smallest normal number."""
     least = float(np.finfo(TYPES[dtype]).tiny) if dtype != "bfloat16" else 2.0**-126
     for case in logit_cases(dtype, classes, rows):
         if case.kind.split()[0] not in ("offset", "temperature"):
@@ -219,7 +231,7 @@ def cotangents(
 
 
 def weighted(p: Array, values: Array) -> Array:
-    """Σ_j p_j |v_i − v_j| for every i of one row."""
+    """Σ_j p_j |v_i - v_j| for every i of one row."""
     if (
         len(values) > 2000
     ):  # an upper bound will do: the distance from the centre, and the mean one of the others
@@ -238,7 +250,7 @@ def softmax_float64(x: Array, temperature: float) -> Array:
 def size_of_terms(
     name: str, x: Array, temperature: float, g: Array | None, weights: Array | None
 ) -> Array | float:
-    """Σ|terms| of the sum, over inputs known exactly, that a result is; 0 where all terms have one sign."""
+    """Σ|terms| of the sum that a result is, of inputs known exactly; 0 if they share a sign."""
     n = len(x)
     if name == "logsumexp":
         return abs(x.max() / temperature) + abs(
@@ -265,7 +277,7 @@ def size_of_terms(
 def in_units(
     result: NDArray[np.floating], exact: list[reference.arb], terms: Array | float, dtype: str
 ) -> Array:
-    """Errors in ULP; of the terms over CANCELLATION where they outweigh the result by more than that."""
+    """Errors in ULP, or in ULP of terms / CANCELLATION where that is larger than the result."""
     errors = reference.ulp_error(result, exact, dtype)
     with np.errstate(over="ignore"):
         size = np.abs(np.array([float(v) for v in exact]))
@@ -281,7 +293,7 @@ def as_list(value: reference.arb | list[reference.arb]) -> list[reference.arb]:
 
 
 def row_error(name: str, case: Case, sample: int | None, **extra: NDArray[np.floating]) -> Error:
-    """The largest error over the rows of a case. `name` is of a function or, with a cotangent among `extra`, its vjp."""
+    """The largest error of a function, or with a cotangent of its vjp, over the rows of a case."""
     dtype = case.x.dtype.name
     function, options = public(name)
     options = dict(options)
@@ -319,7 +331,8 @@ def row_error(name: str, case: Case, sample: int | None, **extra: NDArray[np.flo
             terms = np.broadcast_to(terms, row.shape)[chosen]
         errors = in_units(row[chosen], [exact[j] for j in chosen], terms, dtype)
         j = int(errors.argmax())
-        where = f"{definition} {dtype} {case.kind}: row {i} of {case.x.shape[1]} classes, T={t!r}, class {chosen[j]}: {float(row[chosen[j]])!r}, exact {exact[chosen[j]].str(20, radius=False)}"
+        found = f"{float(row[chosen[j]])!r}, exact {exact[chosen[j]].str(20, radius=False)}"
+        where = f"{definition} {dtype} {case.kind}: row {i} of {len(x)} classes, T={t!r}, class {chosen[j]}: {found}"
         worst = max(worst, Error(float(errors[j]), where))
     return worst
 

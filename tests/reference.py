@@ -1,8 +1,9 @@
-"""What every function means: its definition in ball arithmetic (python-flint's `arb`), and the error of a result in ULP.
+"""What every function means, in ball arithmetic (python-flint's `arb`), and errors in ULP.
 
-Each definition is the textbook formula with the extended-real limits of the contract, on one row (a list of `arb`).
-No formula here is arranged to be stable. `exact` evaluates it at rising precision until the balls *prove* 100 correct
-bits (or that the value is below 2^-1400, far under every subnormal), so cancellation cannot matter.
+Each definition is the textbook formula with the extended-real limits of the contract, on one row
+(a list of `arb`). No formula here is arranged to be stable: `exact` evaluates it at rising precision
+until the balls prove 100 correct bits (or that the value is below 2^-1400, far under every
+subnormal), so cancellation cannot matter.
 """
 
 import math
@@ -11,11 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from flint import arb, ctx
 
-INF, NAN = arb.pos_inf(), arb.nan()
+INF, NAN, ONE = arb.pos_inf(), arb.nan(), arb(1)
 Row = list[arb]
 
 
-# --- helpers -------------------------------------------------------------------------------------------------------
+# --- helpers -------------------------------------------------------------------------------------
 
 
 def log(v: arb) -> arb:
@@ -27,17 +28,26 @@ def times(share: arb, v: arb) -> arb:
     return arb(0) if share == 0 else share * v
 
 
+def average(values: Row) -> arb:
+    return sum(values, arb(0)) / max(len(values), 1)
+
+
+def proper(p: Row) -> Row:
+    """A row with a number outside [0, 1] is all NaN."""
+    return p if all(0 <= v <= 1 for v in p) else [NAN] * len(p)
+
+
 def ones(x: Row) -> Row:
     return [arb(1)] * len(x)
 
 
 def largest(x: Row, weights: Row) -> arb:
-    """The largest entry that counts; −inf when none does."""
+    """The largest entry that counts; -inf when none does."""
     return max((v for v, w in zip(x, weights, strict=True) if w != 0), default=-INF)
 
 
 def shares(x: Row, temperature: arb, weights: Row | None = None) -> Row:
-    """w·e^((x − max)/T) as a limit: 0 for all of a row without a class; only the +inf of a row that has one."""
+    """w·e^((x - max)/T) as a limit: 0 in a row without a class, w for +inf and 0 beside it."""
     w = weights or ones(x)
     top = largest(x, w)
     if not top.is_finite():
@@ -45,7 +55,7 @@ def shares(x: Row, temperature: arb, weights: Row | None = None) -> Row:
     return [times(k, ((v - top) / temperature).exp()) for v, k in zip(x, w, strict=True)]
 
 
-# --- elementwise ---------------------------------------------------------------------------------------------------
+# --- elementwise ---------------------------------------------------------------------------------
 
 
 def sigmoid(x: arb) -> arb:
@@ -82,89 +92,87 @@ def log_sigmoid_vjp(x: arb, g: arb) -> arb:
 
 def logit_vjp(p: arb, g: arb) -> arb:
     if p == 0 or p == 1:
-        return g * INF
+        return times(g, INF)
     return g / p / (1 - p) if 0 < p < 1 else NAN
 
 
 def log1mexp_vjp(x: arb, g: arb) -> arb:
     if x == 0:
-        return -g * INF
+        return -times(g, INF)
     return g * x.exp() / x.expm1() if x < 0 else NAN
 
 
-# --- along an axis -------------------------------------------------------------------------------------------------
+# --- along an axis -------------------------------------------------------------------------------
 
 
-def softmax(x: Row, temperature: arb = arb(1)) -> Row:
+def softmax(x: Row, temperature: arb = ONE) -> Row:
     e = shares(x, temperature)
     total = sum(e, arb(0))
     return [v / total for v in e] if total > 0 else e
 
 
-def log_softmax(x: Row, temperature: arb = arb(1)) -> Row:
+def log_softmax(x: Row, temperature: arb = ONE) -> Row:
     if not max(x, default=-INF).is_finite():
         return [log(p) for p in softmax(x, temperature)]
     total = logsumexp(x, temperature)
     return [v / temperature - total for v in x]
 
 
-def logsumexp(x: Row, temperature: arb = arb(1), weights: Row | None = None) -> arb:
+def logsumexp(x: Row, temperature: arb = ONE, weights: Row | None = None) -> arb:
     top = largest(x, weights or ones(x))
-    return (
-        top / temperature + sum(shares(x, temperature, weights), arb(0)).log()
-        if top.is_finite()
-        else top
-    )
+    total = sum(shares(x, temperature, weights), arb(0))
+    return top / temperature + log(total) if top.is_finite() else top
 
 
 def inverse_softmax(p: Row) -> Row:
-    logs = [log(v) for v in p]
-    mean = sum(logs, arb(0)) / len(p)
-    return [v - mean for v in logs]
+    """A class of probability 0 is at -inf and left out of the mean."""
+    mean = average([log(v) for v in p if v != 0])
+    return [log(v) - mean if v != 0 else -INF for v in proper(p)]
 
 
-def entropy(x: Row, temperature: arb = arb(1)) -> arb:
+def entropy(x: Row, temperature: arb = ONE) -> arb:
     terms = zip(softmax(x, temperature), log_softmax(x, temperature), strict=True)
     return -sum((times(p, logp) for p, logp in terms), arb(0))
 
 
 def entropy_of_probabilities(p: Row) -> arb:
-    return -sum((times(v, log(v)) for v in p), arb(0))
+    return -sum((times(v, log(v)) for v in proper(p)), arb(0))
 
 
-def softmax_vjp(x: Row, g: Row, temperature: arb = arb(1)) -> Row:
+def softmax_vjp(x: Row, g: Row, temperature: arb = ONE) -> Row:
     p = softmax(x, temperature)
     mean = sum((v * c for v, c in zip(p, g, strict=True)), arb(0))
     return [v * (c - mean) / temperature for v, c in zip(p, g, strict=True)]
 
 
-def log_softmax_vjp(x: Row, g: Row, temperature: arb = arb(1)) -> Row:
-    total = sum(g, arb(0))
-    return [(c - v * total) / temperature for v, c in zip(softmax(x, temperature), g, strict=True)]
+def log_softmax_vjp(x: Row, g: Row, temperature: arb = ONE) -> Row:
+    p, total = softmax(x, temperature), sum(g, arb(0))
+    row = [(c - v * total) / temperature for v, c in zip(p, g, strict=True)]
+    return row if sum(p, arb(0)) > 0 else p
 
 
-def logsumexp_vjp(x: Row, g: arb, temperature: arb = arb(1), weights: Row | None = None) -> Row:
+def logsumexp_vjp(x: Row, g: arb, temperature: arb = ONE, weights: Row | None = None) -> Row:
     e = shares(x, temperature, weights)
     total = sum(e, arb(0))
     return [g * v / total / temperature for v in e] if total > 0 else e
 
 
 def inverse_softmax_vjp(p: Row, g: Row) -> Row:
-    mean = sum(g, arb(0)) / len(g)
-    return [(c - mean) / v for v, c in zip(p, g, strict=True)]
+    mean = average([c for v, c in zip(p, g, strict=True) if v != 0])
+    return [(c - mean) / v if v != 0 else arb(0) for v, c in zip(proper(p), g, strict=True)]
 
 
-def entropy_vjp(x: Row, g: arb, temperature: arb = arb(1)) -> Row:
+def entropy_vjp(x: Row, g: arb, temperature: arb = ONE) -> Row:
     h = entropy(x, temperature)
     terms = zip(softmax(x, temperature), log_softmax(x, temperature), strict=True)
     return [-g * times(p, logp + h) / temperature for p, logp in terms]
 
 
 def entropy_of_probabilities_vjp(p: Row, g: arb) -> Row:
-    return [-g * (log(v) + 1) for v in p]
+    return [-times(g, log(v) + 1) for v in proper(p)]
 
 
-# --- evaluation ----------------------------------------------------------------------------------------------------
+# --- evaluation ----------------------------------------------------------------------------------
 
 
 def settled(v: arb) -> bool:

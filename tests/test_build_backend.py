@@ -61,5 +61,5 @@ def test_zig_compiles_for_every_cpu(backend, monkeypatch, tmp_path):
         command = [os.environ[variable], "-o", "a b"]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    assert called("CXX") == "c++ -mcpu=baseline -o a b"
+    assert called("CXX") == "c++ -mcpu=baseline -s -o a b"
     assert called("AR") == "ar -o a b"

@@ -1,11 +1,11 @@
 """Measure how exact the functions are.
 
-    python tools/accuracy.py --table             the largest error per function and type → docs/numerics/accuracy.md
-    python tools/accuracy.py --sweep [NAME ...]  all 2^32 float32 inputs of every elementwise function (or of those named)
+    python tools/accuracy.py --table             largest error per function and type → docs/numerics/accuracy.md
+    python tools/accuracy.py --sweep [NAME ...]  all 2^32 float32 inputs of every elementwise function, or of these
 
-The sweep compares with the 64-bit mantissa of NumPy's longdouble, by textbook formulas that share nothing with src/core.
-Results too near the middle of two floats for 64 bits to decide are settled by ball arithmetic (tests/reference.py).
-It works in 256 blocks per function, in two processes, and takes up where it was interrupted.
+The sweep compares with NumPy's longdouble (64 bits), by textbook formulas that share nothing with src/core. Results
+too near the middle of two floats for 64 bits to decide are settled by ball arithmetic (tests/reference.py). It works
+in 256 blocks per function and takes up where it was interrupted.
 """
 
 import argparse

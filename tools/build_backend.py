@@ -53,8 +53,9 @@ def use_zig_if_needed():
         return
     # The program itself: the entry point of the package would start a Python for every call.
     zig = Path(importlib.util.find_spec("ziglang").origin).with_name("zig")
-    # Zig compiles for the CPU it runs on unless told otherwise; such a wheel crashes on others.
-    os.environ["CXX"] = wrapper(zig, "c++", "-mcpu=baseline")
+    # Zig compiles for the CPU it runs on unless told otherwise, and such a wheel crashes on others;
+    # -s leaves out the debugging information that Zig adds, which is most of the file.
+    os.environ["CXX"] = wrapper(zig, "c++", "-mcpu=baseline", "-s")
     os.environ["AR"] = wrapper(zig, "ar")
 
 

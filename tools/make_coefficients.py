@@ -53,14 +53,25 @@ def polynomials() -> list[Polynomial]:
             first=(1.0,),
         ),
         Polynomial(
+            "kExp2", "2^f = 1 + f P(f), |f| <= 1/2, relative error", 9, (8,), mpf(-1) / 2, mpf(1) / 2,
+            target=lambda f: (mpf(2) ** f - 1) / f,
+            weight=lambda f: abs(f) / mpf(2) ** f,
+            first=(1.0,),
+        ),
+        Polynomial(
             "kExpTail", "q in e^r = 1 + r + r^2(1/2 + r q(r)), |r| <= ln2/2, error relative to e^r", 9, (8,), -half_ln2, half_ln2,
             target=lambda r: (mp.exp(r) - 1 - r - r * r / 2) / r**3,
             weight=lambda r: abs(r) ** 3 / mp.exp(r),
         ),
         Polynomial(
-            "kLogTail", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.1716, error relative to 2s", 7, (6,), mpf(0), s_max**2,
+            "kLogTail", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.1716, error relative to 2s", 6, (7,), mpf(0), s_max**2,
             target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
             weight=lambda z: z / 2,
+        ),
+        Polynomial(
+            "kLog1p", "P in log1p(t) = t P(t), 0 <= t <= 1, relative error", 15, (13,), mpf(0), mpf(1),
+            target=lambda t: mp.log1p(t) / t,
+            weight=lambda t: t / mp.log1p(t),
         ),
     ]  # fmt: skip
 

@@ -19,7 +19,7 @@ SIGMAX_INLINE Vec keep_nan(Vec x, Vec result) { return select(x == x, result, x)
 // With t = e^-|x| <= 1:  sigmoid(x) = 1/(1+t) for x >= 0 and t/(1+t) for x < 0, times kExpScale<W>.
 template <class W>
 SIGMAX_INLINE W sigmoid_scaled(Vec x) {
-  W t = exp_scaled<W>(wide<W>(-abs(x)));
+  W t = exp_scaled(wide<W>(-abs(x)));
   W numerator = choose(x >= 0.0, wide<W>(splat(kExpScale<W>)), t);
   return divide(numerator, one_plus(scale(t, splat(1.0 / kExpScale<W>))));
 }
@@ -27,7 +27,10 @@ SIGMAX_INLINE W sigmoid_scaled(Vec x) {
 struct Sigmoid {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x) {
-    return keep_nan(x, unscaled(sigmoid_scaled<W>(x)));
+    if constexpr (kExpScale<W> == 1.0)  // a double holds e^-x for every narrow x that matters
+      return 1.0 / (1.0 + exp2_by(min(opaque(200.0), x * -kLog2e), kExp2));
+    else
+      return keep_nan(x, unscaled(sigmoid_scaled<W>(x)));
   }
 };
 
@@ -35,10 +38,10 @@ struct Sigmoid {
 struct Softplus {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x) {
-    W t = exp_scaled<W>(wide<W>(-abs(x)));
-    W log1p_t = log_of_sum(splat(1.0), scale(t, splat(1.0 / kExpScale<W>)));
-    Vec near = rounded(add(log1p_t, max(x, splat(0.0))));
-    Vec result = select(x < kFarBelow, unscaled(t), near);
+    W t = exp_scaled(wide<W>(-abs(x)));
+    W log1p_t = log1p_fraction(scale(t, splat(1.0 / kExpScale<W>)));
+    Vec result = rounded(add(log1p_t, max(x, opaque(0.0))));
+    if constexpr (kExpScale<W> != 1.0) result = select(x < kFarBelow, unscaled(t), result);
     return keep_nan(x, select(x > 1000.0, x, result));
   }
 };
@@ -103,7 +106,7 @@ struct Log1mexp {
     Decomposed<W> parts = decompose<W>(y);
     Vec k = parts.k - select(tiny, splat(kLiftExponent), splat(0.0));
     Vec result = rounded(log_of_odds(parts.s, k));
-    result = select(x < kFarBelow, -unscaled(exp_scaled<W>(wide<W>(x))), result);
+    result = select(x < kFarBelow, -unscaled(exp_scaled(wide<W>(x))), result);
     result = select(x == 0.0, splat(-kInfinity), result);
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));
   }
@@ -126,7 +129,7 @@ SIGMAX_INLINE Vec times_cotangent(W derivative, Vec g) {
 struct SigmoidVjp {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
-    W t = exp_scaled<W>(wide<W>(-abs(x)));
+    W t = exp_scaled(wide<W>(-abs(x)));
     W q = reciprocal(one_plus(scale(t, splat(1.0 / kExpScale<W>))));
     return keep_nan(x, times_cotangent(multiply(multiply(t, q), q), g));
   }
@@ -169,7 +172,7 @@ struct Log1mexpVjp {
     Mask tiny = x > -0x1p-500;
     Vec bounded = select(tiny, splat(-1.0), x);
     OneMinusExp<W> v = one_minus_exp<W>(bounded);
-    W ratio = divide(exp_scaled<W>(wide<W>(bounded)), add(v.b, v.a));
+    W ratio = divide(exp_scaled(wide<W>(bounded)), add(v.b, v.a));
     Vec at_zero = select(g == 0.0, splat(0.0), g * -kInfinity);
     Vec result = select(tiny, select(x == 0.0, at_zero, g / x), -times_cotangent(ratio, g));
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));

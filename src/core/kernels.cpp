@@ -11,7 +11,7 @@ namespace {
 constexpr std::ptrdiff_t kBlockSize = 512;
 
 template <class T>
-const T* contiguous(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, T* copy) {
+const T* in_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, T* copy) {
   const char* from = operand.data + begin * operand.row_stride;
   if (operand.row_stride == sizeof(T)) return reinterpret_cast<const T*>(from);
   for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(copy + i, from + i * operand.row_stride, sizeof(T));
@@ -36,15 +36,19 @@ template <class F, class T>
 struct ElementwiseKernels {
   typedef typename Arithmetic<T>::W W;
 
-  static void block(const T* x, T* out, std::ptrdiff_t n) {
+  // Four vectors side by side: one alone would wait for its own polynomials.
+  template <class... Operands>
+  static void block(T* out, std::ptrdiff_t n, const Operands*... in) {
     std::ptrdiff_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) store(out + i, F::template apply<W>(load(x + i)));
-    if (i < n) store_part(out + i, F::template apply<W>(load_part(x + i, n - i)), n - i);
-  }
-  static void block(const T* x, const T* g, T* out, std::ptrdiff_t n) {
-    std::ptrdiff_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) store(out + i, F::template apply<W>(load(x + i), load(g + i)));
-    if (i < n) store_part(out + i, F::template apply<W>(load_part(x + i, n - i), load_part(g + i, n - i)), n - i);
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+      Vec result[4];
+      SIGMAX_UNROLL for (int k = 0; k < 4; ++k) result[k] = F::template apply<W>(load(in + i + k * kLanes)...);
+      SIGMAX_UNROLL for (int k = 0; k < 4; ++k) store(out + i + k * kLanes, result[k]);
+    }
+    for (; i < n; i += kLanes) {
+      std::ptrdiff_t rest = n - i < kLanes ? n - i : kLanes;
+      store_part(out + i, F::template apply<W>(load_part(in + i, rest)...), rest);
+    }
   }
 
   template <bool with_cotangent>
@@ -55,11 +59,11 @@ struct ElementwiseKernels {
       char* to = call.out.data + at * call.out.row_stride;
       bool in_place = call.out.row_stride == sizeof(T);
       T* out = in_place ? reinterpret_cast<T*>(to) : out_copy;
-      const T* x = contiguous(call.x, at, n, x_copy);
+      const T* x = in_block(call.x, at, n, x_copy);
       if constexpr (with_cotangent)
-        block(x, contiguous(call.cotangent, at, n, g_copy), out, n);
+        block(out, n, x, in_block(call.cotangent, at, n, g_copy));
       else
-        block(x, out, n);
+        block(out, n, x);
       if (in_place) continue;
       for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(to + i * call.out.row_stride, out + i, sizeof(T));
     }

@@ -16,12 +16,15 @@ constexpr double kLog2e = 0x1.71547652b82fep+0;
 constexpr double kLn2Hi = 0x1.62e42fefa4p-1;  // 41 bits: n * kLn2Hi is exact for |n| < 2^12
 constexpr double kLn2Lo = -0x1.8432a1b0e2634p-43;  // ln2 - kLn2Hi - kLn2Lo = 2^-102.0
 
-// 2^f, |f| <= 1/2.
+// 2^f, |f| <= 1/2: for axis functions and for elementwise functions of narrow types.
 constexpr double kExp2Narrow[] = {0x1p+0, 0x1.62e42ff0e191fp-1, 0x1.ebfbe07787272p-3, 0x1.c6b08ac06beffp-5, 0x1.3b29f39d4bde3p-7, 0x1.5d8a85fe161f2p-10, 0x1.445c840cca09ap-13, 0x1.fde5fe6ee0ed8p-17};  // c0.. ascending; largest error 2^-34.3
+constexpr double kExp2[] = {0x1p+0, 0x1.62e42fefa3a12p-1, 0x1.ebfbdff82c431p-3, 0x1.c6b08d703e193p-5, 0x1.3b2ab6fbd6d93p-7, 0x1.5d87fe9b8c7b1p-10, 0x1.4309126beb48ep-13, 0x1.ffcb58d06545ap-17, 0x1.62c147d149dd5p-20, 0x1.b671adbc348ccp-24, 0x1.e3a8c14f5dadcp-28};  // c0.. ascending; largest error 2^-52.0
 // q in e^r = 1 + r + r²·(1/2 + r·q(r)), |r| <= ln 2 / 2.
 constexpr double kExpTail[] = {0x1.555555555555ap-3, 0x1.5555555555531p-5, 0x1.111111110f16bp-7, 0x1.6c16c16c26f88p-10, 0x1.a01a01b1e18bap-13, 0x1.a01a0151ec07dp-16, 0x1.71ddf391b5524p-19, 0x1.27e58f2d65884p-22, 0x1.af66a6b133e62p-26, 0x1.1e627e35a1b6p-29};  // c0.. ascending; largest error 2^-63.8
 // P in log((1+s)/(1-s)) = 2s + s·z·P(z), z = s², |s| <= (√2-1)/(√2+1).
 constexpr double kLogTail[] = {0x1.5555555555592p-1, 0x1.999999997ff19p-2, 0x1.24924941e155bp-2, 0x1.c71c5214510a2p-3, 0x1.74663ced6ddc9p-3, 0x1.39a1e8c7d64f2p-3, 0x1.2f03ba4c42d5ap-3};  // c0.. ascending; largest error 2^-59.5
+// P in log1p(t) = t·P(t), 0 <= t <= 1.
+constexpr double kLog1p[] = {0x1.ffffffffffd3bp-1, -0x1.ffffffff4aaffp-2, 0x1.555555177dfdcp-2, -0x1.ffffef3cfa1f7p-3, 0x1.999866429ef87p-3, -0x1.5547e9cf90efp-3, 0x1.242ec136f978p-3, -0x1.fbf4fb2fa3d3fp-4, 0x1.b7cc68debc92bp-4, -0x1.6e22efcb665b7p-4, 0x1.15b77059e3b4cp-4, -0x1.6712dba6fcecfp-5, 0x1.6f39c0291e7bbp-6, -0x1.0fc70ff4e5cb7p-7, 0x1.fda534d3fbae4p-10, -0x1.c22a0dba152cdp-13};  // c0.. ascending; largest error 2^-43.5
 
 // 1.5·2^52: adding it leaves the nearest integer in the low bits of the sum.
 constexpr double kRoundToInteger = 0x1.8p52;
@@ -119,6 +122,16 @@ SIGMAX_INLINE Pair multiply(Pair a, Vec b) {
   return {p.hi, mul_add(a.lo, b, p.lo)};
 }
 
+// a·b with one rounding.
+SIGMAX_INLINE Vec rounded_product(Vec a, Vec b) { return a * b; }
+SIGMAX_INLINE Vec rounded_product(Pair a, Pair b) {
+#if SIGMAX_HAS_FMA
+  return mul_add(a.hi, b.hi, mul_add(a.hi, b.lo, a.lo * b.hi));
+#else
+  return rounded(multiply(a, b));
+#endif
+}
+
 SIGMAX_INLINE Vec negate(Vec a) { return -a; }
 SIGMAX_INLINE Pair negate(Pair a) { return {-a.hi, -a.lo}; }
 
@@ -156,7 +169,7 @@ template <class W>
 constexpr double kExpScale = 1.0;
 template <>
 constexpr double kExpScale<Pair> = 0x1p512;
-constexpr double kExpFloor = -800.0;
+constexpr double kExpFloor = -800.0, kNarrowFloor = -700.0;
 
 // 2^n times kExpScale<W>, for the integer n that t = n + kRoundToInteger holds in its low bits.
 template <class W>
@@ -166,10 +179,10 @@ SIGMAX_INLINE Vec power_of_two(Vec t) {
 }
 
 // y >= kExpFloor, without NaN in the low part where y was -inf.
-SIGMAX_INLINE Vec at_least_floor(Vec y) { return max(y, splat(kExpFloor * 0.875)); }
 SIGMAX_INLINE Pair at_least_floor(Pair y) {
-  return {max(y.hi, splat(kExpFloor)), keep(y.hi > kExpFloor, y.lo)};
+  return {max(opaque(kExpFloor), y.hi), keep(y.hi > kExpFloor, y.lo)};
 }
+SIGMAX_INLINE Vec at_least_floor(Vec y) { return max(opaque(kNarrowFloor), y); }
 
 // y = n·ln 2 + r with |r| <= ln 2 / 2; n·kLn2Hi and its difference from y are exact (Cody & Waite 1980).
 template <class W>
@@ -193,10 +206,11 @@ SIGMAX_INLINE Reduced<Pair> reduce(Pair y) {
 SIGMAX_INLINE Vec expm1_reduced(Vec r) {
   return mul_add(r * r, mul_add(r, polynomial(r, kExpTail), 0.5), r);
 }
-SIGMAX_INLINE Pair expm1_reduced(Pair r) {
+SIGMAX_INLINE Vec expm1_tail(Pair r) {
   Vec tail = (r.hi * r.hi) * mul_add(r.hi, polynomial(r.hi, kExpTail), 0.5);
-  return fast_two_sum(r.hi, tail + mul_add(r.hi, r.lo, r.lo));
+  return tail + mul_add(r.hi, r.lo, r.lo);
 }
+SIGMAX_INLINE Pair expm1_reduced(Pair r) { return fast_two_sum(r.hi, expm1_tail(r)); }
 
 SIGMAX_INLINE Vec one_plus(Vec p) { return 1.0 + p; }
 SIGMAX_INLINE Pair one_plus(Pair p) {
@@ -204,20 +218,26 @@ SIGMAX_INLINE Pair one_plus(Pair p) {
   return fast_two_sum(s.hi, s.lo + p.lo);
 }
 
-// e^y · kExpScale<W> for y <= 0. Relative error: Vec 2^-51, Pair 2^-57.
-template <class W>
-SIGMAX_INLINE W exp_scaled(W y) {
-  Reduced<W> reduced = reduce(at_least_floor(y));
-  return scale(one_plus(expm1_reduced(reduced.r)), power_of_two<W>(reduced.shifted_n));
-}
-
-// 2^y for y <= 0, for the axis functions of narrow types. Relative error 2^-34: 0.0005 ULP of float32.
-SIGMAX_INLINE Vec exp2_narrow(Vec y) {
-  Vec bounded = max(y, splat(-1000.0));
+// 2^y for y <= 0 by the polynomial given for |f| <= 1/2; a NaN that was a float goes through: its low bits are 0.
+template <int n>
+SIGMAX_INLINE Vec exp2_by(Vec y, const double (&coefficients)[n]) {
+  Vec bounded = max(opaque(-1000.0), y);
   Vec t = bounded + kRoundToInteger;
   Vec f = bounded - (t - kRoundToInteger);
-  Vec mantissa = polynomial(f, kExp2Narrow);
+  Vec mantissa = polynomial(f, coefficients);
   return bit_cast<Vec>(bit_cast<Bits>(mantissa) + (bit_cast<Bits>(t) << 52));
+}
+
+// For the axis functions of narrow types. Relative error 2^-34: 0.0005 ULP of float32.
+SIGMAX_INLINE Vec exp2_narrow(Vec y) { return exp2_by(y, kExp2Narrow); }
+
+// e^y · kExpScale<W> for y <= 0. Relative error: Vec 2^-46, Pair 2^-57.
+SIGMAX_INLINE Vec exp_scaled(Vec y) { return exp2_by(y * kLog2e, kExp2); }
+SIGMAX_INLINE Pair exp_scaled(Pair y) {
+  Reduced<Pair> reduced = reduce(at_least_floor(y));
+  Pair leading_terms = fast_two_sum(splat(1.0), reduced.r.hi);
+  Pair e = fast_two_sum(leading_terms.hi, leading_terms.lo + expm1_tail(reduced.r));
+  return scale(e, power_of_two<Pair>(reduced.shifted_n));
 }
 
 // ---------------------------------------------------------------- logarithm
@@ -269,6 +289,13 @@ template <class W>
 SIGMAX_INLINE W log_of(Pair y) {
   Decomposed<W> parts = decompose<W>(y);
   return log_of_odds(parts.s, parts.k);
+}
+
+// log(1 + t) for 0 <= t <= 1. Relative error: Vec 2^-40 (no division), Pair 2^-58.
+SIGMAX_INLINE Vec log1p_fraction(Vec t) { return t * polynomial(t, kLog1p); }
+SIGMAX_INLINE Pair log1p_fraction(Pair t) {
+  Pair s = fast_two_sum(splat(1.0), t.hi);
+  return log_of<Pair>(Pair{s.hi, s.lo + t.lo});
 }
 
 // log(a + b) without losing b beside a.

@@ -21,7 +21,7 @@ SIGMAX_INLINE Pair energy(Vec x, const Row<Pair>& row) {
 SIGMAX_INLINE Vec boltzmann(Vec x, const Row<Vec>& row) { return exp2_narrow((x - row.max) * row.beta_log2e); }
 SIGMAX_INLINE Pair boltzmann(Vec x, const Row<Pair>& row) { return exp_scaled(energy(x, row)); }
 
-SIGMAX_INLINE Vec bounded_energy(Vec x, const Row<Vec>& row) { return max(energy(x, row), splat(-1000.0)); }
+SIGMAX_INLINE Vec bounded_energy(Vec x, const Row<Vec>& row) { return max(opaque(kNarrowFloor), energy(x, row)); }
 SIGMAX_INLINE Pair bounded_energy(Vec x, const Row<Pair>& row) { return at_least_floor(energy(x, row)); }
 
 // What every policy has, unless it says otherwise.
@@ -33,6 +33,7 @@ struct AxisPolicy {
   static constexpr bool reduces = false;    // one output per row, else one per class
   static constexpr bool keeps_terms = true;
   static constexpr bool infinite_at_infinity = false;
+  static constexpr bool of_probabilities = false;
   static constexpr double padding = -kInfinity;  // a class that adds nothing
   static constexpr double masked = 0.0;          // the output of a row in which everything is masked
 
@@ -56,7 +57,7 @@ struct SoftmaxPolicy : AxisPolicy {
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec, Vec, W e, const Row<W>& row) {
-    return rounded(multiply(e, row.inverse));
+    return rounded_product(e, row.inverse);
   }
 };
 
@@ -123,13 +124,13 @@ struct LogsumexpWeightedPolicy : LogsumexpPolicy {
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
     Vec total = rounded(add(sums.total, scale(sums.ties, splat(kExpScale<W>))));
     W log_total = log_of_total(sums);
-    Vec special = select(total == 0.0, splat(-kInfinity), splat(kNaN));
-    row.log_total = choose(total > 0.0, log_total, wide<W>(special));
+    Vec special = select(total == 0.0, splat(-kInfinity), select(total > 0.0, total, splat(kNaN)));
+    row.log_total = choose((total > 0.0) & (total < kInfinity), log_total, wide<W>(special));
   }
   template <class W>
   static SIGMAX_INLINE Vec result(const Row<W>& row) {
     Vec finite = LogsumexpPolicy::result(row);
-    return select(leading(row.log_total) > -kInfinity, finite, leading(row.log_total));
+    return select(abs(leading(row.log_total)) < kInfinity, finite, leading(row.log_total));
   }
 };
 
@@ -288,8 +289,17 @@ SIGMAX_INLINE W log_ratio(Vec p, Vec largest) {
   return log_of_odds(parts.s, parts.k);
 }
 
+// The sum of the possible classes, `ties` in number, as a negative mean; NaN if a number was no probability.
+template <class W>
+SIGMAX_INLINE W negative_mean(const Sums<W>& sums) {
+  W mean = divide(negate(sums.total), sums.ties);
+  mean = choose(leading(sums.ties) > 0.0, mean, wide<W>(Vec{}));
+  return choose(leading(sums.moment) == 0.0, mean, wide<W>(splat(kNaN)));
+}
+
 // log p_i less its mean over the classes that are possible; an impossible class stays at -inf.
 struct InverseSoftmaxPolicy : AxisPolicy {
+  static constexpr bool of_probabilities = true;
   static constexpr double padding = 0.0, masked = -kInfinity;
 
   template <class W>
@@ -304,8 +314,7 @@ struct InverseSoftmaxPolicy : AxisPolicy {
   }
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
-    W mean = divide(negate(sums.total), sums.ties);
-    row.mean = choose(rounded(sums.moment) == 0.0, mean, wide<W>(splat(kNaN)));
+    row.mean = negative_mean(sums);
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec p, Vec, W log, const Row<W>& row) {
@@ -317,7 +326,7 @@ struct InverseSoftmaxPolicy : AxisPolicy {
 // (c_i - mean c)/p_i over the possible classes, 0 for the impossible ones.
 struct InverseSoftmaxVjpPolicy : AxisPolicy {
   static constexpr double padding = 0.0;
-  static constexpr bool per_class = true, keeps_terms = false;
+  static constexpr bool of_probabilities = true, per_class = true, keeps_terms = false;
 
   template <class W>
   static SIGMAX_INLINE W term(Vec, const Row<W>&) {
@@ -331,8 +340,7 @@ struct InverseSoftmaxVjpPolicy : AxisPolicy {
   }
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
-    W mean = divide(negate(sums.total), sums.ties);
-    row.mean = choose(rounded(sums.moment) == 0.0, mean, wide<W>(splat(kNaN)));
+    row.mean = negative_mean(sums);
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec p, Vec c, W, const Row<W>& row) {
@@ -345,7 +353,7 @@ struct InverseSoftmaxVjpPolicy : AxisPolicy {
 // -Σ p·log p, all terms of one sign.
 struct EntropyOfProbabilitiesPolicy : AxisPolicy {
   static constexpr double padding = 0.0;
-  static constexpr bool reduces = true, keeps_terms = false;
+  static constexpr bool of_probabilities = true, reduces = true, keeps_terms = false;
 
   template <class W>
   static SIGMAX_INLINE W term(Vec p, const Row<W>&) {

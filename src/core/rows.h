@@ -4,7 +4,7 @@
 // or per row. The engine runs it in one of three ways, chosen by the class count alone, so that a row's bits
 // never depend on the batch, the layout or the threads:
 //   classes <= kShort            rows in lanes: a tile of rows is transposed, terms are added in class order
-//   classes <= kLongestWholeRow  classes in lanes: class i goes to virtual lane i mod 16, lanes are folded 16 -> 1
+//   classes <= kLongestWholeRow  classes in lanes: class i goes to virtual lane i mod 32, lanes are folded 32 -> 1
 //   longer                       the same in chunks of kChunk classes, chunk sums added in order
 #pragma once
 
@@ -16,16 +16,21 @@ namespace {
 
 constexpr std::ptrdiff_t kShort = 32;
 constexpr std::ptrdiff_t kTileRows = 64;      // rows of a transposed tile
-constexpr std::ptrdiff_t kStridedRows = 16;   // long rows copied together: one cache line of float32 per class
-constexpr int kVirtualLanes = 16;
+constexpr std::ptrdiff_t kRowsTogether = 16;  // rows of a tile computed side by side
+constexpr int kRowVectors = kRowsTogether / kLanes;
+constexpr std::ptrdiff_t kStridedRows = 32;   // long rows copied together: whole cache lines of every class
+constexpr int kVirtualLanes = 32;
 constexpr int kVectors = kVirtualLanes / kLanes;
 
-template <class T>
+// A storage type S is computed as rows of T in arithmetic W.
+template <class S>
 struct Arithmetic {
+  typedef float T;
   typedef Vec W;
 };
 template <>
 struct Arithmetic<double> {
+  typedef double T;
   typedef Pair W;
 };
 
@@ -68,8 +73,8 @@ struct Block {
 template <class T>
 SIGMAX_INLINE void copy_elements(Block to, Block from, std::ptrdiff_t row, std::ptrdiff_t rows, std::ptrdiff_t c,
                                  std::ptrdiff_t classes) {
-  for (std::ptrdiff_t i = row; i < rows; ++i)
-    for (std::ptrdiff_t j = c; j < classes; ++j) std::memcpy(to.at(i, j), from.at(i, j), sizeof(T));
+  for (std::ptrdiff_t j = c; j < classes; ++j)  // rows are few: this order meets each cache line once
+    for (std::ptrdiff_t i = row; i < rows; ++i) std::memcpy(to.at(i, j), from.at(i, j), sizeof(T));
 }
 
 // Contiguous rows on one side, contiguous columns on the other.
@@ -78,8 +83,8 @@ void transpose(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes
   if (sizeof(T) != 4) return copy_elements<T>(to, from, 0, rows, 0, classes);
   std::ptrdiff_t whole_rows = rows & ~3, whole_classes = classes & ~3;
   bool from_rows = from.class_stride == sizeof(T);
-  for (std::ptrdiff_t i = 0; i < whole_rows; i += 4)
-    for (std::ptrdiff_t j = 0; j < whole_classes; j += 4)
+  for (std::ptrdiff_t j = 0; j < whole_classes; j += 4)
+    for (std::ptrdiff_t i = 0; i < whole_rows; i += 4)
       if (from_rows)
         transpose_block(from.at(i, j), from.row_stride, to.at(i, j), to.class_stride);
       else
@@ -101,6 +106,14 @@ void copy_block(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classe
     transpose<T>(to, from, rows, classes);
   else
     copy_elements<T>(to, from, 0, rows, 0, classes);
+}
+
+// Between a storage type and the type it is computed in; buffers are a whole number of vectors long.
+SIGMAX_INLINE void convert(float*, const float*, std::ptrdiff_t) {}
+SIGMAX_INLINE void convert(double*, const double*, std::ptrdiff_t) {}
+template <class To, class From>
+void convert(To* to, const From* from, std::ptrdiff_t n) {
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(to + i, load(from + i));
 }
 
 SIGMAX_INLINE Block block_at(const Operand& operand, std::ptrdiff_t row) {
@@ -136,11 +149,11 @@ SIGMAX_INLINE V fold_lanes(V v, Combine combine) {
     return fold_lanes<step / 2>(combine(v, rotated<step>(v)), combine);
 }
 
-// Virtual lanes j and j + 8, then j + 4, j + 2, j + 1.
+// Virtual lanes j and j + 16, then j + 8, j + 4, j + 2, j + 1.
 template <class V, class Combine>
 SIGMAX_INLINE V fold(V* lanes, Combine combine) {
-  for (int step = kVectors / 2; step > 0; step /= 2)
-    for (int k = 0; k < step; ++k) lanes[k] = combine(lanes[k], lanes[k + step]);
+  SIGMAX_UNROLL for (int step = kVectors / 2; step > 0; step /= 2)
+    SIGMAX_UNROLL for (int k = 0; k < step; ++k) lanes[k] = combine(lanes[k], lanes[k + step]);
   return fold_lanes<kLanes / 2>(lanes[0], combine);
 }
 
@@ -184,7 +197,7 @@ SIGMAX_INLINE Sums<W> folded(Sums<W>* lanes) {
   W part[kVectors];
   auto plus = [](auto a, auto b) { return add(a, b); };
 #define SIGMAX_FOLD(field)                                     \
-  for (int k = 0; k < kVectors; ++k) part[k] = lanes[k].field; \
+  SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = lanes[k].field; \
   sum.field = fold(part, plus);
   SIGMAX_FOLD(total)
   SIGMAX_FOLD(ties)
@@ -210,21 +223,17 @@ SIGMAX_INLINE Pair load_wide<Pair>(const double* from) { return {load(from), loa
 // Numbers are compared in float where that is exact: twice as fast.
 SIGMAX_INLINE Vec load_comparable(const double* from) { return load(from); }
 SIGMAX_INLINE Singles load_comparable(const float* from) { return load_vector<Singles>(from); }
-SIGMAX_INLINE Singles load_comparable(const Half* from) { return half_to_single(load_words(&from->bits)); }
-SIGMAX_INLINE Singles load_comparable(const BFloat* from) {
-  return bit_cast<Singles>(load_words(&from->bits) << 16);
-}
 
-template <class T>
-SIGMAX_INLINE void store_scalar(T* to, double x) {
-  T lanes[kLanes];
+template <class S>
+SIGMAX_INLINE void store_scalar(S* to, double x) {
+  S lanes[kLanes];
   store(lanes, splat(x));
   *to = lanes[0];
 }
-template <class T>
+template <class S>
 SIGMAX_INLINE double load_scalar(const char* from) {
-  T lanes[kLanes] = {};
-  std::memcpy(lanes, from, sizeof(T));
+  S lanes[kLanes] = {};
+  std::memcpy(lanes, from, sizeof(S));
   return load(lanes)[0];
 }
 
@@ -262,69 +271,66 @@ struct RowEngine {
     return to;
   }
 
+  // NaN is passed over; it comes out of the sums.
   SIGMAX_NOINLINE Partial largest(std::ptrdiff_t begin, std::ptrdiff_t end) const {
     typedef decltype(load_comparable(x)) V;
-    V largest[kVectors], unordered[kVectors];
-    for (int k = 0; k < kVectors; ++k) largest[k] = V{} - static_cast<float>(kInfinity), unordered[k] = V{};
+    V largest[kVectors];
+    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) largest[k] = V{} - static_cast<float>(kInfinity);
     for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t) SIGMAX_ALWAYS {
-      for (int k = 0; k < kVectors; ++k) {
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         V v = load_comparable(x + k * kLanes);
-        unordered[k] = v == v ? unordered[k] : v;
-        if constexpr (P::weighted) {
-          V w = load_comparable(c + k * kLanes);
-          unordered[k] = w == w ? unordered[k] : w;
-          v = w != 0 ? v : V{} - static_cast<float>(kInfinity);
-        }
+        if constexpr (P::weighted) v = load_comparable(c + k * kLanes) != 0 ? v : V{} - static_cast<float>(kInfinity);
         largest[k] = v > largest[k] ? v : largest[k];
       }
     });
     V m = fold(largest, [](V a, V b) { return a > b ? a : b; });
-    V u = fold(unordered, [](V a, V b) { return a == a ? b : a; });
     Partial partial = {};
     partial.max = m[0];
-    partial.unordered = u[0];
+    if (partial.max == -kInfinity) partial.unordered = has_nan(begin, end);
     if (P::pivoted) partial.pivot = pivot(begin, end, partial.max);
     return partial;
   }
 
+  bool has_nan(std::ptrdiff_t begin, std::ptrdiff_t end) const {
+    for (std::ptrdiff_t i = begin; i < end; ++i)
+      if (x[i] != x[i] && !(P::weighted && c[i] == 0)) return true;
+    return false;
+  }
+
   // The per-class operand of the first class whose logit is `max`.
   double pivot(std::ptrdiff_t begin, std::ptrdiff_t end, double max) const {
-    T value;
-    store_scalar(&value, max);
     for (std::ptrdiff_t i = begin; i < end; ++i)
-      if (equal(x[i], value)) return load_scalar<T>(reinterpret_cast<const char*>(c + i));
+      if (x[i] == max) return c[i];
     return 0.0;
   }
-  static bool equal(float a, float b) { return a == b; }
-  static bool equal(double a, double b) { return a == b; }
-  static bool equal(Half a, Half b) { return a.bits == b.bits || ((a.bits | b.bits) & 0x7fff) == 0; }
-  static bool equal(BFloat a, BFloat b) { return a.bits == b.bits || ((a.bits | b.bits) & 0x7fff) == 0; }
 
-  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& row, double* terms) const {
+  // `keep` says whether the terms are stored for `write`.
+  template <bool keep>
+  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, double* terms) const {
     Sums<W> lanes[kVectors] = {};
     for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
-      for (int k = 0; k < kVectors; ++k) {
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         Vec vc = P::per_class ? load(c + k * kLanes) : Vec{};
         Vec vx = logits(load(x + k * kLanes), vc);
         W term = P::template term<W>(vx, row);
         P::template accumulate<W>(lanes[k], vx, vc, term, row);
-        if (P::keeps_terms && terms) store_wide(terms + (i + k * kLanes) * kWide, term);
+        if (keep) store_wide(terms + (i + k * kLanes) * kWide, term);
       }
     });
     return folded(lanes);
   }
 
-  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& row, const double* terms,
+  template <bool kept>
+  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, const double* terms,
                            T* out) const {
     for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       T padded[kVirtualLanes];
       bool whole = i + kVirtualLanes <= end;
       T* to = whole ? out + i : padded;
-      for (int k = 0; k < kVectors; ++k) {
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         Vec vc = P::per_class ? load(c + k * kLanes) : Vec{};
         Vec vx = logits(load(x + k * kLanes), vc);
-        W term = P::keeps_terms && terms ? load_wide<W>(terms + (i + k * kLanes) * kWide)
-                                         : P::template term<W>(vx, row);
+        W term = kept ? load_wide<W>(terms + (i + k * kLanes) * kWide) : P::template term<W>(vx, row);
         store(to + k * kLanes, P::template apply<W>(vx, vc, term, row));
       }
       if (!whole) std::memcpy(out + i, padded, (end - i) * sizeof(T));
@@ -332,25 +338,16 @@ struct RowEngine {
   }
 };
 
-SIGMAX_INLINE bool is_ordinary(double max) { return max > -kInfinity && max < kInfinity; }
-
 template <class T>
 SIGMAX_INLINE void fill(T* out, std::ptrdiff_t n, double value) {
-  T scalar;
-  store_scalar(&scalar, value);
-  for (std::ptrdiff_t i = 0; i < n; ++i) out[i] = scalar;
+  for (std::ptrdiff_t i = 0; i < n; ++i) out[i] = static_cast<T>(value);
 }
 
 // +inf logits share the probability: a row of 0 where x is +inf and -inf elsewhere has the same softmax.
 template <class T>
 void split_infinite(const T* x, std::ptrdiff_t n, T* finite) {
-  T zero, nothing;
-  store_scalar(&zero, 0.0);
-  store_scalar(&nothing, -kInfinity);
-  for (std::ptrdiff_t i = 0; i < n; ++i) {
-    bool infinite = load_scalar<T>(reinterpret_cast<const char*>(x + i)) == kInfinity;
-    finite[i] = infinite ? zero : nothing;
-  }
+  for (std::ptrdiff_t i = 0; i < n; ++i)
+    finite[i] = x[i] == x[i] ? static_cast<T>(x[i] == kInfinity ? 0.0 : -kInfinity) : x[i];
 }
 
 template <class W>
@@ -363,6 +360,22 @@ SIGMAX_INLINE Row<W> row_of(const Partial& partial, double temperature, double c
   return row;
 }
 
+// A row whose largest number decides it: nothing in it but -inf and NaN, or an infinite "probability".
+template <class P>
+SIGMAX_INLINE bool is_decided(const Partial& partial) {
+  return partial.max == -kInfinity || (P::of_probabilities && partial.max == kInfinity);
+}
+template <class P>
+SIGMAX_INLINE double decided(const Partial& partial) {
+  return partial.unordered != 0.0 || P::of_probabilities ? kNaN : P::masked;
+}
+
+template <class W>
+SIGMAX_INLINE Mask is_nan(const Sums<W>& sums) {
+  Vec both = leading(sums.total) + leading(sums.ties);
+  return both != both;
+}
+
 // One whole row: x, c and out contiguous; `terms` has room for the terms, `finite` for one more row.
 template <class P, class T>
 void whole_row(const T* x, const T* c, double temperature, double cotangent, T* out, std::ptrdiff_t n, double* terms,
@@ -371,19 +384,21 @@ void whole_row(const T* x, const T* c, double temperature, double cotangent, T* 
   std::ptrdiff_t outputs = P::reduces ? 1 : n;
   RowEngine<P, T> engine{x, c};
   Partial partial = engine.largest(0, n);
-  if (partial.unordered != 0.0) return fill(out, outputs, kNaN);
-  if (partial.max == -kInfinity) return fill(out, outputs, P::masked);
+  if (is_decided<P>(partial)) return fill(out, outputs, decided<P>(partial));
   if (partial.max == kInfinity) {
-    if (P::infinite_at_infinity) return fill(out, outputs, kInfinity);
     split_infinite(x, n, finite);
-    return whole_row<P, T>(finite, c, temperature, cotangent, out, n, terms, nullptr);
+    engine.x = finite;
+    partial.max = 0.0;
   }
   Row<W> row = row_of<W>(partial, temperature, cotangent);
-  P::template finish<W>(row, engine.sums(0, n, row, terms));
+  Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
+  if (any(is_nan(sums))) return fill(out, outputs, kNaN);
+  if (P::infinite_at_infinity && engine.x != x) return fill(out, outputs, kInfinity);
+  P::template finish<W>(row, sums);
   if constexpr (P::reduces)
-    store_scalar(out, P::template result<W>(row)[0]);
+    *out = static_cast<T>(P::template result<W>(row)[0]);
   else
-    engine.write(0, n, row, terms, out);
+    engine.template write<P::keeps_terms>(0, n, row, terms, out);
 }
 
 // ---------------------------------------------------------------- a tile of short rows, rows in lanes
@@ -399,20 +414,36 @@ struct Tile {
   alignas(64) double temperatures[kTileRows];
   std::ptrdiff_t rows, classes, stride;
 
-  static Block block(T* data, std::ptrdiff_t stride) {
-    return {reinterpret_cast<char*>(data), sizeof(T), stride * static_cast<std::ptrdiff_t>(sizeof(T))};
+  template <class S>
+  Block block(S* data) const {
+    return {reinterpret_cast<char*>(data), sizeof(S), stride * static_cast<std::ptrdiff_t>(sizeof(S))};
   }
 
-  void read(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  // `raw` holds a block in its storage type; it is the block itself where nothing is to be converted.
+  template <class S>
+  static S* raw(T* data, S* spare) {
+    if constexpr (sizeof(S) == sizeof(T))
+      return data;
+    else
+      return spare;
+  }
+
+  template <class S>
+  void read_block(T* to, const Operand& operand, std::ptrdiff_t first, std::ptrdiff_t columns, S* spare) {
+    S* stored = raw(to, spare);
+    copy_block<S>(block(stored), block_at(operand, first), rows, columns);
+    convert(to, stored, columns * stride);
+  }
+
+  template <class S>
+  void read(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, S* spare) {
     rows = end - begin;
     classes = call.classes;
-    stride = (rows + 7) & ~7;
-    copy_block<T>(block(x, stride), block_at(call.x, begin), rows, classes);
-    if (P::per_class) copy_block<T>(block(c, stride), block_at(call.per_class, begin), rows, classes);
-    if (P::per_row)
-      copy_block<T>({reinterpret_cast<char*>(cotangents), sizeof(T), 0}, block_at(call.per_row, begin), rows, 1);
-    copy_block<double>({reinterpret_cast<char*>(temperatures), sizeof(double), 0},
-                       block_at(call.temperature, begin), rows, 1);
+    stride = (rows + kRowsTogether - 1) / kRowsTogether * kRowsTogether;
+    read_block(x, call.x, begin, classes, spare);
+    if (P::per_class) read_block(c, call.per_class, begin, classes, spare);
+    if (P::per_row) read_block(cotangents, call.per_row, begin, 1, spare);
+    copy_block<double>(block(temperatures), block_at(call.temperature, begin), rows, 1);
     for (std::ptrdiff_t i = rows; i < stride; ++i) pad(i);
   }
 
@@ -426,8 +457,12 @@ struct Tile {
     temperatures[row] = 1.0;
   }
 
-  void write(const AxisCall& call, std::ptrdiff_t begin) {
-    copy_block<T>(block_at(call.out, begin), block(out, stride), rows, P::reduces ? 1 : classes);
+  template <class S>
+  void write(const AxisCall& call, std::ptrdiff_t begin, S* spare) {
+    std::ptrdiff_t columns = P::reduces ? 1 : classes;
+    S* stored = raw(out, spare);
+    convert(stored, out, columns * stride);
+    copy_block<S>(block_at(call.out, begin), block(stored), rows, columns);
   }
 
   SIGMAX_INLINE Vec per_class(std::ptrdiff_t at) const { return P::per_class ? load(c + at) : Vec{}; }
@@ -435,152 +470,209 @@ struct Tile {
     return RowEngine<P, T>::logits(load(x + at), per_class(at));
   }
 
-  // kLanes rows from `first` on; returns where max is not an ordinary number.
-  SIGMAX_INLINE Mask compute(std::ptrdiff_t first) {
-    Row<W> row;
-    Vec largest = splat(-kInfinity), pivot = Vec{}, unordered = Vec{};
-    for (std::ptrdiff_t j = 0; j < classes; ++j) {
-      Vec v = logits(j * stride + first);
-      unordered = select(v == v, unordered, v);
-      if (P::weighted) unordered = select(per_class(j * stride + first) == per_class(j * stride + first), unordered, splat(kNaN));
-      if (P::pivoted) pivot = select(v > largest, per_class(j * stride + first), pivot);
-      largest = max(v, largest);
+  // Where class j of the k-th vector of rows stands.
+  SIGMAX_INLINE std::ptrdiff_t at(std::ptrdiff_t first, std::ptrdiff_t j, int k) const {
+    return j * stride + first + k * kLanes;
+  }
+
+  SIGMAX_INLINE void begin_rows(std::ptrdiff_t first, Row<W>* row) const {
+    SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
+      row[k].max = splat(-kInfinity);
+      row[k].pivot = Vec{};
+      row[k].cotangent = P::per_row ? load(cotangents + first + k * kLanes) : Vec{};
+      set_temperature(row[k], load(temperatures + first + k * kLanes));
     }
-    row.max = largest;
-    row.pivot = pivot;
-    row.cotangent = P::per_row ? load(cotangents + first) : Vec{};
-    set_temperature(row, load(temperatures + first));
-    Sums<W> sums = {};
-    W terms[kShort];
-    for (std::ptrdiff_t j = 0; j < classes; ++j) {
-      Vec v = logits(j * stride + first);
-      terms[j] = P::template term<W>(v, row);
-      P::template accumulate<W>(sums, v, per_class(j * stride + first), terms[j], row);
-    }
-    P::template finish<W>(row, sums);
-    if constexpr (P::reduces)
-      store(out + first, P::template result<W>(row));
-    else
-      for (std::ptrdiff_t j = 0; j < classes; ++j) {
-        std::ptrdiff_t at = j * stride + first;
-        store(out + at, P::template apply<W>(logits(at), per_class(at), terms[j], row));
+    for (std::ptrdiff_t j = 0; j < classes; ++j)
+      SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
+        Vec v = logits(at(first, j, k));
+        if (P::pivoted) row[k].pivot = select(v > row[k].max, per_class(at(first, j, k)), row[k].pivot);
+        row[k].max = max(v, row[k].max);
       }
-    return (unordered != unordered) | (largest == -kInfinity) | (largest == kInfinity);
+  }
+
+  // kRowsTogether rows from `first` on; `special` says which have NaN or no finite largest number.
+  void compute(std::ptrdiff_t first, Mask* special) {
+    Row<W> row[kRowVectors];
+    begin_rows(first, row);
+    Sums<W> sums[kRowVectors] = {};
+    W terms[kShort][kRowVectors];
+    for (std::ptrdiff_t j = 0; j < classes; ++j)
+      SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
+        Vec v = logits(at(first, j, k));
+        terms[j][k] = P::template term<W>(v, row[k]);
+        P::template accumulate<W>(sums[k], v, per_class(at(first, j, k)), terms[j][k], row[k]);
+      }
+    SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
+      P::template finish<W>(row[k], sums[k]);
+      special[k] = is_nan(sums[k]) | (row[k].max == -kInfinity) | (row[k].max == kInfinity);
+      if constexpr (P::reduces) store(out + first + k * kLanes, P::template result<W>(row[k]));
+    }
+    if constexpr (!P::reduces)
+      for (std::ptrdiff_t j = 0; j < classes; ++j)
+        SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k)
+          store(out + at(first, j, k),
+                P::template apply<W>(logits(at(first, j, k)), per_class(at(first, j, k)), terms[j][k], row[k]));
   }
 
   // A row with NaN, +inf or nothing in it, alone.
   void compute_special(std::ptrdiff_t row) {
     T row_x[kShort], row_c[kShort] = {}, row_out[kShort], finite[kShort];
-    double terms[2 * (kShort + kVirtualLanes)];
-    Block one = {reinterpret_cast<char*>(row_x), 0, sizeof(T)};
-    Block in_tile = block(x + row, stride);
-    copy_elements<T>(one, in_tile, 0, 1, 0, classes);
-    one.data = reinterpret_cast<char*>(row_c);
-    in_tile.data = reinterpret_cast<char*>(c + row);
-    if (P::per_class) copy_elements<T>(one, in_tile, 0, 1, 0, classes);
-    double cotangent = P::per_row ? load_scalar<T>(reinterpret_cast<const char*>(cotangents + row)) : 0.0;
+    alignas(64) double terms[2 * (kShort + kVirtualLanes)];
+    for (std::ptrdiff_t j = 0; j < classes; ++j) {
+      row_x[j] = x[j * stride + row];
+      if (P::per_class) row_c[j] = c[j * stride + row];
+    }
+    double cotangent = P::per_row ? cotangents[row] : 0.0;
     whole_row<P, T>(row_x, row_c, temperatures[row], cotangent, row_out, classes, terms, finite);
-    one.data = reinterpret_cast<char*>(row_out);
-    in_tile.data = reinterpret_cast<char*>(out + row);
-    copy_elements<T>(in_tile, one, 0, 1, 0, P::reduces ? 1 : classes);
+    for (std::ptrdiff_t j = 0; j < (P::reduces ? 1 : classes); ++j) out[j * stride + row] = row_out[j];
   }
 
   void run() {
-    for (std::ptrdiff_t first = 0; first < rows; first += kLanes) {
-      Mask special = compute(first);
-      if (__builtin_expect(any(special), 0))
-        for (int lane = 0; lane < kLanes && first + lane < rows; ++lane)
-          if (special[lane]) compute_special(first + lane);
+    for (std::ptrdiff_t first = 0; first < rows; first += kRowsTogether) {
+      Mask special[kRowVectors];
+      compute(first, special);
+      for (int k = 0; k < kRowVectors; ++k)
+        if (__builtin_expect(any(special[k]), 0)) repair(first + k * kLanes, special[k]);
     }
+  }
+
+  SIGMAX_NOINLINE void repair(std::ptrdiff_t first, Mask special) {
+    for (int lane = 0; lane < kLanes && first + lane < rows; ++lane)
+      if (special[lane]) compute_special(first + lane);
   }
 };
 
 // ---------------------------------------------------------------- the kernels of a policy
 
-template <class P, class T>
+template <class P, class S>
 struct AxisKernels {
-  typedef typename Arithmetic<T>::W W;
-  static constexpr std::ptrdiff_t kSize = sizeof(T);
+  typedef typename Arithmetic<S>::T T;
+  typedef typename Arithmetic<S>::W W;
+  static constexpr std::ptrdiff_t kSize = sizeof(S);
+  static constexpr bool kConverts = sizeof(S) != sizeof(T);
 
-  static std::ptrdiff_t padded(std::ptrdiff_t classes) { return (classes + 63) & ~63; }
+  // One cache line more than a multiple of lines: rows a power of two apart would share cache sets.
+  static std::ptrdiff_t padded(std::ptrdiff_t classes) { return ((classes + 63) & ~63) + 64; }
 
-  // Terms, one row for split_infinite, and kStridedRows rows each of x and of the per-class operand.
+  // What rows in between need: the terms, one row each for split_infinite and conversions, strided rows.
+  struct Scratch {
+    double* terms;
+    T *finite, *x, *c, *out;
+    char *strided_x, *strided_c;
+  };
+  static constexpr std::ptrdiff_t kRowsOfT = 4, kRowsOfS = 2 * kStridedRows;
+
   static std::size_t scratch_bytes(std::ptrdiff_t classes) {
     if (classes <= kShort) return 0;
-    return padded(classes) * (RowEngine<P, T>::kWide * sizeof(double) + (1 + 2 * kStridedRows) * sizeof(T));
+    return padded(classes) * (sizeof(W) / sizeof(Vec) * sizeof(double) + kRowsOfT * sizeof(T) + kRowsOfS * sizeof(S));
+  }
+
+  static Scratch scratch_at(char* memory, std::ptrdiff_t classes) {
+    std::ptrdiff_t n = padded(classes);
+    Scratch s;
+    s.terms = reinterpret_cast<double*>(memory);
+    s.finite = reinterpret_cast<T*>(s.terms + n * (sizeof(W) / sizeof(Vec)));
+    s.x = s.finite + n;
+    s.c = s.x + n;
+    s.out = s.c + n;
+    s.strided_x = reinterpret_cast<char*>(s.out + n);
+    s.strided_c = s.strided_x + kStridedRows * n * kSize;
+    return s;
   }
 
   static void rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
     if (call.classes == 0) return empty_rows(call, begin, end);
     if (call.classes <= kShort) return short_rows(call, begin, end);
+    Scratch s = scratch_at(scratch, call.classes);
     for (std::ptrdiff_t row = begin; row < end; row += kStridedRows)
-      long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, scratch);
+      long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, s);
   }
 
   static void empty_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
     if (P::reduces)
       for (std::ptrdiff_t row = begin; row < end; ++row)
-        store_scalar(reinterpret_cast<T*>(block_at(call.out, row).data), P::masked);
+        store_scalar(reinterpret_cast<S*>(block_at(call.out, row).data), P::masked);
   }
 
   static void short_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
     Tile<P, T> tile;
+    alignas(64) S spare[kConverts ? kShort * kTileRows : 1];
     for (std::ptrdiff_t row = begin; row < end; row += kTileRows) {
-      tile.read(call, row, row + kTileRows < end ? row + kTileRows : end);
+      tile.read(call, row, row + kTileRows < end ? row + kTileRows : end, spare);
       tile.run();
-      tile.write(call, row);
+      tile.write(call, row, spare);
     }
   }
 
-  // Contiguous rows are read and written where they are, strided ones through `rows_x` and `rows_c`.
-  static void long_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
+  // Contiguous rows are read and written where they are, strided ones through scratch.
+  static void long_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, const Scratch& s) {
     std::ptrdiff_t n = call.classes, stride = padded(n) * kSize;
-    double* terms = reinterpret_cast<double*>(scratch);
-    T* finite = reinterpret_cast<T*>(terms + padded(n) * RowEngine<P, T>::kWide);
-    char* spare = reinterpret_cast<char*>(finite + padded(n));
-    Block x = contiguous(call.x, begin, end, n, {spare, stride, kSize});
-    Block c = x, out = block_at(call.out, begin);
-    if (P::per_class) c = contiguous(call.per_class, begin, end, n, {spare + kStridedRows * stride, stride, kSize});
+    Block spare = {s.strided_x, stride, kSize};
+    Block x = contiguous(call.x, begin, end, n, spare), c = x, out = block_at(call.out, begin);
+    if (P::per_class) c = contiguous(call.per_class, begin, end, n, {s.strided_c, stride, kSize});
     bool in_place = P::reduces || call.out.class_stride == kSize;
-    if (!in_place) out = {spare, stride, kSize};
-    for (std::ptrdiff_t row = begin; row < end; ++row) {
-      double cotangent = P::per_row ? load_scalar<T>(block_at(call.per_row, row).data) : 0.0;
-      double temperature = load_scalar<double>(block_at(call.temperature, row).data);
-      whole_row<P, T>(reinterpret_cast<const T*>(x.at(row - begin, 0)), reinterpret_cast<const T*>(c.at(row - begin, 0)),
-                      temperature, cotangent, reinterpret_cast<T*>(out.at(row - begin, 0)), n, terms, finite);
+    if (!in_place) out = spare;
+    for (std::ptrdiff_t i = 0; i < end - begin; ++i) {
+      double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, begin + i).data) : 0.0;
+      double temperature = load_scalar<double>(block_at(call.temperature, begin + i).data);
+      T* row_out = computable_out(out.at(i, 0), s.out);
+      whole_row<P, T>(computable(x.at(i, 0), n, s.x), P::per_class ? computable(c.at(i, 0), n, s.c) : nullptr,
+                      temperature, cotangent, row_out, n, s.terms, s.finite);
+      finish_out(out.at(i, 0), row_out, P::reduces ? 1 : n);
     }
-    if (!in_place) copy_block<T>(block_at(call.out, begin), out, end - begin, n);
+    if (!in_place) copy_block<S>(block_at(call.out, begin), out, end - begin, n);
   }
 
   static Block contiguous(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t n,
                           Block spare) {
     Block block = block_at(operand, begin);
     if (block.class_stride == kSize) return block;
-    copy_block<T>(spare, block, end - begin, n);
+    copy_block<S>(spare, block, end - begin, n);
     return spare;
+  }
+
+  // Stored numbers as T: where they are, or converted into `spare`.
+  static const T* computable(const char* stored, std::ptrdiff_t n, T* spare) {
+    if constexpr (!kConverts) return reinterpret_cast<const T*>(stored);
+    const S* from = reinterpret_cast<const S*>(stored);
+    std::ptrdiff_t whole = n / kLanes * kLanes;
+    convert(spare, from, whole);
+    for (std::ptrdiff_t i = whole; i < n; ++i) spare[i] = static_cast<T>(load_scalar<S>(stored + i * kSize));
+    return spare;
+  }
+  static T* computable_out(char* stored, T* spare) { return kConverts ? spare : reinterpret_cast<T*>(stored); }
+  static void finish_out(char* stored, const T* out, std::ptrdiff_t n) {
+    if constexpr (!kConverts) return;
+    S* to = reinterpret_cast<S*>(stored);
+    std::ptrdiff_t whole = n / kLanes * kLanes;
+    convert(to, out, whole);
+    for (std::ptrdiff_t i = whole; i < n; ++i) store_scalar(to + i, out[i]);
   }
 
   // One chunk of a long row, in contiguous memory.
   struct Chunk {
     alignas(64) T x_copy[kChunk];
     alignas(64) T c_copy[P::per_class ? kChunk : 1];
+    alignas(64) S stored[kChunk];
     RowEngine<P, T> engine;
     std::ptrdiff_t n;
 
     Chunk(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, bool infinite) {
       std::ptrdiff_t begin = chunk * kChunk;
       n = call.classes - begin < kChunk ? call.classes - begin : kChunk;
-      engine = {part(call.x, row, begin, x_copy), P::per_class ? part(call.per_class, row, begin, c_copy) : nullptr};
+      const T* c = P::per_class ? part(call.per_class, row, begin, c_copy, c_copy) : nullptr;
+      engine = {part(call.x, row, begin, x_copy, x_copy), c};
       if (!infinite) return;
       split_infinite(engine.x, n, x_copy);
       engine.x = x_copy;
     }
-    const T* part(const Operand& operand, std::ptrdiff_t row, std::ptrdiff_t begin, T* copy) const {
+    const T* part(const Operand& operand, std::ptrdiff_t row, std::ptrdiff_t begin, T* converted, void* in_place) {
       Block block = block_at(operand, row);
       block.data = block.at(0, begin);
-      if (block.class_stride == kSize) return reinterpret_cast<const T*>(block.data);
-      copy_elements<T>({reinterpret_cast<char*>(copy), 0, kSize}, block, 0, 1, 0, n);
-      return copy;
+      if (block.class_stride == kSize) return computable(block.data, n, converted);
+      char* copy = kConverts ? reinterpret_cast<char*>(stored) : static_cast<char*>(in_place);
+      copy_elements<S>({copy, 0, kSize}, block, 0, 1, 0, n);
+      return computable(copy, n, converted);
     }
   };
 
@@ -601,19 +693,15 @@ struct AxisKernels {
   static Row<W> row_at(const AxisCall& call, std::ptrdiff_t row, const Partial& whole) {
     Partial partial = whole;
     if (whole.max == kInfinity) partial.max = 0.0;
-    double cotangent = P::per_row ? load_scalar<T>(block_at(call.per_row, row).data) : 0.0;
+    double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, row).data) : 0.0;
     return row_of<W>(partial, load_scalar<double>(block_at(call.temperature, row).data), cotangent);
-  }
-
-  static bool is_special(const Partial& whole) {
-    return whole.unordered != 0.0 || whole.max == -kInfinity || (P::infinite_at_infinity && whole.max == kInfinity);
   }
 
   static void chunk_sums(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials,
                          const Partial& whole) {
-    if (is_special(whole)) return;
+    if (is_decided<P>(whole)) return;
     Chunk part(call, row, chunk, whole.max == kInfinity);
-    save(part.engine.sums(0, part.n, row_at(call, row, whole), nullptr), partials + chunk);
+    save(part.engine.template sums<false>(0, part.n, row_at(call, row, whole), nullptr), partials + chunk);
   }
 
   static void save(Sums<W> sums, Partial* partial) {
@@ -637,23 +725,30 @@ struct AxisKernels {
 
   static void chunk_out(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole) {
     if (P::reduces && chunk > 0) return;
-    Chunk part(call, row, chunk, whole.max == kInfinity && !is_special(whole));
+    Chunk part(call, row, chunk, whole.max == kInfinity);
     std::ptrdiff_t outputs = P::reduces ? 1 : part.n;
     Block to = block_at(call.out, row);
     to.data = to.at(0, P::reduces ? 0 : chunk * kChunk);
     bool in_place = P::reduces || to.class_stride == kSize;
-    T* out = in_place ? reinterpret_cast<T*>(to.data) : part.x_copy;
-    if (is_special(whole)) {
-      fill(out, outputs, whole.unordered != 0.0 ? kNaN : whole.max == kInfinity ? kInfinity : P::masked);
-    } else {
-      Row<W> r = row_at(call, row, whole);
-      P::template finish<W>(r, restored(whole));
-      if constexpr (P::reduces)
-        store_scalar(out, P::template result<W>(r)[0]);
-      else
-        part.engine.write(0, part.n, r, nullptr, out);
-    }
-    if (!in_place) copy_elements<T>(to, {reinterpret_cast<char*>(out), 0, kSize}, 0, 1, 0, outputs);
+    char* stored = in_place ? to.data : reinterpret_cast<char*>(kConverts ? static_cast<void*>(part.stored) : part.x_copy);
+    T* out = computable_out(stored, part.x_copy);
+    write_chunk(call, row, whole, part, out, outputs);
+    finish_out(stored, out, outputs);
+    if (!in_place) copy_elements<S>(to, {stored, 0, kSize}, 0, 1, 0, outputs);
+  }
+
+  static void write_chunk(const AxisCall& call, std::ptrdiff_t row, const Partial& whole, const Chunk& part, T* out,
+                          std::ptrdiff_t outputs) {
+    Sums<W> sums = restored(whole);
+    if (is_decided<P>(whole)) return fill(out, outputs, decided<P>(whole));
+    if (any(is_nan(sums))) return fill(out, outputs, kNaN);
+    if (P::infinite_at_infinity && whole.max == kInfinity) return fill(out, outputs, kInfinity);
+    Row<W> r = row_at(call, row, whole);
+    P::template finish<W>(r, sums);
+    if constexpr (P::reduces)
+      *out = static_cast<T>(P::template result<W>(r)[0]);
+    else
+      part.engine.template write<false>(0, part.n, r, nullptr, out);
   }
 
   static constexpr AxisKernel kernel = {rows, scratch_bytes, chunk_max, chunk_sums, chunk_out, merge_max, merge_sums};

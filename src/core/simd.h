@@ -26,6 +26,11 @@
 #endif
 
 #define SIGMAX_INLINE inline __attribute__((always_inline))
+#ifdef __clang__
+#define SIGMAX_UNROLL _Pragma("unroll")
+#else
+#define SIGMAX_UNROLL _Pragma("GCC unroll 16")
+#endif
 #define SIGMAX_NOINLINE __attribute__((noinline))
 #define SIGMAX_ALWAYS __attribute__((always_inline))  // behind the parameters of a lambda
 
@@ -39,6 +44,7 @@ typedef std::uint64_t Bits __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
 typedef std::int64_t Mask __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));  // -1 where true, 0 elsewhere
 typedef float Singles __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));  // as many lanes as Vec
 typedef std::uint32_t Words __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));
+typedef std::int32_t SignedWords __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));
 
 constexpr double kInfinity = __builtin_inf();
 constexpr double kNaN = __builtin_nan("");
@@ -65,8 +71,19 @@ SIGMAX_INLINE void store_vector(void* to, V v) {
 
 SIGMAX_INLINE Vec splat(double x) { return x - Vec{}; }
 SIGMAX_INLINE Vec select(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
+
+// The larger of two, b where one is NaN: max(x, bound) hides a NaN in x, max(bound, x) lets it through.
 SIGMAX_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
-SIGMAX_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
+SIGMAX_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }  // likewise
+
+// A constant that GCC does not see through: it knows `max` as one instruction only when no side is constant.
+SIGMAX_INLINE Vec opaque(double x) {
+  Vec v = splat(x);
+#if defined(__x86_64__)
+  __asm__("" : "+v"(v));
+#endif
+  return v;
+}
 SIGMAX_INLINE Vec abs(Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & 0x7fffffffffffffffu); }
 SIGMAX_INLINE Vec only_where(Mask mask, Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & bit_cast<Bits>(mask)); }
 
@@ -96,8 +113,7 @@ SIGMAX_INLINE Vec mul_add(Vec a, double b, Vec c) { return mul_add(a, splat(b), 
 template <int n>
 SIGMAX_INLINE Vec polynomial(Vec x, const double (&coefficients)[n]) {
   Vec sum = splat(coefficients[n - 1]);
-#pragma GCC unroll 16
-  for (int k = n - 2; k >= 0; --k) sum = mul_add(x, sum, coefficients[k]);
+  SIGMAX_UNROLL for (int k = n - 2; k >= 0; --k) sum = mul_add(x, sum, coefficients[k]);
   return sum;
 }
 
@@ -131,23 +147,27 @@ SIGMAX_INLINE void store_words(std::uint16_t* to, Words words) {
   store_vector(to, __builtin_convertvector(words, Shorts));
 }
 
-// The 15 magnitude bits moved into a float's place are the number times 2^-112: one exact product mends
-// the exponent, subnormals included. Infinities and NaNs land at 2^16 and above and get a float's exponent.
+// A normal half gets a float's exponent, an infinity or NaN the largest; a subnormal one is an integer times
+// 2^-24. No float is subnormal on the way: that would cost a hundred cycles.
 SIGMAX_INLINE Singles half_to_single(Words half) {
-  Words magnitude = (half & 0x7fffu) << 13;
-  Singles scaled = bit_cast<Singles>(magnitude) * 0x1p112f;
-  Words special = bit_cast<Words>(scaled >= 0x1p16f) & 0x7f800000u;
-  return bit_cast<Singles>(bit_cast<Words>(scaled) | special | ((half & 0x8000u) << 16));
+  Words magnitude = half & 0x7fffu;
+  Words normal = (magnitude << 13) + (112u << 23);
+  Words special = bit_cast<Words>(magnitude >= 0x7c00u) & (112u << 23);
+  Words subnormal = bit_cast<Words>(__builtin_convertvector(bit_cast<SignedWords>(magnitude), Singles) * 0x1p-24f);
+  Words finite = magnitude < 0x0400u ? subnormal : normal + special;
+  return bit_cast<Singles>(finite | ((half & 0x8000u) << 16));
 }
 
 // The other way for a number that a half can hold, or an infinity, or a NaN.
+// A subnormal one is the low bits of its sum with 1/2, whose quantum is that of the subnormal halves.
 SIGMAX_INLINE Words single_to_half(Singles single) {
   Words bits = bit_cast<Words>(single);
   Words magnitude = bits & 0x7fffffffu;
-  Words scaled = bit_cast<Words>(bit_cast<Singles>(magnitude) * 0x1p-112f) >> 13;
+  Words normal = (magnitude >> 13) - (112u << 10);
+  Words subnormal = bit_cast<Words>(bit_cast<Singles>(magnitude) + 0.5f) - 0x3f000000u;
   Words infinite = bit_cast<Words>(magnitude >= 0x47800000u);
   Words nan = bit_cast<Words>(magnitude > 0x7f800000u);
-  Words finite = scaled & ~infinite;
+  Words finite = (magnitude < 0x38800000u ? subnormal : normal) & ~infinite;
   return finite | (infinite & 0x7c00u) | (nan & 0x0200u) | ((bits >> 16) & 0x8000u);
 }
 

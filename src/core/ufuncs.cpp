@@ -1,7 +1,6 @@
 // The registration file: kernels as NumPy ufuncs and gufuncs, one table row per function.
 #include <Python.h>
 
-#define PY_ARRAY_UNIQUE_SYMBOL sigmax_array_api
 #define PY_UFUNC_UNIQUE_SYMBOL sigmax_ufunc_api
 #include <numpy/arrayobject.h>
 #include <numpy/ufuncobject.h>
@@ -10,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -188,9 +188,10 @@ char* scratch_of_size(std::size_t size) {
 
 // Rows of up to kLongestWholeRow classes are shared out whole.
 bool run_rows(const AxisKernel& kernel, const AxisCall& call) {
-  constexpr std::ptrdiff_t kRowsTogether = 64;  // a multiple of the engine's tiles
+  constexpr std::ptrdiff_t kTile = 64;  // what the engine computes together: kTileRows, kStridedRows
   std::ptrdiff_t step = std::max<std::ptrdiff_t>(1, kTaskSize / std::max<std::ptrdiff_t>(call.classes, 1));
-  if (step >= kRowsTogether / 2) step = ceil_div(step, kRowsTogether) * kRowsTogether;
+  bool strided = call.x.class_stride != call.out.class_stride || call.x.row_stride < call.x.class_stride;
+  if (strided || step >= kTile / 2) step = ceil_div(step, kTile) * kTile;
   std::size_t size = kernel.scratch_bytes(call.classes);
   bool enough_memory = true;
   for_ranges(call.rows, step, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
@@ -204,16 +205,16 @@ bool run_rows(const AxisKernel& kernel, const AxisCall& call) {
 }
 
 // A longer row is itself shared out, in chunks.
-void run_long_row(const AxisKernel& kernel, const AxisCall& call, std::ptrdiff_t row, std::vector<Partial>& partials) {
-  std::ptrdiff_t chunks = static_cast<std::ptrdiff_t>(partials.size());
+void run_long_row(const AxisKernel& kernel, const AxisCall& call, std::ptrdiff_t row, Partial* partials,
+                  std::ptrdiff_t chunks) {
   Partial whole;
   auto for_chunks = [&](auto body) {
     for_ranges(chunks, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t) { body(begin); });
   };
-  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_max(call, row, chunk, partials.data()); });
-  kernel.merge_max(partials.data(), chunks, &whole);
-  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_sums(call, row, chunk, partials.data(), whole); });
-  kernel.merge_sums(partials.data(), chunks, &whole);
+  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_max(call, row, chunk, partials); });
+  kernel.merge_max(partials, chunks, &whole);
+  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_sums(call, row, chunk, partials, whole); });
+  kernel.merge_sums(partials, chunks, &whole);
   for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_out(call, row, chunk, whole); });
 }
 
@@ -232,8 +233,10 @@ void axis_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
     if (!run_rows(kernel, call)) out_of_memory();
     return;
   }
-  std::vector<Partial> partials(ceil_div(call.classes, kChunk));
-  for (std::ptrdiff_t row = 0; row < call.rows; ++row) run_long_row(kernel, call, row, partials);
+  std::size_t chunks = static_cast<std::size_t>(ceil_div(call.classes, kChunk));
+  std::unique_ptr<Partial[]> partials(new (std::nothrow) Partial[chunks]);
+  if (partials == nullptr) return out_of_memory();
+  for (std::ptrdiff_t row = 0; row < call.rows; ++row) run_long_row(kernel, call, row, partials.get(), static_cast<std::ptrdiff_t>(chunks));
 }
 
 std::string signature_of(const AxisRow& row) {
@@ -335,6 +338,13 @@ PyObject* py_set_num_threads(PyObject*, PyObject* arg) {
 
 PyObject* py_release_memory(PyObject*, PyObject*) { return PyLong_FromSize_t(memory_release()); }
 
+// empty_like(array): like NumPy's, with memory from the pool.
+PyObject* py_empty_like(PyObject*, PyObject* prototype) {
+  if (!PyArray_Check(prototype)) return PyErr_Format(PyExc_TypeError, "prototype must be an ndarray");
+  PooledAllocation pooled;
+  return PyArray_NewLikeArray(reinterpret_cast<PyArrayObject*>(prototype), NPY_KEEPORDER, nullptr, 0);
+}
+
 PyObject* py_level(PyObject*, PyObject*) { return PyUnicode_FromString(kernels->name); }
 
 PyObject* py_levels(PyObject*, PyObject*) {
@@ -384,6 +394,7 @@ PyMethodDef methods[] = {
     {"get_num_threads", py_get_num_threads, METH_NOARGS, nullptr},
     {"set_num_threads", py_set_num_threads, METH_O, nullptr},
     {"release_memory", py_release_memory, METH_NOARGS, nullptr},
+    {"empty_like", py_empty_like, METH_O, nullptr},
     {"level", py_level, METH_NOARGS, nullptr},
     {"levels", py_levels, METH_NOARGS, nullptr},
     {"set_doc", py_set_doc, METH_VARARGS, nullptr},

@@ -410,6 +410,8 @@ def _per_class(
     axes = _axes(axis, x.ndim)
     joined = [_joined(operand, axes) for operand in (x, *operands)]
     options = {} if dtype is None else {"dtype": dtype}
+    if out is None and _keeps_layout(x, axes, joined[0], scalars, dtype):
+        out = _core.empty_like(x)
     if out is None:
         return _split(ufunc(*joined, *scalars, **options), x.shape, axes)
     _check_out(out)
@@ -418,6 +420,14 @@ def _per_class(
     else:
         np.copyto(out, _split(ufunc(*joined, *scalars, **options), x.shape, axes), casting="same_kind")
     return out
+
+
+def _keeps_layout(x: Any, axes: tuple[int, ...], joined: Any, scalars: tuple[Any, ...], dtype: Any) -> bool:
+    """Whether the result has the shape and type of x, and so can have its layout too."""
+    if type(x) is not np.ndarray or dtype is not None or len(axes) != 1:
+        return False
+    batch = joined.shape[:-1]
+    return np.broadcast_shapes(batch, *map(np.shape, scalars)) == batch
 
 
 def _per_row(
