@@ -44,7 +44,7 @@ def margin(x: mpf) -> mpf:
 
 def polynomials() -> list[Polynomial]:
     half_ln2 = margin(mp.ln2 / 2)
-    s_max = margin((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1))
+    s_max = mpf("0.2004")  # of Logit; the logarithm itself needs (√2-1)/(√2+1) = 0.1716
     return [
         Polynomial(
             "kExp2Narrow", "2^f = 1 + f P(f), |f| <= 1/2, relative error", 6, (5,), mpf(-1) / 2, mpf(1) / 2,
@@ -64,7 +64,12 @@ def polynomials() -> list[Polynomial]:
             weight=lambda r: abs(r) ** 3 / mp.exp(r),
         ),
         Polynomial(
-            "kLogTail", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.1716, error relative to 2s", 6, (7,), mpf(0), s_max**2,
+            "kLogTail", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s", 7, (6,), mpf(0), s_max**2,
+            target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
+            weight=lambda z: z / 2,
+        ),
+        Polynomial(
+            "kLogTailNarrow", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s", 5, (4,), mpf(0), s_max**2,
             target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
             weight=lambda z: z / 2,
         ),

@@ -37,9 +37,9 @@ std::uint64_t saved_registers() {
 }
 
 bool has_avx2() {
-  const unsigned fma = 1u << 12, avx2 = 1u << 5;
+  const unsigned fma = 1u << 12, f16c = 1u << 29, avx2 = 1u << 5;
   const std::uint64_t xmm_ymm = 0x06;
-  return has_bits(Cpuid(1).ecx, fma) && has_bits(Cpuid(7).ebx, avx2) && has_bits(saved_registers(), xmm_ymm);
+  return has_bits(Cpuid(1).ecx, fma | f16c) && has_bits(Cpuid(7).ebx, avx2) && has_bits(saved_registers(), xmm_ymm);
 }
 
 bool has_avx512() {

@@ -28,7 +28,7 @@ struct Sigmoid {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x) {
     if constexpr (kExpScale<W> == 1.0)  // a double holds e^-x for every narrow x that matters
-      return 1.0 / (1.0 + exp2_by(min(opaque(200.0), x * -kLog2e), kExp2));
+      return 1.0 / (1.0 + exp2_of_product(max(opaque(-150.0), min(opaque(150.0), x)), splat(-kLog2e), kExp2));
     else
       return keep_nan(x, unscaled(sigmoid_scaled<W>(x)));
   }
@@ -59,20 +59,19 @@ constexpr double kTiny = 0x1p-900, kLift = 0x1p108, kLiftExponent = 108.0;
 
 SIGMAX_INLINE Vec lifted(Vec p) { return select(p < kTiny, p * kLift, p); }
 
-SIGMAX_INLINE Pair as_pair(Vec x) { return {x, Vec{}}; }
-SIGMAX_INLINE Pair as_pair(Pair x) { return x; }
-
-// log(p/(1-p)), the ratio as a pair; around 1/2, where it is close to 1, log((1+s)/(1-s)) with s = 2p - 1,
-// which is exact.
+// log(p/q) for q = 1 - p, by s = (p·2^-k - q)/(p·2^-k + q), where 2^k is p/q within a factor 2^0.59: the bits of a
+// double, read as an integer, are its logarithm but for 0.09. Around 1/2 k is 0 and s is 2p - 1, which is exact.
 struct Logit {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec p) {
-    W ratio = divide(wide<W>(lifted(p)), difference<W>(splat(1.0), p));
-    Decomposed<W> parts = decompose<W>(as_pair(ratio));
-    Mask central = abs(p - 0.5) < 0.08;
-    W s = choose(central, wide<W>((p - 0.5) + (p - 0.5)), parts.s);
-    Vec k = select(central, splat(0.0), parts.k - select(p < kTiny, splat(kLiftExponent), splat(0.0)));
-    Vec result = rounded(log_of_odds(s, k));
+    constexpr std::uint64_t kOne = 0x3ff0000000000000u, kHalf = 0x0008000000000000u;
+    W q = difference<W>(splat(1.0), p);
+    Vec numerator = lifted(p);
+    Bits biased = (bit_cast<Bits>(numerator) - bit_cast<Bits>(leading(q)) + (kOne + kHalf)) >> 52;
+    Vec k = bit_cast<Vec>(biased | 0x4330000000000000u) - (0x1p52 + 1023.0);
+    Vec a = numerator * bit_cast<Vec>((2046 - biased) << 52);
+    W s = divide(add(negate(q), a), add(q, a));
+    Vec result = rounded(log_of_odds_narrow(s, k - select(p < kTiny, splat(kLiftExponent), splat(0.0))));
     result = select(p == 0.0, splat(-kInfinity), select(p == 1.0, splat(kInfinity), result));
     return select((p >= 0.0) & (p <= 1.0), result, keep_nan(p, splat(kNaN)));
   }
@@ -105,7 +104,7 @@ struct Log1mexp {
     Pair y = choose(tiny, as_pair(-x * kLift), Pair{sum.hi, sum.lo + trailing(v.b)});
     Decomposed<W> parts = decompose<W>(y);
     Vec k = parts.k - select(tiny, splat(kLiftExponent), splat(0.0));
-    Vec result = rounded(log_of_odds(parts.s, k));
+    Vec result = rounded(log_of_odds_narrow(parts.s, k));
     result = select(x < kFarBelow, -unscaled(exp_scaled(wide<W>(x))), result);
     result = select(x == 0.0, splat(-kInfinity), result);
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));

@@ -21,8 +21,9 @@ constexpr double kExp2Narrow[] = {0x1p+0, 0x1.62e42ff0e191fp-1, 0x1.ebfbe0778727
 constexpr double kExp2[] = {0x1p+0, 0x1.62e42fefa3a12p-1, 0x1.ebfbdff82c431p-3, 0x1.c6b08d703e193p-5, 0x1.3b2ab6fbd6d93p-7, 0x1.5d87fe9b8c7b1p-10, 0x1.4309126beb48ep-13, 0x1.ffcb58d06545ap-17, 0x1.62c147d149dd5p-20, 0x1.b671adbc348ccp-24, 0x1.e3a8c14f5dadcp-28};  // c0.. ascending; largest error 2^-52.0
 // q in e^r = 1 + r + r²·(1/2 + r·q(r)), |r| <= ln 2 / 2.
 constexpr double kExpTail[] = {0x1.555555555555ap-3, 0x1.5555555555531p-5, 0x1.111111110f16bp-7, 0x1.6c16c16c26f88p-10, 0x1.a01a01b1e18bap-13, 0x1.a01a0151ec07dp-16, 0x1.71ddf391b5524p-19, 0x1.27e58f2d65884p-22, 0x1.af66a6b133e62p-26, 0x1.1e627e35a1b6p-29};  // c0.. ascending; largest error 2^-63.8
-// P in log((1+s)/(1-s)) = 2s + s·z·P(z), z = s², |s| <= (√2-1)/(√2+1).
-constexpr double kLogTail[] = {0x1.5555555555592p-1, 0x1.999999997ff19p-2, 0x1.24924941e155bp-2, 0x1.c71c5214510a2p-3, 0x1.74663ced6ddc9p-3, 0x1.39a1e8c7d64f2p-3, 0x1.2f03ba4c42d5ap-3};  // c0.. ascending; largest error 2^-59.5
+// P in log((1+s)/(1-s)) = 2s + s·z·P(z), z = s², |s| <= 0.2004, for Pair and for Vec.
+constexpr double kLogTail[] = {0x1.555555555554fp-1, 0x1.999999999c1abp-2, 0x1.24924921e0067p-2, 0x1.c71c74942aa72p-3, 0x1.745c49bbba08ap-3, 0x1.3b35e77688b27p-3, 0x1.0dc8f5027f611p-3, 0x1.1b93cced19ef3p-3};  // c0.. ascending; largest error 2^-62.6
+constexpr double kLogTailNarrow[] = {0x1.5555555549a42p-1, 0x1.999999c595cdap-2, 0x1.24922d9fe707p-2, 0x1.c72c3d2ee0ca4p-3, 0x1.721542a10bc51p-3, 0x1.64082d85637e8p-3};  // c0.. ascending; largest error 2^-49.0
 // P in log1p(t) = t·P(t), 0 <= t <= 1.
 constexpr double kLog1p[] = {0x1.ffffffffffd3bp-1, -0x1.ffffffff4aaffp-2, 0x1.555555177dfdcp-2, -0x1.ffffef3cfa1f7p-3, 0x1.999866429ef87p-3, -0x1.5547e9cf90efp-3, 0x1.242ec136f978p-3, -0x1.fbf4fb2fa3d3fp-4, 0x1.b7cc68debc92bp-4, -0x1.6e22efcb665b7p-4, 0x1.15b77059e3b4cp-4, -0x1.6712dba6fcecfp-5, 0x1.6f39c0291e7bbp-6, -0x1.0fc70ff4e5cb7p-7, 0x1.fda534d3fbae4p-10, -0x1.c22a0dba152cdp-13};  // c0.. ascending; largest error 2^-43.5
 
@@ -84,6 +85,9 @@ template <>
 SIGMAX_INLINE Vec wide<Vec>(Vec x) { return x; }
 template <>
 SIGMAX_INLINE Pair wide<Pair>(Vec x) { return {x, Vec{}}; }
+
+SIGMAX_INLINE Pair as_pair(Vec x) { return {x, Vec{}}; }
+SIGMAX_INLINE Pair as_pair(Pair x) { return x; }
 
 // The one rounding at the end.
 SIGMAX_INLINE Vec rounded(Vec x) { return x; }
@@ -218,21 +222,18 @@ SIGMAX_INLINE Pair one_plus(Pair p) {
   return fast_two_sum(s.hi, s.lo + p.lo);
 }
 
-// 2^y for y <= 0 by the polynomial given for |f| <= 1/2; a NaN that was a float goes through: its low bits are 0.
+// 2^(x·rate) by the polynomial given for |f| <= 1/2; |x·rate| <= 1000 is the caller's business. A NaN that was a
+// float goes through: its low bits are 0.
 template <int n>
-SIGMAX_INLINE Vec exp2_by(Vec y, const double (&coefficients)[n]) {
-  Vec bounded = max(opaque(-1000.0), y);
-  Vec t = bounded + kRoundToInteger;
-  Vec f = bounded - (t - kRoundToInteger);
+SIGMAX_INLINE Vec exp2_of_product(Vec x, Vec rate, const double (&coefficients)[n]) {
+  Vec t = mul_add(x, rate, kRoundToInteger);
+  Vec f = mul_add(x, rate, kRoundToInteger - t);
   Vec mantissa = polynomial(f, coefficients);
   return bit_cast<Vec>(bit_cast<Bits>(mantissa) + (bit_cast<Bits>(t) << 52));
 }
 
-// For the axis functions of narrow types. Relative error 2^-34: 0.0005 ULP of float32.
-SIGMAX_INLINE Vec exp2_narrow(Vec y) { return exp2_by(y, kExp2Narrow); }
-
 // e^y · kExpScale<W> for y <= 0. Relative error: Vec 2^-46, Pair 2^-57.
-SIGMAX_INLINE Vec exp_scaled(Vec y) { return exp2_by(y * kLog2e, kExp2); }
+SIGMAX_INLINE Vec exp_scaled(Vec y) { return exp2_of_product(at_least_floor(y), splat(kLog2e), kExp2); }
 SIGMAX_INLINE Pair exp_scaled(Pair y) {
   Reduced<Pair> reduced = reduce(at_least_floor(y));
   Pair leading_terms = fast_two_sum(splat(1.0), reduced.r.hi);
@@ -248,12 +249,20 @@ SIGMAX_INLINE Vec log_of_odds(Vec s, Vec k) {
   Vec tail = (s * z) * polynomial(z, kLogTail);
   return mul_add(k, kLn2Hi, mul_add(k, kLn2Lo, tail) + 2.0 * s);
 }
+// The same to 2^-49: enough for a float32 that is not subtracted from anything.
+SIGMAX_INLINE Vec log_of_odds_narrow(Vec s, Vec k) {
+  Vec z = s * s;
+  Vec tail = (s * z) * polynomial(z, kLogTailNarrow);
+  return mul_add(k, kLn2Hi, mul_add(k, kLn2Lo, tail) + 2.0 * s);
+}
 SIGMAX_INLINE Pair log_of_odds(Pair s, Vec k) {
   Vec z = s.hi * s.hi;
   Vec tail = (s.hi * z) * polynomial(z, kLogTail);
   Pair sum = fast_two_sum(k * kLn2Hi, 2.0 * s.hi);
   return fast_two_sum(sum.hi, sum.lo + (mul_add(k, kLn2Lo, tail) + 2.0 * s.lo));
 }
+
+SIGMAX_INLINE Pair log_of_odds_narrow(Pair s, Vec k) { return log_of_odds(s, k); }
 
 // h + l = 2^k · (1 + f + c), f exact with 1 + f in [√½, √2); then s = (f + c)/(2 + f + c).
 template <class W>

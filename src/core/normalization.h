@@ -18,11 +18,21 @@ SIGMAX_INLINE Pair energy(Vec x, const Row<Pair>& row) {
   return multiply(difference<Pair>(x, row.max), row.beta);
 }
 
-SIGMAX_INLINE Vec boltzmann(Vec x, const Row<Vec>& row) { return exp2_narrow((x - row.max) * row.beta_log2e); }
+// The energy, no lower than where e^y counts as 0.
+SIGMAX_INLINE Vec bounded_energy(Vec x, const Row<Vec>& row) { return max(row.lowest, x - row.max) * row.beta; }
+SIGMAX_INLINE Pair bounded_energy(Vec x, const Row<Pair>& row) { return at_least_floor(energy(x, row)); }
+
+// e^y with a relative error of 2^-34 (Vec), which is 0.0005 ULP of float32, ...
+SIGMAX_INLINE Vec boltzmann(Vec x, const Row<Vec>& row) {
+  return exp2_of_product(max(row.lowest, x - row.max), row.beta_log2e, kExp2Narrow);
+}
 SIGMAX_INLINE Pair boltzmann(Vec x, const Row<Pair>& row) { return exp_scaled(energy(x, row)); }
 
-SIGMAX_INLINE Vec bounded_energy(Vec x, const Row<Vec>& row) { return max(opaque(kNarrowFloor), energy(x, row)); }
-SIGMAX_INLINE Pair bounded_energy(Vec x, const Row<Pair>& row) { return at_least_floor(energy(x, row)); }
+// ... and of 2^-46, for sums that may cancel.
+SIGMAX_INLINE Vec boltzmann_precise(Vec x, const Row<Vec>& row) {
+  return exp2_of_product(max(row.lowest, x - row.max), row.beta_log2e, kExp2);
+}
+SIGMAX_INLINE Pair boltzmann_precise(Vec x, const Row<Pair>& row) { return boltzmann(x, row); }
 
 // What every policy has, unless it says otherwise.
 struct AxisPolicy {
@@ -40,6 +50,14 @@ struct AxisPolicy {
   template <class W>
   static SIGMAX_INLINE W term(Vec x, const Row<W>& row) {
     return boltzmann(x, row);
+  }
+};
+
+// A policy that takes differences of its sums, and needs the terms' digits for it.
+struct CancellingPolicy : AxisPolicy {
+  template <class W>
+  static SIGMAX_INLINE W term(Vec x, const Row<W>& row) {
+    return boltzmann_precise(x, row);
   }
 };
 
@@ -80,10 +98,6 @@ struct LogSoftmaxPolicy : AxisPolicy {
   static constexpr bool keeps_terms = false;
 
   template <class W>
-  static SIGMAX_INLINE W term(Vec x, const Row<W>& row) {
-    return boltzmann(x, row);
-  }
-  template <class W>
   static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec x, Vec, W e, const Row<W>& row) {
     accumulate_apart(sums, x == row.max, e, splat(1.0));
   }
@@ -101,6 +115,11 @@ struct LogSoftmaxPolicy : AxisPolicy {
 // m/T + log Σ e.
 struct LogsumexpPolicy : LogSoftmaxPolicy {
   static constexpr bool reduces = true, infinite_at_infinity = true;
+
+  template <class W>
+  static SIGMAX_INLINE W term(Vec x, const Row<W>& row) {
+    return boltzmann_precise(x, row);
+  }
 
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
@@ -160,7 +179,7 @@ struct EntropyPolicy : LogSoftmaxPolicy {
 
 // p_i·((c_i - c_w) - Σ p_j·(c_j - c_w))/T: measured from the winner's cotangent c_w, the winner's own gradient
 // is the sum of the others and keeps its digits however confident the row.
-struct SoftmaxVjpPolicy : AxisPolicy {
+struct SoftmaxVjpPolicy : CancellingPolicy {
   static constexpr bool per_class = true, pivoted = true;
 
   template <class W>
@@ -182,7 +201,7 @@ struct SoftmaxVjpPolicy : AxisPolicy {
 };
 
 // (c_i - p_i·Σ c)/T. For a tie p_i = 1/Σe, and c_i·Σe - Σc = c_i·(ties - 1 + others) - (Σ c - c_i).
-struct LogSoftmaxVjpPolicy : AxisPolicy {
+struct LogSoftmaxVjpPolicy : CancellingPolicy {
   static constexpr bool per_class = true;
 
   template <class W>
@@ -243,7 +262,7 @@ struct LogsumexpWeightedVjpPolicy : LogsumexpVjpPolicy {
 };
 
 // -c·p_i·(y_i - Σ p·y)/T: as softmax's, with the energies as cotangents; the winner's is 0.
-struct EntropyVjpPolicy : AxisPolicy {
+struct EntropyVjpPolicy : CancellingPolicy {
   static constexpr bool per_row = true;
 
   template <class W>

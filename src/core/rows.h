@@ -70,11 +70,22 @@ struct Block {
   char* at(std::ptrdiff_t row, std::ptrdiff_t c) const { return data + row * row_stride + c * class_stride; }
 };
 
+// Classes far apart in memory are beyond what the hardware foresees: ask for those a few steps ahead.
+SIGMAX_INLINE void prefetch_ahead(Block from, std::ptrdiff_t rows, std::ptrdiff_t row, std::ptrdiff_t c,
+                                  std::ptrdiff_t size) {
+  constexpr std::ptrdiff_t kAhead = 16, kLine = 64;
+  if (from.row_stride == size)
+    for (std::ptrdiff_t byte = 0; byte < rows * size; byte += kLine)
+      __builtin_prefetch(from.at(row, c + kAhead) + byte);
+}
+
 template <class T>
 SIGMAX_INLINE void copy_elements(Block to, Block from, std::ptrdiff_t row, std::ptrdiff_t rows, std::ptrdiff_t c,
                                  std::ptrdiff_t classes) {
-  for (std::ptrdiff_t j = c; j < classes; ++j)  // rows are few: this order meets each cache line once
+  for (std::ptrdiff_t j = c; j < classes; ++j) {  // rows are few: this order meets each cache line once
+    prefetch_ahead(from, rows - row, row, j, sizeof(T));
     for (std::ptrdiff_t i = row; i < rows; ++i) std::memcpy(to.at(i, j), from.at(i, j), sizeof(T));
+  }
 }
 
 // Contiguous rows on one side, contiguous columns on the other.
@@ -83,12 +94,14 @@ void transpose(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes
   if (sizeof(T) != 4) return copy_elements<T>(to, from, 0, rows, 0, classes);
   std::ptrdiff_t whole_rows = rows & ~3, whole_classes = classes & ~3;
   bool from_rows = from.class_stride == sizeof(T);
-  for (std::ptrdiff_t j = 0; j < whole_classes; j += 4)
+  for (std::ptrdiff_t j = 0; j < whole_classes; j += 4) {
+    for (std::ptrdiff_t k = j; k < j + 4; ++k) prefetch_ahead(from, rows, 0, k, sizeof(T));
     for (std::ptrdiff_t i = 0; i < whole_rows; i += 4)
       if (from_rows)
         transpose_block(from.at(i, j), from.row_stride, to.at(i, j), to.class_stride);
       else
         transpose_block(from.at(i, j), from.class_stride, to.at(i, j), to.row_stride);
+  }
   copy_elements<T>(to, from, 0, whole_rows, whole_classes, classes);
   copy_elements<T>(to, from, whole_rows, rows, 0, classes);
 }
@@ -113,7 +126,7 @@ SIGMAX_INLINE void convert(float*, const float*, std::ptrdiff_t) {}
 SIGMAX_INLINE void convert(double*, const double*, std::ptrdiff_t) {}
 template <class To, class From>
 void convert(To* to, const From* from, std::ptrdiff_t n) {
-  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(to + i, load(from + i));
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store_singles(to + i, load_singles(from + i));
 }
 
 SIGMAX_INLINE Block block_at(const Operand& operand, std::ptrdiff_t row) {
@@ -175,13 +188,14 @@ template <class W>
 struct Row {
   Vec max, pivot, cotangent;  // pivot: the per-class operand of the first largest class
   W beta;                     // 1/temperature
-  Vec beta_log2e;
+  Vec beta_log2e, lowest;     // lowest: x - max (Vec) or x (Pair) below which a class has no probability
   W inverse, log_total, mean, others, tied_cotangent, other_cotangent;  // what `finish` made of the sums
 };
 
 SIGMAX_INLINE void set_temperature(Row<Vec>& row, Vec temperature) {
   row.beta = 1.0 / temperature;
   row.beta_log2e = kLog2e / temperature;
+  row.lowest = kNarrowFloor * temperature;
 }
 SIGMAX_INLINE void set_temperature(Row<Pair>& row, Vec temperature) { row.beta = reciprocal(as_pair(temperature)); }
 
@@ -222,7 +236,7 @@ SIGMAX_INLINE Pair load_wide<Pair>(const double* from) { return {load(from), loa
 
 // Numbers are compared in float where that is exact: twice as fast.
 SIGMAX_INLINE Vec load_comparable(const double* from) { return load(from); }
-SIGMAX_INLINE Singles load_comparable(const float* from) { return load_vector<Singles>(from); }
+SIGMAX_INLINE Singles load_comparable(const float* from) { return load_singles(from); }
 
 template <class S>
 SIGMAX_INLINE void store_scalar(S* to, double x) {
@@ -245,7 +259,8 @@ struct RowEngine {
   static constexpr int kWide = sizeof(W) / sizeof(Vec);
 
   const T* x;
-  const T* c;  // the per-class operand, or null
+  const T* c;    // the per-class operand, or null
+  const T* out;  // where `write` will write
 
   static SIGMAX_INLINE Vec logits(Vec x, Vec c) {
     return P::weighted ? select(c != 0.0, x, splat(-kInfinity)) : x;
@@ -269,6 +284,23 @@ struct RowEngine {
     for (int k = 0; k < kVirtualLanes; k += kLanes) store(to + k, splat(padding));
     std::memcpy(to, from, n * sizeof(T));
     return to;
+  }
+
+  // While this pass computes, memory brings the next row, if it follows in memory, and this row's place for results.
+  static SIGMAX_INLINE void prefetch(const T* next, const T* result) {
+    constexpr int line = 64 / sizeof(T);
+    SIGMAX_UNROLL for (int k = 0; k < kVirtualLanes; k += line) {
+      __builtin_prefetch(next + k);
+      __builtin_prefetch(result + k, 1);
+    }
+  }
+
+  // All loads of a block come before its stores: the compiler cannot know that they never meet.
+  static SIGMAX_INLINE void load_block(const T* x, const T* c, Vec* vx, Vec* vc) {
+    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
+      vc[k] = P::per_class ? load(c + k * kLanes) : Vec{};
+      vx[k] = logits(load(x + k * kLanes), vc[k]);
+    }
   }
 
   // NaN is passed over; it comes out of the sums.
@@ -309,13 +341,14 @@ struct RowEngine {
   SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, double* terms) const {
     Sums<W> lanes[kVectors] = {};
     for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        Vec vc = P::per_class ? load(c + k * kLanes) : Vec{};
-        Vec vx = logits(load(x + k * kLanes), vc);
-        W term = P::template term<W>(vx, row);
-        P::template accumulate<W>(lanes[k], vx, vc, term, row);
-        if (keep) store_wide(terms + (i + k * kLanes) * kWide, term);
-      }
+      Vec vx[kVectors], vc[kVectors];
+      W term[kVectors];
+      load_block(x, c, vx, vc);
+      prefetch(x + (end - begin), out + i);
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) term[k] = P::template term<W>(vx[k], row);
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
+        P::template accumulate<W>(lanes[k], vx[k], vc[k], term[k], row);
+      if (keep) SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store_wide(terms + (i + k * kLanes) * kWide, term[k]);
     });
     return folded(lanes);
   }
@@ -327,12 +360,13 @@ struct RowEngine {
       T padded[kVirtualLanes];
       bool whole = i + kVirtualLanes <= end;
       T* to = whole ? out + i : padded;
+      Vec vx[kVectors], vc[kVectors], result[kVectors];
+      load_block(x, c, vx, vc);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        Vec vc = P::per_class ? load(c + k * kLanes) : Vec{};
-        Vec vx = logits(load(x + k * kLanes), vc);
-        W term = kept ? load_wide<W>(terms + (i + k * kLanes) * kWide) : P::template term<W>(vx, row);
-        store(to + k * kLanes, P::template apply<W>(vx, vc, term, row));
+        W term = kept ? load_wide<W>(terms + (i + k * kLanes) * kWide) : P::template term<W>(vx[k], row);
+        result[k] = P::template apply<W>(vx[k], vc[k], term, row);
       }
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(to + k * kLanes, result[k]);
       if (!whole) std::memcpy(out + i, padded, (end - i) * sizeof(T));
     });
   }
@@ -382,7 +416,7 @@ void whole_row(const T* x, const T* c, double temperature, double cotangent, T* 
                T* finite) {
   typedef typename Arithmetic<T>::W W;
   std::ptrdiff_t outputs = P::reduces ? 1 : n;
-  RowEngine<P, T> engine{x, c};
+  RowEngine<P, T> engine{x, c, P::reduces ? x : out};
   Partial partial = engine.largest(0, n);
   if (is_decided<P>(partial)) return fill(out, outputs, decided<P>(partial));
   if (partial.max == kInfinity) {
@@ -431,6 +465,7 @@ struct Tile {
   template <class S>
   void read_block(T* to, const Operand& operand, std::ptrdiff_t first, std::ptrdiff_t columns, S* spare) {
     S* stored = raw(to, spare);
+    if (sizeof(S) != sizeof(T) && rows < stride) std::memset(stored, 0, columns * stride * sizeof(S));
     copy_block<S>(block(stored), block_at(operand, first), rows, columns);
     convert(to, stored, columns * stride);
   }
@@ -440,21 +475,18 @@ struct Tile {
     rows = end - begin;
     classes = call.classes;
     stride = (rows + kRowsTogether - 1) / kRowsTogether * kRowsTogether;
+    if (rows < stride) clear();
     read_block(x, call.x, begin, classes, spare);
     if (P::per_class) read_block(c, call.per_class, begin, classes, spare);
     if (P::per_row) read_block(cotangents, call.per_row, begin, 1, spare);
     copy_block<double>(block(temperatures), block_at(call.temperature, begin), rows, 1);
-    for (std::ptrdiff_t i = rows; i < stride; ++i) pad(i);
   }
 
   // Rows that are not there get numbers whose arithmetic is as fast as any.
-  void pad(std::ptrdiff_t row) {
-    for (std::ptrdiff_t j = 0; j < classes; ++j) {
-      x[j * stride + row] = T{};
-      if (P::per_class) c[j * stride + row] = T{};
-    }
-    if (P::per_row) cotangents[row] = T{};
-    temperatures[row] = 1.0;
+  void clear() {
+    std::memset(x, 0, classes * stride * sizeof(T));
+    if (P::per_class) std::memset(c, 0, classes * stride * sizeof(T));
+    for (std::ptrdiff_t i = 0; i < stride; ++i) cotangents[i] = 0, temperatures[i] = 1.0;
   }
 
   template <class S>
@@ -496,12 +528,16 @@ struct Tile {
     begin_rows(first, row);
     Sums<W> sums[kRowVectors] = {};
     W terms[kShort][kRowVectors];
-    for (std::ptrdiff_t j = 0; j < classes; ++j)
+    for (std::ptrdiff_t j = 0; j < classes; ++j) {
+      Vec v[kRowVectors];
+      W term[kRowVectors];
+      SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) v[k] = logits(at(first, j, k));
+      SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) term[k] = P::template term<W>(v[k], row[k]);
       SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
-        Vec v = logits(at(first, j, k));
-        terms[j][k] = P::template term<W>(v, row[k]);
-        P::template accumulate<W>(sums[k], v, per_class(at(first, j, k)), terms[j][k], row[k]);
+        P::template accumulate<W>(sums[k], v[k], per_class(at(first, j, k)), term[k], row[k]);
+        terms[j][k] = term[k];
       }
+    }
     SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
       P::template finish<W>(row[k], sums[k]);
       special[k] = is_nan(sums[k]) | (row[k].max == -kInfinity) | (row[k].max == kInfinity);
@@ -661,7 +697,7 @@ struct AxisKernels {
       std::ptrdiff_t begin = chunk * kChunk;
       n = call.classes - begin < kChunk ? call.classes - begin : kChunk;
       const T* c = P::per_class ? part(call.per_class, row, begin, c_copy, c_copy) : nullptr;
-      engine = {part(call.x, row, begin, x_copy, x_copy), c};
+      engine = {part(call.x, row, begin, x_copy, x_copy), c, x_copy};
       if (!infinite) return;
       split_infinite(engine.x, n, x_copy);
       engine.x = x_copy;

@@ -147,28 +147,51 @@ SIGMAX_INLINE void store_words(std::uint16_t* to, Words words) {
   store_vector(to, __builtin_convertvector(words, Shorts));
 }
 
+#if defined(__AVX2__)
+// F16C; compilers have no portable word for it yet.
+SIGMAX_INLINE Singles load_singles(const Half* from) {
+  Singles s;
+  __asm__("vcvtph2ps %1, %0" : "=v"(s) : "m"(*reinterpret_cast<const Shorts*>(from)));
+  return s;
+}
+SIGMAX_INLINE void store_singles(Half* to, Singles s) {
+  __asm__("vcvtps2ph $0, %1, %0" : "=m"(*reinterpret_cast<Shorts*>(to)) : "v"(s));
+}
+#else
 // A normal half gets a float's exponent, an infinity or NaN the largest; a subnormal one is an integer times
 // 2^-24. No float is subnormal on the way: that would cost a hundred cycles.
-SIGMAX_INLINE Singles half_to_single(Words half) {
-  Words magnitude = half & 0x7fffu;
+SIGMAX_INLINE Singles load_singles(const Half* from) {
+  Words half = load_words(&from->bits), magnitude = half & 0x7fffu;
   Words normal = (magnitude << 13) + (112u << 23);
   Words special = bit_cast<Words>(magnitude >= 0x7c00u) & (112u << 23);
   Words subnormal = bit_cast<Words>(__builtin_convertvector(bit_cast<SignedWords>(magnitude), Singles) * 0x1p-24f);
   Words finite = magnitude < 0x0400u ? subnormal : normal + special;
   return bit_cast<Singles>(finite | ((half & 0x8000u) << 16));
 }
-
-// The other way for a number that a half can hold, or an infinity, or a NaN.
-// A subnormal one is the low bits of its sum with 1/2, whose quantum is that of the subnormal halves.
-SIGMAX_INLINE Words single_to_half(Singles single) {
-  Words bits = bit_cast<Words>(single);
-  Words magnitude = bits & 0x7fffffffu;
-  Words normal = (magnitude >> 13) - (112u << 10);
+// Ties to even: a carry out of the fraction goes to the exponent, at the end to infinity. A subnormal half is
+// the low bits of its sum with 1/2, whose quantum is that of the subnormal halves.
+SIGMAX_INLINE void store_singles(Half* to, Singles s) {
+  Words bits = bit_cast<Words>(s), magnitude = bits & 0x7fffffffu;
+  Words normal = ((magnitude + 0xfffu + ((magnitude >> 13) & 1u)) >> 13) - (112u << 10);
   Words subnormal = bit_cast<Words>(bit_cast<Singles>(magnitude) + 0.5f) - 0x3f000000u;
-  Words infinite = bit_cast<Words>(magnitude >= 0x47800000u);
-  Words nan = bit_cast<Words>(magnitude > 0x7f800000u);
-  Words finite = (magnitude < 0x38800000u ? subnormal : normal) & ~infinite;
-  return finite | (infinite & 0x7c00u) | (nan & 0x0200u) | ((bits >> 16) & 0x8000u);
+  Words finite = magnitude < 0x38800000u ? subnormal : normal;
+  Words nan = 0x7e00u | ((magnitude >> 13) & 0x03ffu);
+  Words half = magnitude < 0x47800000u ? finite : (magnitude > 0x7f800000u ? nan : Words{} + 0x7c00u);
+  store_words(&to->bits, half | ((bits >> 16) & 0x8000u));
+}
+#endif
+
+SIGMAX_INLINE Singles load_singles(const float* from) { return load_vector<Singles>(from); }
+SIGMAX_INLINE void store_singles(float* to, Singles s) { store_vector(to, s); }
+
+SIGMAX_INLINE Singles load_singles(const BFloat* from) {
+  return bit_cast<Singles>(load_words(&from->bits) << 16);
+}
+SIGMAX_INLINE void store_singles(BFloat* to, Singles s) {
+  Words bits = bit_cast<Words>(s);
+  Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  Words nan = (bits >> 16) | 0x0040u;
+  store_words(&to->bits, (bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
 // x rounded once, ties to even, to `digits` binary digits and never below the quantum of `tiny`, the
@@ -181,18 +204,15 @@ SIGMAX_INLINE Vec round_to(Vec x, int digits, double tiny) {
 }
 
 SIGMAX_INLINE Vec load(const double* from) { return load_vector<Vec>(from); }
-SIGMAX_INLINE Vec load(const float* from) { return widen(load_vector<Singles>(from)); }
-SIGMAX_INLINE Vec load(const Half* from) { return widen(half_to_single(load_words(&from->bits))); }
-SIGMAX_INLINE Vec load(const BFloat* from) { return widen(bit_cast<Singles>(load_words(&from->bits) << 16)); }
+template <class Narrow>
+SIGMAX_INLINE Vec load(const Narrow* from) {
+  return widen(load_singles(from));
+}
 
 SIGMAX_INLINE void store(double* to, Vec v) { store_vector(to, v); }
-SIGMAX_INLINE void store(float* to, Vec v) { store_vector(to, narrow(v)); }
-SIGMAX_INLINE void store(Half* to, Vec v) {
-  store_words(&to->bits, single_to_half(narrow(round_to(v, 11, 0x1p-14))));
-}
-SIGMAX_INLINE void store(BFloat* to, Vec v) {
-  store_words(&to->bits, bit_cast<Words>(narrow(round_to(v, 8, 0x1p-126))) >> 16);
-}
+SIGMAX_INLINE void store(float* to, Vec v) { store_singles(to, narrow(v)); }
+SIGMAX_INLINE void store(Half* to, Vec v) { store_singles(to, narrow(round_to(v, 11, 0x1p-14))); }
+SIGMAX_INLINE void store(BFloat* to, Vec v) { store_singles(to, narrow(round_to(v, 8, 0x1p-126))); }
 
 }  // namespace
 }  // namespace sigmax

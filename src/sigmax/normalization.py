@@ -35,7 +35,7 @@ def softmax(
     axis : int, tuple of int or None
         The class axis. Several axes, or all for None, are normalised together.
     temperature : float or array_like
-        Positive. An array broadcasts against the batch dimensions, those of ``x`` without ``axis``:
+        Positive, in [2^-1022, 2^1000]. An array broadcasts against the batch dimensions, those of ``x`` without ``axis``:
         one temperature per row.
     where : array_like of bool, optional
         Broadcasts against ``x``; classes where it is False have probability 0.
@@ -57,7 +57,7 @@ def softmax(
     TypeError
         If ``x`` is complex, longdouble, not numeric, or a masked array.
     ValueError
-        If a temperature is not positive and finite, or shapes do not match.
+        If a temperature is not in [2^-1022, 2^1000], or shapes do not match.
     AxisError
         If ``axis`` is out of bounds.
 
@@ -82,8 +82,8 @@ def softmax(
     >>> sigmax.softmax([1000.0, 1001.0, float("-inf")])
     array([0.26894142, 0.73105858, 0.        ])
     """
-    if _is_plain(x, axis) and where is None and out is None and dtype is None:
-        return _core.softmax(x, _positive(temperature))
+    if where is None and dtype is None and _is_plain(x, axis, temperature):
+        return _core.softmax(x, temperature, out)
     return _per_class(_core.softmax, x, axis, (_positive(temperature),), where, out, dtype)
 
 
@@ -129,8 +129,8 @@ def log_softmax(
     >>> sigmax.log_softmax([40.0, 0.0])
     array([-4.24835426e-18, -4.00000000e+01])
     """
-    if _is_plain(x, axis) and where is None and out is None and dtype is None:
-        return _core.log_softmax(x, _positive(temperature))
+    if where is None and dtype is None and _is_plain(x, axis, temperature):
+        return _core.log_softmax(x, temperature, out)
     return _per_class(_core.log_softmax, x, axis, (_positive(temperature),), where, out, dtype)
 
 
@@ -188,8 +188,8 @@ def logsumexp(
     1001.3862943611199
     """
     if weights is None:
-        if _is_plain(x, axis) and where is None and out is None and not keepdims:
-            return _core.logsumexp(x, _positive(temperature))
+        if where is None and not keepdims and _is_plain(x, axis, temperature):
+            return _core.logsumexp(x, temperature, out)
         return _per_row(_core.logsumexp, x, axis, (), (_positive(temperature),), where, keepdims, out)
     x = _real(x)
     operands = (_weights_for(weights, x),)
@@ -309,9 +309,15 @@ def entropy(
 # ---------------------------------------------------------------- arguments
 
 
-def _is_plain(x: Any, axis: Axis) -> bool:
-    """Whether the gufunc can take x as it is."""
-    return type(x) is np.ndarray and x.dtype.kind == "f" and axis == -1 and x.ndim > 0
+def _is_plain(x: Any, axis: Axis, temperature: Any) -> bool:
+    """Whether the gufunc can take the arguments as they are: the short way, for small arrays."""
+    return (
+        axis == -1
+        and type(x) is np.ndarray
+        and type(temperature) is float
+        and x.dtype.kind == "f"
+        and _SMALLEST_TEMPERATURE <= temperature <= _LARGEST_TEMPERATURE
+    )
 
 
 def _real(x: Any, name: str = "x") -> Any:
@@ -328,22 +334,22 @@ def _real(x: Any, name: str = "x") -> Any:
 
 
 def _positive(temperature: Any) -> Any:
-    """Check that temperatures are positive normal numbers."""
-    if type(temperature) is float and _SMALLEST_TEMPERATURE <= temperature < np.inf:
+    """Check that temperatures are positive, and neither subnormal nor close to overflow."""
+    if type(temperature) is float and _SMALLEST_TEMPERATURE <= temperature <= _LARGEST_TEMPERATURE:
         return temperature
     t = np.asarray(temperature)
     if t.dtype.kind not in "fiu":
         raise TypeError(f"temperature must be real numbers, got {temperature!r}")
     t = t.astype(np.float64, copy=False)
-    legal = (t >= _SMALLEST_TEMPERATURE) & (t < np.inf)
+    legal = (t >= _SMALLEST_TEMPERATURE) & (t <= _LARGEST_TEMPERATURE)
     if not legal.all():
         index = tuple(int(i) for i in np.argwhere(~legal)[0])
         where = f" at index {index}" if index else ""
-        raise ValueError(f"temperature must be positive and finite, got {t[index]}{where}")
+        raise ValueError(f"temperature must be in [2^-1022, 2^1000], got {t[index]}{where}")
     return t
 
 
-_SMALLEST_TEMPERATURE = float(np.finfo(np.float64).tiny)
+_SMALLEST_TEMPERATURE, _LARGEST_TEMPERATURE = 2.0**-1022, 2.0**1000
 
 
 def _refuse_temperature(temperature: Any) -> None:
@@ -405,29 +411,33 @@ def _per_class(
     masked: float = -np.inf,
     operands: tuple[Any, ...] = (),
 ) -> Any:
-    """Call a gufunc (n), ... -> (n) along any axes; `operands` have the shape of x, `scalars` of its batch."""
+    """Call a gufunc (n), ... -> (n) along any axes.
+
+    `operands` have the shape of x, `scalars` broadcast against its batch; masked classes become `masked`.
+    """
     x = _masked(_real(x), where, masked)
+    if out is not None:
+        _check_out(out)
+    options = {} if dtype is None else {"dtype": dtype}
+    if type(axis) is int:
+        if out is None and dtype is None and _has_layout(x, axis, scalars):
+            out = _core.empty_like(x)
+        return ufunc(x, *operands, *scalars, out, axis=axis, **options)
     axes = _axes(axis, x.ndim)
     joined = [_joined(operand, axes) for operand in (x, *operands)]
-    options = {} if dtype is None else {"dtype": dtype}
-    if out is None and _keeps_layout(x, axes, joined[0], scalars, dtype):
-        out = _core.empty_like(x)
+    result = _split(ufunc(*joined, *scalars, **options), x.shape, axes)
     if out is None:
-        return _split(ufunc(*joined, *scalars, **options), x.shape, axes)
-    _check_out(out)
-    if len(axes) == 1:
-        ufunc(*joined, *scalars, out=np.moveaxis(out, axes[0] - x.ndim, -1), **options)
-    else:
-        np.copyto(out, _split(ufunc(*joined, *scalars, **options), x.shape, axes), casting="same_kind")
+        return result
+    if out.shape != result.shape:
+        raise ValueError(f"out must have the shape {result.shape}, got {out.shape}")
+    np.copyto(out, result, casting="same_kind")
     return out
 
 
-def _keeps_layout(x: Any, axes: tuple[int, ...], joined: Any, scalars: tuple[Any, ...], dtype: Any) -> bool:
-    """Whether the result has the shape and type of x, and so can have its layout too."""
-    if type(x) is not np.ndarray or dtype is not None or len(axes) != 1:
-        return False
-    batch = joined.shape[:-1]
-    return np.broadcast_shapes(batch, *map(np.shape, scalars)) == batch
+def _has_layout(x: Any, axis: int, scalars: tuple[Any, ...]) -> bool:
+    """Whether a result like x in shape and type needs to be told to keep the layout of x."""
+    inner = axis not in (-1, x.ndim - 1) and -x.ndim <= axis < x.ndim
+    return inner and type(x) is np.ndarray and all(type(s) is float for s in scalars)
 
 
 def _per_row(
@@ -444,14 +454,17 @@ def _per_row(
 ) -> Any:
     """Call a gufunc (n), ... -> () along any axes."""
     x = _masked(_real(x), where, masked)
+    if out is not None:
+        _check_out(out)
+    if type(axis) is int and not keepdims:
+        return ufunc(x, *operands, *scalars, out, axis=axis)
     axes = _axes(axis, x.ndim)
     joined = [_joined(operand, axes) for operand in (x, *operands)]
     kept = tuple(axis - x.ndim for axis in axes)
     if out is None:
         result = ufunc(*joined, *scalars)
         return np.expand_dims(result, kept) if keepdims else result
-    _check_out(out)
-    ufunc(*joined, *scalars, out=np.squeeze(out, kept) if keepdims else out)
+    ufunc(*joined, *scalars, np.squeeze(out, kept) if keepdims else out)
     return out
 
 
