@@ -9,9 +9,11 @@ in 256 blocks per function and takes up where it was interrupted.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -26,6 +28,7 @@ import accuracy_cases as cases  # noqa: E402
 import reference  # noqa: E402
 
 import sigmax  # noqa: E402
+from sigmax import _core  # noqa: E402
 
 # --- the sweep -----------------------------------------------------------------------------------
 
@@ -106,10 +109,14 @@ def combined(blocks: Iterable[dict[str, float]]) -> dict[str, float]:
 def sweep(names: list[str], state_file: Path, processes: int) -> None:
     if np.finfo(np.longdouble).nmant < 63:
         sys.exit("the sweep needs a longdouble of at least 64 bits: run it on x86-64 Linux")
-    state = json.loads(state_file.read_text()) if state_file.exists() else {}
+    saved = json.loads(state_file.read_text()) if state_file.exists() else {}
+    build = hashlib.sha256(
+        Path(_core.__file__).read_bytes()
+    ).hexdigest()  # another build starts afresh
+    state = {build: saved.get(build, {})}
     with ProcessPoolExecutor(processes, initializer=sigmax.set_num_threads, initargs=(1,)) as pool:
         for name in names:
-            done = state.setdefault(name, {})
+            done = state[build].setdefault(name, {})
             start = time.perf_counter()
             todo = [b for b in range(BLOCKS) if str(b) not in done]
             futures = {pool.submit(sweep_block, name, b): b for b in todo}
@@ -187,11 +194,9 @@ def main() -> None:
     mode.add_argument(
         "--sweep", nargs="*", choices=list(WIDE), metavar="NAME", help="all float32 inputs"
     )
+    state = Path(tempfile.gettempdir()) / "sigmax_accuracy_sweep.json"
     parser.add_argument(
-        "--state",
-        type=Path,
-        default=Path("accuracy_sweep.json"),
-        help="where the sweep keeps its progress",
+        "--state", type=Path, default=state, help="where the sweep keeps its progress"
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()

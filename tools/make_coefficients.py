@@ -47,34 +47,40 @@ def polynomials() -> list[Polynomial]:
     s_max = mpf("0.2004")  # of Logit; the logarithm itself needs (√2-1)/(√2+1) = 0.1716
     return [
         Polynomial(
-            "kExp2Narrow", "2^f = 1 + f P(f), |f| <= 1/2, relative error", 6, (5,), mpf(-1) / 2, mpf(1) / 2,
+            "kExp2Narrow", "2^f = 1 + f P(f), |f| <= 1/2, relative error",
+            6, (5,), mpf(-1) / 2, mpf(1) / 2,
             target=lambda f: (mpf(2) ** f - 1) / f,
             weight=lambda f: abs(f) / mpf(2) ** f,
             first=(1.0,),
         ),
         Polynomial(
-            "kExp2", "2^f = 1 + f P(f), |f| <= 1/2, relative error", 9, (8,), mpf(-1) / 2, mpf(1) / 2,
+            "kExp2", "2^f = 1 + f P(f), |f| <= 1/2, relative error",
+            9, (8,), mpf(-1) / 2, mpf(1) / 2,
             target=lambda f: (mpf(2) ** f - 1) / f,
             weight=lambda f: abs(f) / mpf(2) ** f,
             first=(1.0,),
         ),
         Polynomial(
-            "kExpTail", "q in e^r = 1 + r + r^2(1/2 + r q(r)), |r| <= ln2/2, error relative to e^r", 9, (8,), -half_ln2, half_ln2,
+            "kExpTail", "q in e^r = 1 + r + r^2(1/2 + r q(r)), |r| <= ln2/2, error relative to e^r",
+            9, (8,), -half_ln2, half_ln2,
             target=lambda r: (mp.exp(r) - 1 - r - r * r / 2) / r**3,
             weight=lambda r: abs(r) ** 3 / mp.exp(r),
         ),
         Polynomial(
-            "kLogTail", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s", 7, (6,), mpf(0), s_max**2,
+            "kLogTail", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s",
+            7, (6,), mpf(0), s_max**2,
             target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
             weight=lambda z: z / 2,
         ),
         Polynomial(
-            "kLogTailNarrow", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s", 5, (4,), mpf(0), s_max**2,
+            "kLogTailNarrow", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s",
+            5, (4,), mpf(0), s_max**2,
             target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
             weight=lambda z: z / 2,
         ),
         Polynomial(
-            "kLog1p", "P in log1p(t) = t P(t), 0 <= t <= 1, relative error", 15, (13,), mpf(0), mpf(1),
+            "kLog1p", "P in log1p(t) = t P(t), 0 <= t <= 1, relative error",
+            15, (13,), mpf(0), mpf(1),
             target=lambda t: mp.log1p(t) / t,
             weight=lambda t: t / mp.log1p(t),
         ),
@@ -198,7 +204,8 @@ def hexadecimal(x: float) -> str:
 def polynomial_line(problem: Polynomial, degree: int) -> tuple[str, str]:
     coefficients, error, ideal = rounded(problem, degree)
     listed = ", ".join(hexadecimal(c) for c in (*problem.first, *coefficients))
-    line = f"constexpr double {problem.name}[] = {{{listed}}};  // c0.. ascending; largest error 2^{float(mp.log(error, 2)):.1f}"
+    bound = f"largest error 2^{float(mp.log(error, 2)):.1f}"
+    line = f"constexpr double {problem.name}[] = {{{listed}}};  // c0.. ascending; {bound}"
     return (
         line,
         f"// {problem.meaning}; P of degree {degree}: 2^{float(mp.log(ideal, 2)):.1f} before rounding",
@@ -210,9 +217,8 @@ def constant_lines() -> list[str]:
     high = float(mp.nint(mp.ln2 * 2**41)) / 2**41
     low = float(mp.ln2 - mpf(high))
     left = abs(mp.ln2 - mpf(high) - mpf(low))
-    assert (
-        math.ldexp(high, 41).is_integer() and (int(math.ldexp(high, 41)) * 4095).bit_length() <= 53
-    )
+    assert math.ldexp(high, 41).is_integer()
+    assert (int(math.ldexp(high, 41)) * 4095).bit_length() <= 53
     return [
         f"constexpr double kLog2e = {hexadecimal(float(1 / mp.ln2))};",
         f"constexpr double kLn2Hi = {hexadecimal(high)};  // 41 bits: n * kLn2Hi is exact for |n| < 2^12",

@@ -27,9 +27,14 @@
 
 #define SIGMAX_INLINE inline __attribute__((always_inline))
 #ifdef __clang__
-#define SIGMAX_UNROLL _Pragma("unroll")
+#define SIGMAX_UNROLL_ALL _Pragma("unroll")
 #else
-#define SIGMAX_UNROLL _Pragma("GCC unroll 16")
+#define SIGMAX_UNROLL_ALL _Pragma("GCC unroll 32")
+#endif
+#if SIGMAX_VECTOR_BYTES > 16
+#define SIGMAX_UNROLL SIGMAX_UNROLL_ALL
+#else  // sixteen vectors of two lanes do not fit the registers
+#define SIGMAX_UNROLL
 #endif
 #define SIGMAX_NOINLINE __attribute__((noinline))
 #define SIGMAX_ALWAYS __attribute__((always_inline))  // behind the parameters of a lambda
@@ -113,7 +118,7 @@ SIGMAX_INLINE Vec mul_add(Vec a, double b, Vec c) { return mul_add(a, splat(b), 
 template <int n>
 SIGMAX_INLINE Vec polynomial(Vec x, const double (&coefficients)[n]) {
   Vec sum = splat(coefficients[n - 1]);
-  SIGMAX_UNROLL for (int k = n - 2; k >= 0; --k) sum = mul_add(x, sum, coefficients[k]);
+  SIGMAX_UNROLL_ALL for (int k = n - 2; k >= 0; --k) sum = mul_add(x, sum, coefficients[k]);
   return sum;
 }
 
