@@ -103,8 +103,8 @@ struct Log1mexp {
     Pair sum = two_sum(v.a, leading(v.b));
     Pair y = choose(tiny, as_pair(-x * kLift), Pair{sum.hi, sum.lo + trailing(v.b)});
     Decomposed<W> parts = decompose<W>(y);
-    Vec k = parts.k - select(tiny, splat(kLiftExponent), splat(0.0));
-    Vec result = rounded(log_of_odds_narrow(parts.s, k));
+    W log = log_of_odds_narrow(parts.s, parts.k - select(tiny, splat(kLiftExponent), splat(0.0)));
+    Vec result = rounded(choose(x < -21.0, log1p_small(v.b), log));  // e^-21 < kSmall
     result = select(x < kFarBelow, -unscaled(exp_scaled(wide<W>(x))), result);
     result = select(x == 0.0, splat(-kInfinity), result);
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));
@@ -159,7 +159,7 @@ struct LogitVjp {
     result = select(p < kTiny, result * kLift, select(small, result * (1.0 / kLift), result));
     Vec at_ends = select(g == 0.0, splat(0.0), g * kInfinity);
     result = select((p == 0.0) | (p == 1.0), at_ends, result);
-    result = select(abs(g) < kInfinity, result, g);
+    result = select(result == result, result, g / (p * (1.0 - p)));  // infinite, or g is NaN
     return select((p >= 0.0) & (p <= 1.0), result, keep_nan(p, splat(kNaN)));
   }
 };

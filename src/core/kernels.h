@@ -37,7 +37,7 @@ constexpr std::ptrdiff_t kChunk = 16384;
 
 // What one chunk (or the whole row, after `merge`) contributes.
 struct Partial {
-  double max, pivot, unordered;
+  double max, pivot, unordered, cotangent;
   double sums[10];
 };
 

@@ -241,6 +241,12 @@ SIGMAX_INLINE Pair exp_scaled(Pair y) {
   return scale(e, power_of_two<Pair>(reduced.shifted_n));
 }
 
+// The exponent of a positive number, -1023 for 0 and the subnormal ones; and 2^n for an integer n in [-1022, 1023].
+SIGMAX_INLINE Vec exponent_of(Vec x) {
+  return bit_cast<Vec>(((bit_cast<Bits>(x) >> 52) & 0x7ffu) | 0x4330000000000000u) - (0x1p52 + 1023.0);
+}
+SIGMAX_INLINE Vec two_to(Vec n) { return power_of_two<Vec>(n + kRoundToInteger); }
+
 // ---------------------------------------------------------------- logarithm
 
 // k·ln 2 + log((1+s)/(1-s)) = k·ln 2 + 2s + s·z·P(z), z = s²; kLn2Hi takes the exact part of the sum.
@@ -300,18 +306,23 @@ SIGMAX_INLINE W log_of(Pair y) {
   return log_of_odds(parts.s, parts.k);
 }
 
+// log(1 + u) for |u| < 2^-30: three terms. Where 1 + u would round the low part of u away, nothing is added to 1.
+constexpr double kSmall = 0x1p-30;
+SIGMAX_INLINE Vec log1p_small(Vec u) { return u - u * u * (0.5 - u * (1.0 / 3.0)); }
+SIGMAX_INLINE Pair log1p_small(Pair u) { return {u.hi, u.lo - u.hi * u.hi * (0.5 - u.hi * (1.0 / 3.0))}; }
+
 // log(1 + t) for 0 <= t <= 1. Relative error: Vec 2^-40 (no division), Pair 2^-58.
 SIGMAX_INLINE Vec log1p_fraction(Vec t) { return t * polynomial(t, kLog1p); }
 SIGMAX_INLINE Pair log1p_fraction(Pair t) {
   Pair s = fast_two_sum(splat(1.0), t.hi);
-  return log_of<Pair>(Pair{s.hi, s.lo + t.lo});
+  return choose(t.hi < kSmall, log1p_small(t), log_of<Pair>(Pair{s.hi, s.lo + t.lo}));
 }
 
 // log(a + b) without losing b beside a.
 SIGMAX_INLINE Vec log_of_sum(Vec a, Vec b) { return log_of<Vec>(two_sum(a, b)); }
 SIGMAX_INLINE Pair log_of_sum(Vec a, Pair b) {
   Pair s = two_sum(a, b.hi);
-  return log_of<Pair>(Pair{s.hi, s.lo + b.lo});
+  return choose((a == 1.0) & (abs(b.hi) < kSmall), log1p_small(b), log_of<Pair>(Pair{s.hi, s.lo + b.lo}));
 }
 
 }  // namespace

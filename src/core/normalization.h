@@ -177,26 +177,41 @@ struct EntropyPolicy : LogSoftmaxPolicy {
 
 // ---------------------------------------------------------------- their vector-Jacobian products
 
+// In float64 a p_i comes times kExpScale, and so does the number it is multiplied with; half of each scale goes
+// before the product, the rest with `descaled`.
+template <class W>
+constexpr double kHalfScale = 1.0;
+template <>
+constexpr double kHalfScale<Pair> = 0x1p-256;
+
+template <class W>
+SIGMAX_INLINE W scaled_product(W p, W deviation) {
+  return multiply(scale(p, splat(kHalfScale<W>)), scale(deviation, splat(kHalfScale<W>)));
+}
+
 // p_i·((c_i - c_w) - Σ p_j·(c_j - c_w))/T: measured from the winner's cotangent c_w, the winner's own gradient
 // is the sum of the others and keeps its digits however confident the row.
 struct SoftmaxVjpPolicy : CancellingPolicy {
   static constexpr bool per_class = true, pivoted = true;
 
   template <class W>
+  static SIGMAX_INLINE W from_winner(Vec c, const Row<W>& row) {
+    return difference<W>(c * row.unit, row.pivot);
+  }
+  template <class W>
   static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec, Vec c, W e, const Row<W>& row) {
     sigmax::accumulate(sums.total, e);
-    sigmax::accumulate(sums.moment, multiply(e, difference<W>(c, row.pivot)));
+    sigmax::accumulate(sums.moment, multiply(e, from_winner(c, row)));
   }
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
-    row.inverse = reciprocal(sums.total);
+    row.inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
     row.mean = negate(multiply(sums.moment, row.inverse));
-    row.inverse = multiply(row.inverse, row.beta);
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec, Vec c, W e, const Row<W>& row) {
-    W deviation = add(difference<W>(c, row.pivot), row.mean);
-    return rounded(multiply(multiply(e, row.inverse), deviation));
+    W deviation = add(scale(from_winner(c, row), splat(kExpScale<W>)), row.mean);
+    return descaled(multiply(scaled_product(multiply(e, row.inverse), deviation), row.gain), row);
   }
 };
 
@@ -208,23 +223,25 @@ struct LogSoftmaxVjpPolicy : CancellingPolicy {
   static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec x, Vec c, W e, const Row<W>& row) {
     Mask tie = x == row.max;
     accumulate_apart(sums, tie, e, splat(1.0));
-    sigmax::accumulate(sums.tied_cotangent, wide<W>(only_where(tie, c)));
-    sigmax::accumulate(sums.other_cotangent, wide<W>(only_where(~tie, c)));
+    sigmax::accumulate(sums.tied_cotangent, wide<W>(only_where(tie, c * row.unit)));
+    sigmax::accumulate(sums.other_cotangent, wide<W>(only_where(~tie, c * row.unit)));
   }
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
-    row.inverse = reciprocal(add(sums.total, scale(sums.ties, splat(kExpScale<W>))));
-    row.others = add(scale(sums.total, splat(1.0 / kExpScale<W>)), rounded(sums.ties) - 1.0);
+    constexpr double s = kExpScale<W>;
+    row.inverse = reciprocal(add(scale(sums.total, splat(1.0 / s)), leading(sums.ties)));
+    row.others = add(sums.total, (leading(sums.ties) - 1.0) * s);
     row.tied_cotangent = sums.tied_cotangent;
     row.other_cotangent = sums.other_cotangent;
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, Vec c, W e, const Row<W>& row) {
+    Vec unit_c = c * row.unit, s = splat(kExpScale<W>);
+    W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
+    W of_tie = multiply(add(multiply(row.others, unit_c), scale(rest, s)), row.inverse);
     W sum = add(row.tied_cotangent, row.other_cotangent);
-    W others = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), c));
-    W of_tie = multiply(scale(row.inverse, splat(kExpScale<W>)), add(multiply(row.others, c), others));
-    W of_other = add(negate(multiply(multiply(e, row.inverse), sum)), c);
-    return rounded(multiply(choose(x == row.max, of_tie, of_other), row.beta));
+    W of_other = add(negate(multiply(multiply(e, row.inverse), sum)), unit_c * s);
+    return descaled(multiply(choose(x == row.max, of_tie, of_other), row.gain), row);
   }
 };
 
@@ -234,11 +251,11 @@ struct LogsumexpVjpPolicy : SoftmaxPolicy {
 
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
-    row.inverse = multiply(reciprocal(sums.total), row.beta);
+    row.inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec, Vec, W e, const Row<W>& row) {
-    return rounded(multiply(multiply(e, row.inverse), row.cotangent));
+    return descaled(multiply(multiply(e, row.inverse), row.gain), row);
   }
 };
 
@@ -253,11 +270,11 @@ struct LogsumexpWeightedVjpPolicy : LogsumexpVjpPolicy {
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
     LogsumexpVjpPolicy::finish(row, sums);
-    row.cotangent = select(rounded(sums.total) > 0.0, row.cotangent, splat(kNaN));
+    row.gain = choose(rounded(sums.total) > 0.0, row.gain, wide<W>(splat(kNaN)));
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec, Vec weight, W e, const Row<W>& row) {
-    return rounded(multiply(multiply(multiply(e, weight), row.inverse), row.cotangent));
+    return descaled(multiply(multiply(multiply(e, weight), row.inverse), row.gain), row);
   }
 };
 
@@ -272,14 +289,13 @@ struct EntropyVjpPolicy : CancellingPolicy {
   }
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
-    row.inverse = reciprocal(sums.total);
+    row.inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
     row.mean = multiply(sums.moment, row.inverse);
-    row.inverse = multiply(row.inverse, row.beta);
   }
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, Vec, W e, const Row<W>& row) {
-    W deviation = add(row.mean, negate(bounded_energy(x, row)));
-    return rounded(multiply(multiply(multiply(e, row.inverse), deviation), row.cotangent));
+    W deviation = add(row.mean, negate(scale(bounded_energy(x, row), splat(kExpScale<W>))));
+    return descaled(multiply(scaled_product(multiply(e, row.inverse), deviation), row.gain), row);
   }
 };
 
@@ -365,6 +381,7 @@ struct InverseSoftmaxVjpPolicy : AxisPolicy {
   static SIGMAX_INLINE Vec apply(Vec p, Vec c, W, const Row<W>& row) {
     W deviation = scale(add(row.mean, c), select(p < kTiny, splat(kLift), splat(1.0)));
     Vec result = rounded(divide(deviation, wide<W>(lifted(p))));
+    result = select(result == result, result, leading(deviation) / lifted(p));  // infinite
     return select((p == 0.0) & (leading(row.mean) == leading(row.mean)), splat(0.0), result);
   }
 };
@@ -399,8 +416,9 @@ struct EntropyOfProbabilitiesVjpPolicy : EntropyOfProbabilitiesPolicy {
 
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec p, Vec, W, const Row<W>& row) {
-    Vec result = rounded(multiply(add(log_probability<W>(p), splat(1.0)), -row.cotangent));
-    result = select(p == 0.0, row.cotangent * kInfinity, result);
+    Vec result = descaled(multiply(scale(add(log_probability<W>(p), splat(1.0)), splat(-kExpScale<W>)), row.gain), row);
+    Vec at_zero = leading(row.gain) == 0.0 ? splat(0.0) : leading(row.gain) * kInfinity;
+    result = select(p == 0.0, at_zero, result);
     return select(leading(row.mean) == leading(row.mean), result, splat(kNaN));
   }
 };

@@ -186,9 +186,13 @@ struct Sums {  // a policy uses the ones it needs; the others vanish in compilat
 
 template <class W>
 struct Row {
-  Vec max, pivot, cotangent;  // pivot: the per-class operand of the first largest class
+  Vec max, pivot;  // pivot: the per-class operand of the first largest class
   W beta;                     // 1/temperature
   Vec beta_log2e, lowest;     // lowest: x - max (Vec) or x (Pair) below which a class has no probability
+  // Of a vector-Jacobian product: cotangents are taken times `unit`, `gain` is the row's cotangent over T, and
+  // the result is still to be multiplied by both powers.
+  Vec unit, power1, power2;
+  W gain;
   W inverse, log_total, mean, others, tied_cotangent, other_cotangent;  // what `finish` made of the sums
 };
 
@@ -198,6 +202,26 @@ SIGMAX_INLINE void set_temperature(Row<Vec>& row, Vec temperature) {
   row.lowest = kNarrowFloor * temperature;
 }
 SIGMAX_INLINE void set_temperature(Row<Pair>& row, Vec temperature) { row.beta = reciprocal(as_pair(temperature)); }
+
+// Narrow cotangents meet doubles: nothing overflows.
+SIGMAX_INLINE void set_gain(Row<Vec>& row, Vec cotangent, Vec) {
+  row.unit = splat(1.0);
+  row.gain = row.beta * cotangent;
+}
+// float64: cotangents are brought to [1, 2) by `unit`, 1/T likewise; the powers of two come back at the end, so that
+// nothing overflows or becomes subnormal on the way. kExpScale is taken out there too.
+SIGMAX_INLINE void set_gain(Row<Pair>& row, Vec cotangent, Vec largest) {
+  Vec k = min(opaque(1022.0), exponent_of(largest)), b = exponent_of(row.beta.hi);
+  row.unit = two_to(-k);
+  row.pivot = row.pivot * row.unit;
+  row.gain = multiply(scale(row.beta, two_to(-b)), select(cotangent == 1.0, cotangent, cotangent * row.unit));
+  Vec power = k + b - 512.0, half = (power * 0.5 + kRoundToInteger) - kRoundToInteger;
+  row.power1 = two_to(max(opaque(-1000.0), half));
+  row.power2 = two_to(max(opaque(-1000.0), power - half));
+}
+
+SIGMAX_INLINE Vec descaled(Vec x, const Row<Vec>&) { return x; }
+SIGMAX_INLINE Vec descaled(Pair x, const Row<Pair>& row) { return rounded(x) * row.power1 * row.power2; }
 
 template <class W>
 SIGMAX_INLINE Sums<W> added(Sums<W> a, Sums<W> b) {
@@ -257,6 +281,7 @@ template <class P, class T>
 struct RowEngine {
   typedef typename Arithmetic<T>::W W;
   static constexpr int kWide = sizeof(W) / sizeof(Vec);
+  static constexpr bool kTakesCotangents = P::per_class && !P::weighted && kWide == 2;
 
   const T* x;
   const T* c;    // the per-class operand, or null
@@ -307,10 +332,12 @@ struct RowEngine {
   SIGMAX_NOINLINE Partial largest(std::ptrdiff_t begin, std::ptrdiff_t end) const {
     typedef decltype(load_comparable(x)) V;
     V largest[kVectors];
+    Vec cotangents[kVectors] = {};
     SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) largest[k] = V{} - static_cast<float>(kInfinity);
     for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         V v = load_comparable(x + k * kLanes);
+        if constexpr (kTakesCotangents) cotangents[k] = max(abs(load(c + k * kLanes)), cotangents[k]);
         if constexpr (P::weighted) v = load_comparable(c + k * kLanes) != 0 ? v : V{} - static_cast<float>(kInfinity);
         largest[k] = v > largest[k] ? v : largest[k];
       }
@@ -320,6 +347,7 @@ struct RowEngine {
     partial.max = m[0];
     if (partial.max == -kInfinity) partial.unordered = has_nan(begin, end);
     if (P::pivoted) partial.pivot = pivot(begin, end, partial.max);
+    if (kTakesCotangents) partial.cotangent = fold(cotangents, [](Vec a, Vec b) { return max(a, b); })[0];
     return partial;
   }
 
@@ -385,12 +413,15 @@ void split_infinite(const T* x, std::ptrdiff_t n, T* finite) {
 }
 
 template <class W>
-SIGMAX_INLINE Row<W> row_of(const Partial& partial, double temperature, double cotangent) {
+SIGMAX_INLINE Row<W> row_of(const Partial& partial, double temperature, bool per_row, double cotangent) {
   Row<W> row;
   row.max = splat(partial.max);
   row.pivot = splat(partial.pivot);
-  row.cotangent = splat(cotangent);
   set_temperature(row, splat(temperature));
+  if (per_row)
+    set_gain(row, splat(cotangent), abs(splat(cotangent)));
+  else
+    set_gain(row, splat(1.0), splat(partial.cotangent));
   return row;
 }
 
@@ -424,7 +455,7 @@ void whole_row(const T* x, const T* c, double temperature, double cotangent, T* 
     engine.x = finite;
     partial.max = 0.0;
   }
-  Row<W> row = row_of<W>(partial, temperature, cotangent);
+  Row<W> row = row_of<W>(partial, temperature, P::per_row, cotangent);
   Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
   if (any(is_nan(sums))) return fill(out, outputs, kNaN);
   if (P::infinite_at_infinity && engine.x != x) return fill(out, outputs, kInfinity);
@@ -508,18 +539,24 @@ struct Tile {
   }
 
   SIGMAX_INLINE void begin_rows(std::ptrdiff_t first, Row<W>* row) const {
+    Vec largest[kRowVectors];
     SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
       row[k].max = splat(-kInfinity);
       row[k].pivot = Vec{};
-      row[k].cotangent = P::per_row ? load(cotangents + first + k * kLanes) : Vec{};
       set_temperature(row[k], load(temperatures + first + k * kLanes));
+      largest[k] = Vec{};
     }
     for (std::ptrdiff_t j = 0; j < classes; ++j)
       SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
         Vec v = logits(at(first, j, k));
         if (P::pivoted) row[k].pivot = select(v > row[k].max, per_class(at(first, j, k)), row[k].pivot);
         row[k].max = max(v, row[k].max);
+        if (P::per_class) largest[k] = max(abs(per_class(at(first, j, k))), largest[k]);
       }
+    SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
+      Vec cotangent = P::per_row ? load(cotangents + first + k * kLanes) : splat(1.0);
+      set_gain(row[k], cotangent, P::per_row ? abs(cotangent) : largest[k]);
+    }
   }
 
   // kRowsTogether rows from `first` on; `special` says which have NaN or no finite largest number.
@@ -722,6 +759,7 @@ struct AxisKernels {
     for (std::ptrdiff_t k = 1; k < chunks; ++k) {
       if (partials[k].max > whole->max) whole->max = partials[k].max, whole->pivot = partials[k].pivot;
       if (partials[k].unordered != 0.0) whole->unordered = 1.0;
+      if (partials[k].cotangent > whole->cotangent) whole->cotangent = partials[k].cotangent;
     }
   }
 
@@ -730,7 +768,7 @@ struct AxisKernels {
     Partial partial = whole;
     if (whole.max == kInfinity) partial.max = 0.0;
     double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, row).data) : 0.0;
-    return row_of<W>(partial, load_scalar<double>(block_at(call.temperature, row).data), cotangent);
+    return row_of<W>(partial, load_scalar<double>(block_at(call.temperature, row).data), P::per_row, cotangent);
   }
 
   static void chunk_sums(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials,

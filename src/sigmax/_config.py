@@ -127,10 +127,14 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
 
 def _threads_from_environment() -> None:
     value = os.environ.get("SIGMAX_NUM_THREADS", "").strip()
-    if value:
-        if not value.isdecimal():
-            raise ImportError(f"SIGMAX_NUM_THREADS must be an integer in [1, 1024], got {value!r}")
+    if not value:
+        return
+    try:
         _core.set_num_threads(_thread_count(int(value), "SIGMAX_NUM_THREADS"))
+    except ValueError:
+        raise ImportError(
+            f"SIGMAX_NUM_THREADS must be an integer in [1, 1024], got {value!r}"
+        ) from None
 
 
 _threads_from_environment()

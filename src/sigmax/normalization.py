@@ -75,10 +75,10 @@ def softmax(
     --------
     >>> import sigmax
     >>> sigmax.softmax([4.0, 2.0, 1.0, -1.0])
-    array([0.83981663, 0.1136556 , 0.04181156, 0.00471622])
-    >>> sigmax.softmax([4.0, 2.0, 1.0, -1.0], temperature=[[0.5], [10.0]]).round(3)
+    array([0.83902451, 0.11354962, 0.04177257, 0.0056533 ])
+    >>> sigmax.softmax([4.0, 2.0, 1.0, -1.0], temperature=[0.5, 10.0]).round(3)
     array([[0.98 , 0.018, 0.002, 0.   ],
-           [0.332, 0.255, 0.231, 0.182]])
+           [0.316, 0.259, 0.234, 0.192]])
     >>> sigmax.softmax([1000.0, 1001.0, float("-inf")])
     array([0.26894142, 0.73105858, 0.        ])
     """
@@ -324,7 +324,7 @@ def _real(x: Any, name: str = "x") -> Any:
     """Return x as an array of floating-point numbers; bool and integers become float64."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: pass {name}.data and where=~{name}.mask")
-    if not hasattr(x, "dtype") or isinstance(x, np.generic):
+    if not isinstance(getattr(x, "dtype", None), np.dtype) or isinstance(x, np.generic):
         x = np.asarray(x)
     if x.dtype.kind in "biu":
         return x.astype(np.float64)
@@ -335,6 +335,8 @@ def _real(x: Any, name: str = "x") -> Any:
 
 def _positive(temperature: Any) -> Any:
     """Check that temperatures are positive, and neither subnormal nor close to overflow."""
+    if type(temperature) is int:
+        temperature = float(temperature)
     if type(temperature) is float and _SMALLEST_TEMPERATURE <= temperature <= _LARGEST_TEMPERATURE:
         return temperature
     t = np.asarray(temperature)
