@@ -15,6 +15,8 @@ INF, NAN = np.inf, np.nan
 LN2 = np.log(2)
 FUNCTIONS = [sigmax.sigmoid, sigmax.log_sigmoid, sigmax.softplus, sigmax.logit, sigmax.log1mexp]
 INTEGERS = ["?", "b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
+REFUSED = [1j, np.complex64(1), np.longdouble(1), "1", b"1", None, [1, None], [[1], "a"], 10**30]
+REFUSED += [np.datetime64("2020-01-01"), np.timedelta64(1, "s"), np.zeros(2, "V8")]
 SPECIAL = [0.0, -0.0, INF, -INF, NAN, 1.0, -1.0, 0.5, 5e-324, -5e-324, 1.7e308, -1.7e308]
 
 every_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
@@ -48,7 +50,8 @@ def numbers(function: np.ufunc, shape: tuple[int, ...] = (50,), dtype: type = np
 def test_limits(function, x, expected, dtype):
     for repeats in (1, 100):  # alone, and in whole vectors
         result = function(np.tile(np.array(x, dtype), repeats))
-        np.testing.assert_array_equal(result, np.tile(np.array(expected, dtype), repeats))
+        wanted = np.tile(np.array(expected, dtype), repeats)
+        np.testing.assert_array_equal(result.astype(float), wanted.astype(float))
 
 
 @pytest.mark.parametrize(
@@ -111,12 +114,7 @@ def test_int8_does_not_wrap():
     assert sigmax.sigmoid(x)[0] < 1e-50
 
 
-@pytest.mark.parametrize(
-    "x",
-    [1j, np.complex64(1), np.longdouble(1), "1", b"1", None, [1, None], [[1], "a"], 10**30]
-    + [np.datetime64("2020-01-01"), np.timedelta64(1, "s"), np.zeros(2, "V8")],
-    ids=repr,
-)
+@pytest.mark.parametrize("x", REFUSED, ids=repr)
 @every_function
 def test_refused_types(function, x):
     with pytest.raises(TypeError, match=function.__name__):
@@ -179,7 +177,7 @@ def test_result_has_the_layout_of_the_input(function):
     x = numbers(function, (3, 4, 5))
     for view in (x, x.T, x.transpose(1, 0, 2), x[::2, ::-1, 1:], np.broadcast_to(x[0], x.shape)):
         result = function(view)
-        assert result.strides == np.empty_like(view).strides
+        assert result.strides == np.exp(view).strides
         assert result.flags.owndata
         assert result.flags.writeable
 

@@ -98,14 +98,15 @@ SIGMAX_INLINE OneMinusExp<W> one_minus_exp(Vec x) {
 struct Log1mexp {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x) {
-    Mask tiny = x > -kTiny;  // 1 - e^x is -x
+    constexpr bool wide_range = kExpScale<W> != 1.0;  // float64 reaches where 1 - e^x or e^x is subnormal
+    Mask tiny = wide_range ? x > -kTiny : Mask{};      // 1 - e^x is -x
     OneMinusExp<W> v = one_minus_exp<W>(select(tiny, splat(-1.0), x));
     Pair sum = two_sum(v.a, leading(v.b));
     Pair y = choose(tiny, as_pair(-x * kLift), Pair{sum.hi, sum.lo + trailing(v.b)});
     Decomposed<W> parts = decompose<W>(y);
     W log = log_of_odds_narrow(parts.s, parts.k - select(tiny, splat(kLiftExponent), splat(0.0)));
     Vec result = rounded(choose(x < -21.0, log1p_small(v.b), log));  // e^-21 < kSmall
-    result = select(x < kFarBelow, -unscaled(exp_scaled(wide<W>(x))), result);
+    if constexpr (wide_range) result = select(x < kFarBelow, -unscaled(exp_scaled(wide<W>(x))), result);
     result = select(x == 0.0, splat(-kInfinity), result);
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));
   }

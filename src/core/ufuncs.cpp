@@ -55,6 +55,11 @@ struct ElementwiseLoop {
   Type type;
 };
 
+void run_elementwise_call(ElementwiseKernel kernel, const ElementwiseCall& call, std::ptrdiff_t count) {
+  FloatEnvironment environment;
+  for_ranges(count, kTaskSize, [&](std::ptrdiff_t begin, std::ptrdiff_t end) { kernel(call, begin, end); });
+}
+
 void elementwise_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
   const ElementwiseLoop& loop = *static_cast<const ElementwiseLoop*>(data);
   bool has_cotangent = loop.function >= kSigmoidVjp;
@@ -62,9 +67,7 @@ void elementwise_loop(char** args, const npy_intp* dimensions, const npy_intp* s
   call.x = {args[0], steps[0], 0};
   if (has_cotangent) call.cotangent = {args[1], steps[1], 0};
   call.out = {args[1 + has_cotangent], steps[1 + has_cotangent], 0};
-  ElementwiseKernel kernel = kernels->elementwise[loop.function][loop.type];
-  FloatEnvironment environment;
-  for_ranges(dimensions[0], kTaskSize, [&](std::ptrdiff_t begin, std::ptrdiff_t end) { kernel(call, begin, end); });
+  run_elementwise_call(kernels->elementwise[loop.function][loop.type], call, dimensions[0]);
 }
 
 // bool and integers become float64 before any arithmetic, a block at a time.
@@ -218,6 +221,18 @@ void run_long_row(const AxisKernel& kernel, const AxisCall& call, std::ptrdiff_t
   for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_out(call, row, chunk, whole); });
 }
 
+// False when there is not enough memory.
+bool run_axis_call(const AxisKernel& kernel, const AxisCall& call) {
+  FloatEnvironment environment;
+  if (call.classes <= kLongestWholeRow) return run_rows(kernel, call);
+  std::size_t chunks = static_cast<std::size_t>(ceil_div(call.classes, kChunk));
+  std::unique_ptr<Partial[]> partials(new (std::nothrow) Partial[chunks]);
+  if (partials == nullptr) return false;
+  for (std::ptrdiff_t row = 0; row < call.rows; ++row)
+    run_long_row(kernel, call, row, partials.get(), static_cast<std::ptrdiff_t>(chunks));
+  return true;
+}
+
 void out_of_memory() {
   PyGILState_STATE state = PyGILState_Ensure();
   PyErr_NoMemory();
@@ -226,17 +241,8 @@ void out_of_memory() {
 
 void axis_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
   const AxisLoop& loop = *static_cast<const AxisLoop*>(data);
-  const AxisKernel& kernel = kernels->axis[loop.row->function][loop.type];
   AxisCall call = axis_call(*loop.row, args, dimensions, steps);
-  FloatEnvironment environment;
-  if (call.classes <= kLongestWholeRow) {
-    if (!run_rows(kernel, call)) out_of_memory();
-    return;
-  }
-  std::size_t chunks = static_cast<std::size_t>(ceil_div(call.classes, kChunk));
-  std::unique_ptr<Partial[]> partials(new (std::nothrow) Partial[chunks]);
-  if (partials == nullptr) return out_of_memory();
-  for (std::ptrdiff_t row = 0; row < call.rows; ++row) run_long_row(kernel, call, row, partials.get(), static_cast<std::ptrdiff_t>(chunks));
+  if (!run_axis_call(kernels->axis[loop.row->function][loop.type], call)) out_of_memory();
 }
 
 std::string signature_of(const AxisRow& row) {
@@ -247,10 +253,123 @@ std::string signature_of(const AxisRow& row) {
   return signature + (row.reduces ? "->()" : "->(n)");
 }
 
+// ---------------------------------------------------------------- the short way, for plain arrays
+
+// NumPy's machinery costs a microsecond a call. Arrays that need none of it - exact ndarrays, C-contiguous, of one
+// of our types - go to the kernel directly; everything else, every protocol included, goes through NumPy.
+
+constexpr npy_intp kLargeResult = npy_intp{1} << 20;
+
+// The type of a plain array, or kTypes.
+Type plain_type(PyObject* object) {
+  if (!PyArray_CheckExact(object)) return kTypes;
+  PyArrayObject* array = reinterpret_cast<PyArrayObject*>(object);
+  if (!PyArray_ISCARRAY_RO(array)) return kTypes;
+  switch (PyArray_TYPE(array)) {
+    case NPY_HALF: return kFloat16;
+    case NPY_FLOAT: return kFloat32;
+    case NPY_DOUBLE: return kFloat64;
+    default: return kTypes;
+  }
+}
+
+PyArrayObject* new_result(PyArrayObject* like, int dimensions) {
+  PyArray_Descr* descr = PyArray_DESCR(like);
+  Py_INCREF(descr);
+  std::unique_ptr<PooledAllocation> pooled;
+  if (PyArray_NBYTES(like) >= kLargeResult) pooled.reset(new (std::nothrow) PooledAllocation);
+  return reinterpret_cast<PyArrayObject*>(
+      PyArray_NewFromDescr(&PyArray_Type, descr, dimensions, PyArray_DIMS(like), nullptr, nullptr, 0, nullptr));
+}
+
+// `out` when the caller gave one that is as plain as x and of the right shape; null otherwise.
+PyArrayObject* plain_out(PyObject* out, PyArrayObject* x, Type type, int dimensions) {
+  if (plain_type(out) != type) return nullptr;
+  PyArrayObject* array = reinterpret_cast<PyArrayObject*>(out);
+  if (!PyArray_ISWRITEABLE(array) || PyArray_NDIM(array) != dimensions) return nullptr;
+  if (!PyArray_CompareLists(PyArray_DIMS(array), PyArray_DIMS(x), dimensions)) return nullptr;
+  const char *a = PyArray_BYTES(x), *b = PyArray_BYTES(array);
+  bool apart = a + PyArray_NBYTES(x) <= b || b + PyArray_NBYTES(array) <= a;
+  if (!apart && !(a == b && dimensions == PyArray_NDIM(x))) return nullptr;
+  Py_INCREF(array);
+  return array;
+}
+
+template <class Body>
+void without_gil(npy_intp size, const Body& body) {
+  if (size < kTaskSize) return body();
+  PyThreadState* state = PyEval_SaveThread();
+  body();
+  PyEval_RestoreThread(state);
+}
+
+PyObject* elementwise_directly(ElementwiseFunction function, PyObject* object, Type type) {
+  PyArrayObject* x = reinterpret_cast<PyArrayObject*>(object);
+  PyArrayObject* out = new_result(x, PyArray_NDIM(x));
+  if (out == nullptr) return nullptr;
+  ElementwiseCall call;
+  call.x = {PyArray_BYTES(x), PyArray_ITEMSIZE(x), 0};
+  call.out = {PyArray_BYTES(out), PyArray_ITEMSIZE(x), 0};
+  npy_intp count = PyArray_SIZE(x);
+  without_gil(count, [&] { run_elementwise_call(kernels->elementwise[function][type], call, count); });
+  return reinterpret_cast<PyObject*>(out);
+}
+
+// An operand of the shape of x, or of its rows, as plain as x is.
+bool plain_operand(PyObject* object, PyArrayObject* x, Type type, int dimensions) {
+  if (plain_type(object) != type) return false;
+  PyArrayObject* array = reinterpret_cast<PyArrayObject*>(object);
+  return PyArray_NDIM(array) == dimensions &&
+         PyArray_CompareLists(PyArray_DIMS(array), PyArray_DIMS(x), dimensions);
+}
+
+const AxisRow* axis_row(long function) {
+  for (const AxisRow& row : axis_rows)
+    if (row.function == function) return &row;
+  return nullptr;
+}
+
+// call_plain(function, x, operand, temperature, out): an axis function of logits, or its vector-Jacobian product with
+// `operand` as the cotangent; None where the long way is needed.
+PyObject* py_call_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 5) return PyErr_Format(PyExc_TypeError, "call_plain takes 5 arguments, got %zd", count);
+  const AxisRow* function = axis_row(PyLong_AsLong(args[0]));
+  if (function == nullptr) return PyErr_Format(PyExc_ValueError, "no such function");
+  Type type = plain_type(args[1]);
+  PyArrayObject* x = reinterpret_cast<PyArrayObject*>(args[1]);
+  if (type == kTypes || PyArray_NDIM(x) == 0 || !PyFloat_CheckExact(args[3])) Py_RETURN_NONE;
+  double temperature = PyFloat_AS_DOUBLE(args[3]);
+  if (!(temperature >= 0x1p-1022 && temperature <= 0x1p1000)) Py_RETURN_NONE;
+  int last = PyArray_NDIM(x) - 1, dimensions = function->reduces ? last : last + 1;
+  bool has_operand = function->per_class || function->per_row;
+  if (has_operand && !plain_operand(args[2], x, type, function->per_class ? last + 1 : last)) Py_RETURN_NONE;
+  bool allocates = args[4] == Py_None;
+  PyArrayObject* out = allocates ? new_result(x, dimensions) : plain_out(args[4], x, type, dimensions);
+  if (out == nullptr && allocates) return nullptr;
+  if (out == nullptr) Py_RETURN_NONE;
+  npy_intp size = PyArray_ITEMSIZE(x), classes = PyArray_DIM(x, last), row = classes * size;
+  char* operand = has_operand ? PyArray_BYTES(reinterpret_cast<PyArrayObject*>(args[2])) : nullptr;
+  AxisCall call;
+  call.rows = PyArray_MultiplyList(PyArray_DIMS(x), last);
+  call.classes = classes;
+  call.x = {PyArray_BYTES(x), row, size};
+  call.per_class = {operand, row, size};
+  call.per_row = {operand, size, 0};
+  call.temperature = {reinterpret_cast<char*>(&temperature), 0, 0};
+  call.out = {PyArray_BYTES(out), function->reduces ? size : row, size};
+  bool enough_memory = true;
+  const AxisKernel& kernel = kernels->axis[function->function][type];
+  without_gil(PyArray_SIZE(x), [&] { enough_memory = run_axis_call(kernel, call); });
+  if (!enough_memory) {
+    Py_DECREF(out);
+    return PyErr_NoMemory();
+  }
+  return allocates ? PyArray_Return(out) : reinterpret_cast<PyObject*>(out);
+}
+
 // ---------------------------------------------------------------- ufunc objects
 
 vectorcallfunc numpy_vectorcall = nullptr;
-constexpr npy_intp kLargeResult = npy_intp{1} << 20;
 
 bool is_large(PyObject* object) {
   return PyArray_CheckExact(object) && PyArray_NBYTES(reinterpret_cast<PyArrayObject*>(object)) >= kLargeResult;
@@ -261,6 +380,15 @@ PyObject* pooled_vectorcall(PyObject* ufunc, PyObject* const* args, std::size_t 
   if (PyVectorcall_NARGS(nargsf) == 0 || !is_large(args[0])) return numpy_vectorcall(ufunc, args, nargsf, kwnames);
   PooledAllocation pooled;
   return numpy_vectorcall(ufunc, args, nargsf, kwnames);
+}
+
+// f(x) of a plain array of one dimension or more; a ufunc of none returns a scalar, which is NumPy's business.
+PyObject* elementwise_vectorcall(PyObject* ufunc, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  Type type = PyVectorcall_NARGS(nargsf) == 1 && kwnames == nullptr ? plain_type(args[0]) : kTypes;
+  if (type == kTypes || PyArray_NDIM(reinterpret_cast<PyArrayObject*>(args[0])) == 0)
+    return pooled_vectorcall(ufunc, args, nargsf, kwnames);
+  void* loop = reinterpret_cast<PyUFuncObject*>(ufunc)->data[0];
+  return elementwise_directly(static_cast<ElementwiseLoop*>(loop)->function, args[0], type);
 }
 
 // What a ufunc points to for as long as the process lives.
@@ -283,7 +411,8 @@ PyObject* make_ufunc(Registration* r, int inputs, const char* name, const char* 
   if (object == nullptr) return nullptr;
   PyUFuncObject* ufunc = reinterpret_cast<PyUFuncObject*>(object);
   numpy_vectorcall = ufunc->vectorcall;
-  ufunc->vectorcall = pooled_vectorcall;
+  bool elementwise_of_one = signature == nullptr && inputs == 1;
+  ufunc->vectorcall = elementwise_of_one ? elementwise_vectorcall : pooled_vectorcall;
   return object;
 }
 
@@ -395,6 +524,7 @@ PyMethodDef methods[] = {
     {"set_num_threads", py_set_num_threads, METH_O, nullptr},
     {"release_memory", py_release_memory, METH_NOARGS, nullptr},
     {"empty_like", py_empty_like, METH_O, nullptr},
+    {"call_plain", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(py_call_plain)), METH_FASTCALL, nullptr},
     {"level", py_level, METH_NOARGS, nullptr},
     {"levels", py_levels, METH_NOARGS, nullptr},
     {"set_doc", py_set_doc, METH_VARARGS, nullptr},
@@ -406,6 +536,18 @@ bool add_object(PyObject* module, const char* name, PyObject* object) {
   int status = object == nullptr ? -1 : PyModule_AddObjectRef(module, name, object);
   Py_XDECREF(object);
   return status == 0;
+}
+
+// {name: number} for call_plain.
+PyObject* axis_function_numbers() {
+  PyObject* numbers = PyDict_New();
+  for (const AxisRow& row : axis_rows) {
+    PyObject* number = PyLong_FromLong(row.function);
+    if (numbers != nullptr && (number == nullptr || PyDict_SetItemString(numbers, row.name, number) < 0))
+      Py_CLEAR(numbers);
+    Py_XDECREF(number);
+  }
+  return numbers;
 }
 
 bool choose_kernels() {
@@ -423,7 +565,7 @@ int execute(PyObject* module) {
     if (!add_object(module, row.name, make_elementwise(row))) return -1;
   for (const AxisRow& row : axis_rows)
     if (!add_object(module, row.name, make_axis(row))) return -1;
-  return 0;
+  return add_object(module, "axis_functions", axis_function_numbers()) ? 0 : -1;
 }
 
 PyModuleDef_Slot slots[] = {

@@ -56,14 +56,19 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
     >>> print(sigmax.vjp(sigmax.sigmoid, 0.0, 1.0))
     0.25
     """
-    rule = _elementwise_rules.get(fn)
+    plain = _plain_rules.get(fn) if callable(fn) else None
+    if plain is not None and options.keys() <= {"temperature"}:
+        temperature = options.get("temperature", 1.0)
+        result = _core.call_plain(plain, x, cotangent, temperature, None)
+        if result is not None:
+            return result
+    rule = _elementwise_rules.get(fn) if callable(fn) else None
     if rule is not None:
         return _elementwise(rule, x, cotangent, options)
-    try:
-        axis_rule = _axis_rules[fn]
-    except (KeyError, TypeError):
+    axis_rule = _axis_rules.get(fn) if callable(fn) else None
+    if axis_rule is None:
         names = ", ".join(f.__name__ for f in (*_elementwise_rules, *_axis_rules))
-        raise TypeError(f"fn must be one of {names}, got {fn!r}") from None
+        raise TypeError(f"fn must be one of {names}, got {fn!r}")
     return axis_rule(_real(x), _real(cotangent, "cotangent"), **options)
 
 
@@ -164,4 +169,10 @@ _axis_rules: dict[Any, Callable[..., Any]] = {
     normalization.logsumexp: _logsumexp,
     normalization.inverse_softmax: _inverse_softmax,
     normalization.entropy: _entropy,
+}
+_plain_rules: dict[Any, int] = {
+    normalization.softmax: _core.axis_functions["softmax_vjp"],
+    normalization.log_softmax: _core.axis_functions["log_softmax_vjp"],
+    normalization.logsumexp: _core.axis_functions["logsumexp_vjp"],
+    normalization.entropy: _core.axis_functions["entropy_vjp"],
 }

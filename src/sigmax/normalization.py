@@ -13,6 +13,13 @@ __all__ = ["entropy", "inverse_softmax", "log_softmax", "logsumexp", "softmax"]
 
 Axis = int | tuple[int, ...] | None
 
+# The short way for plain arrays: it answers None where the arguments need the long way, checks included.
+_call_plain = _core.call_plain
+_SOFTMAX = _core.axis_functions["softmax"]
+_LOG_SOFTMAX = _core.axis_functions["log_softmax"]
+_LOGSUMEXP = _core.axis_functions["logsumexp"]
+_ENTROPY = _core.axis_functions["entropy"]
+
 
 def softmax(
     x: ArrayLike,
@@ -82,8 +89,10 @@ def softmax(
     >>> sigmax.softmax([1000.0, 1001.0, float("-inf")])
     array([0.26894142, 0.73105858, 0.        ])
     """
-    if where is None and dtype is None and _is_plain(x, axis, temperature):
-        return _core.softmax(x, temperature, out)
+    if where is None and dtype is None and axis == -1:
+        result = _call_plain(_SOFTMAX, x, None, temperature, out)
+        if result is not None:
+            return result
     return _per_class(_core.softmax, x, axis, (_positive(temperature),), where, out, dtype)
 
 
@@ -129,8 +138,10 @@ def log_softmax(
     >>> sigmax.log_softmax([40.0, 0.0])
     array([-4.24835426e-18, -4.00000000e+01])
     """
-    if where is None and dtype is None and _is_plain(x, axis, temperature):
-        return _core.log_softmax(x, temperature, out)
+    if where is None and dtype is None and axis == -1:
+        result = _call_plain(_LOG_SOFTMAX, x, None, temperature, out)
+        if result is not None:
+            return result
     return _per_class(_core.log_softmax, x, axis, (_positive(temperature),), where, out, dtype)
 
 
@@ -188,8 +199,10 @@ def logsumexp(
     1001.3862943611199
     """
     if weights is None:
-        if where is None and not keepdims and _is_plain(x, axis, temperature):
-            return _core.logsumexp(x, temperature, out)
+        if where is None and axis == -1 and not keepdims:
+            result = _call_plain(_LOGSUMEXP, x, None, temperature, out)
+            if result is not None:
+                return result
         return _per_row(_core.logsumexp, x, axis, (), (_positive(temperature),), where, keepdims, out)
     x = _real(x)
     operands = (_weights_for(weights, x),)
@@ -298,6 +311,10 @@ def entropy(
     1.0397207708399179
     """
     if from_logits:
+        if where is None and axis == -1 and not keepdims:
+            result = _call_plain(_ENTROPY, x, None, temperature, out)
+            if result is not None:
+                return result
         scalars: tuple[Any, ...] = (_positive(temperature),)
         return _per_row(_core.entropy, x, axis, (), scalars, where, keepdims, out)
     _refuse_temperature(temperature)
@@ -307,17 +324,6 @@ def entropy(
 
 
 # ---------------------------------------------------------------- arguments
-
-
-def _is_plain(x: Any, axis: Axis, temperature: Any) -> bool:
-    """Whether the gufunc can take the arguments as they are: the short way, for small arrays."""
-    return (
-        axis == -1
-        and type(x) is np.ndarray
-        and type(temperature) is float
-        and x.dtype.kind == "f"
-        and _SMALLEST_TEMPERATURE <= temperature <= _LARGEST_TEMPERATURE
-    )
 
 
 def _real(x: Any, name: str = "x") -> Any:
