@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core, elementwise, normalization
-from .normalization import Axis, _axes, _masked, _per_class, _positive, _real, _refuse_temperature, _weights_for
+from .normalization import (
+    Axis,
+    _axes,
+    _masked,
+    _per_class,
+    _positive,
+    _real,
+    _refuse_temperature,
+    _weights_for,
+)
 
 __all__ = ["vjp"]
 
@@ -56,20 +65,17 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
     >>> print(sigmax.vjp(sigmax.sigmoid, 0.0, 1.0))
     0.25
     """
-    plain = _plain_rules.get(fn) if callable(fn) else None
-    if plain is not None and options.keys() <= {"temperature"}:
-        temperature = options.get("temperature", 1.0)
-        result = _core.call_plain(plain, x, cotangent, temperature, None)
-        if result is not None:
-            return result
-    rule = _elementwise_rules.get(fn) if callable(fn) else None
-    if rule is not None:
-        return _elementwise(rule, x, cotangent, options)
-    axis_rule = _axis_rules.get(fn) if callable(fn) else None
-    if axis_rule is None:
+    if not callable(fn) or not (fn in _elementwise_rules or fn in _axis_rules):
         names = ", ".join(f.__name__ for f in (*_elementwise_rules, *_axis_rules))
         raise TypeError(f"fn must be one of {names}, got {fn!r}")
-    return axis_rule(_real(x), _real(cotangent, "cotangent"), **options)
+    if fn in _elementwise_rules:
+        return _elementwise(_elementwise_rules[fn], x, cotangent, options)
+    if fn in _plain_rules and options.keys() <= {"temperature"}:
+        temperature = options.get("temperature", 1.0)
+        result = _core.call_plain(_plain_rules[fn], x, cotangent, temperature, None)
+        if result is not None:
+            return result
+    return _axis_rules[fn](_real(x), _real(cotangent, "cotangent"), **options)
 
 
 def _elementwise(rule: np.ufunc, x: Any, cotangent: Any, options: dict[str, Any]) -> Any:
@@ -82,11 +88,19 @@ def _elementwise(rule: np.ufunc, x: Any, cotangent: Any, options: dict[str, Any]
 
 def _check_shape(cotangent: Any, shape: tuple[int, ...]) -> None:
     if cotangent.shape != shape:
-        raise ValueError(f"cotangent must have the shape of the output, {shape}, got {cotangent.shape}")
+        raise ValueError(
+            f"cotangent must have the shape of the output, {shape}, got {cotangent.shape}"
+        )
 
 
 def _vjp_per_class(
-    rule: np.ufunc, x: Any, cotangent: Any, axis: Axis, where: Any, scalars: tuple[Any, ...], masked: float
+    rule: np.ufunc,
+    x: Any,
+    cotangent: Any,
+    axis: Axis,
+    where: Any,
+    scalars: tuple[Any, ...],
+    masked: float,
 ) -> Any:
     _check_shape(cotangent, x.shape)
     cotangent = _masked(cotangent, where, 0.0)
@@ -100,8 +114,12 @@ def _softmax(x: Any, c: Any, axis: Axis = -1, *, temperature: Any = 1.0, where: 
     return _vjp_per_class(_core.softmax_vjp, x, c, axis, where, (_positive(temperature),), -np.inf)
 
 
-def _log_softmax(x: Any, c: Any, axis: Axis = -1, *, temperature: Any = 1.0, where: Any = None) -> Any:
-    return _vjp_per_class(_core.log_softmax_vjp, x, c, axis, where, (_positive(temperature),), -np.inf)
+def _log_softmax(
+    x: Any, c: Any, axis: Axis = -1, *, temperature: Any = 1.0, where: Any = None
+) -> Any:
+    return _vjp_per_class(
+        _core.log_softmax_vjp, x, c, axis, where, (_positive(temperature),), -np.inf
+    )
 
 
 def _inverse_softmax(p: Any, c: Any, axis: Axis = -1, *, where: Any = None) -> Any:

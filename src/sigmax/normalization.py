@@ -42,8 +42,8 @@ def softmax(
     axis : int, tuple of int or None
         The class axis. Several axes, or all for None, are normalised together.
     temperature : float or array_like
-        Positive, in [2^-1022, 2^1000]. An array broadcasts against the batch dimensions, those of ``x`` without ``axis``:
-        one temperature per row.
+        Positive, in [2^-1022, 2^1000]. An array broadcasts against the batch dimensions, those of ``x``
+        without ``axis``: one temperature per row.
     where : array_like of bool, optional
         Broadcasts against ``x``; classes where it is False have probability 0.
     out : ndarray, optional
@@ -203,7 +203,9 @@ def logsumexp(
             result = _call_plain(_LOGSUMEXP, x, None, temperature, out)
             if result is not None:
                 return result
-        return _per_row(_core.logsumexp, x, axis, (), (_positive(temperature),), where, keepdims, out)
+        return _per_row(
+            _core.logsumexp, x, axis, (), (_positive(temperature),), where, keepdims, out
+        )
     x = _real(x)
     operands = (_weights_for(weights, x),)
     return _per_row(
