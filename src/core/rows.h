@@ -220,8 +220,11 @@ SIGMAX_INLINE void set_gain(Row<Pair>& row, Vec cotangent, Vec largest) {
   row.power2 = two_to(max(opaque(-1000.0), power - half));
 }
 
-SIGMAX_INLINE Vec descaled(Vec x, const Row<Vec>&) { return x; }
-SIGMAX_INLINE Vec descaled(Pair x, const Row<Pair>& row) { return rounded(x) * row.power1 * row.power2; }
+// One NaN for all: which of two NaNs an operation passes on, and its sign, differ between processors.
+SIGMAX_INLINE Vec one_nan(Vec x) { return select(x == x, x, splat(kNaN)); }
+
+SIGMAX_INLINE Vec descaled(Vec x, const Row<Vec>&) { return one_nan(x); }
+SIGMAX_INLINE Vec descaled(Pair x, const Row<Pair>& row) { return one_nan(rounded(x) * row.power1 * row.power2); }
 
 template <class W>
 SIGMAX_INLINE Sums<W> added(Sums<W> a, Sums<W> b) {
@@ -441,6 +444,14 @@ SIGMAX_INLINE Mask is_nan(const Sums<W>& sums) {
   return both != both;
 }
 
+// The output of a row; +inf for one whose +inf logits have a positive sum of weights, where the function says so.
+template <class P, class W>
+SIGMAX_INLINE double result_of(const Row<W>& row, bool infinite) {
+  double result = P::template result<W>(row)[0];
+  if (!(P::infinite_at_infinity && infinite)) return result;
+  return result > -kInfinity ? kInfinity : kNaN;
+}
+
 // One whole row: x, c and out contiguous; `terms` has room for the terms, `finite` for one more row.
 template <class P, class T>
 void whole_row(const T* x, const T* c, double temperature, double cotangent, T* out, std::ptrdiff_t n, double* terms,
@@ -458,10 +469,9 @@ void whole_row(const T* x, const T* c, double temperature, double cotangent, T* 
   Row<W> row = row_of<W>(partial, temperature, P::per_row, cotangent);
   Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
   if (any(is_nan(sums))) return fill(out, outputs, kNaN);
-  if (P::infinite_at_infinity && engine.x != x) return fill(out, outputs, kInfinity);
   P::template finish<W>(row, sums);
   if constexpr (P::reduces)
-    *out = static_cast<T>(P::template result<W>(row)[0]);
+    *out = static_cast<T>(result_of<P>(row, engine.x != x));
   else
     engine.template write<P::keeps_terms>(0, n, row, terms, out);
 }
@@ -816,11 +826,10 @@ struct AxisKernels {
     Sums<W> sums = restored(whole);
     if (is_decided<P>(whole)) return fill(out, outputs, decided<P>(whole));
     if (any(is_nan(sums))) return fill(out, outputs, kNaN);
-    if (P::infinite_at_infinity && whole.max == kInfinity) return fill(out, outputs, kInfinity);
     Row<W> r = row_at(call, row, whole);
     P::template finish<W>(r, sums);
     if constexpr (P::reduces)
-      *out = static_cast<T>(P::template result<W>(r)[0]);
+      *out = static_cast<T>(result_of<P>(r, whole.max == kInfinity));
     else
       part.engine.template write<false>(0, part.n, r, nullptr, out);
   }

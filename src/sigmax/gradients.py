@@ -10,11 +10,14 @@ from . import _core, elementwise, normalization
 from .normalization import (
     Axis,
     _axes,
+    _cast,
+    _check_batch,
     _masked,
     _per_class,
     _positive,
     _real,
     _refuse_temperature,
+    _split,
     _weights_for,
 )
 
@@ -75,14 +78,41 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
         result = _core.call_plain(_plain_rules[fn], x, cotangent, temperature, None)
         if result is not None:
             return result
-    return _axis_rules[fn](_real(x), _real(cotangent, "cotangent"), **options)
+    values = _real(x)
+    weights = _cast(_real(cotangent, "cotangent"), values.dtype)
+    shape = _shape_with_temperatures(values, options)
+    if shape == values.shape:
+        return _axis_rules[fn](values, weights, **options)
+    axes = tuple(axis - values.ndim for axis in _axes(options.get("axis", -1), values.ndim))
+    spread = np.broadcast_to(values, shape)
+    return _summed_to(_axis_rules[fn](spread, weights, **{**options, "axis": axes}), values.shape)
+
+
+def _shape_with_temperatures(x: Any, options: dict[str, Any]) -> tuple[int, ...]:
+    """Return the shape of x when its rows are repeated for an array of temperatures."""
+    if np.ndim(options.get("temperature", 1.0)) == 0:
+        return tuple(x.shape)
+    temperatures = _positive(options["temperature"])
+    axes = _axes(options.get("axis", -1), x.ndim)
+    _check_batch((temperatures,), x, axes)
+    batch = tuple(n for k, n in enumerate(x.shape) if k not in axes)
+    classes = int(np.prod([x.shape[axis] for axis in axes], dtype=np.intp))
+    rows = np.broadcast_shapes(batch, temperatures.shape)
+    return tuple(_split(np.broadcast_to(0.0, (*rows, classes)), x.shape, axes).shape)
+
+
+def _summed_to(gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Undo a broadcast: a number that was repeated gets the sum of the gradients."""
+    gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
+    repeated = tuple(k for k, n in enumerate(shape) if n == 1 and gradient.shape[k] != 1)
+    return gradient.sum(axis=repeated, keepdims=True)
 
 
 def _elementwise(rule: np.ufunc, x: Any, cotangent: Any, options: dict[str, Any]) -> Any:
     if options:
         raise TypeError(f"elementwise functions have no option {next(iter(options))!r}")
-    x, cotangent = _real(x), _real(cotangent, "cotangent")
-    _check_shape(cotangent, x.shape)
+    x = _real(x)
+    _check_shape(cotangent := _cast(_real(cotangent, "cotangent"), x.dtype), x.shape)
     return rule(x, cotangent)
 
 

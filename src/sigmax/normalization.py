@@ -89,7 +89,7 @@ def softmax(
     >>> sigmax.softmax([1000.0, 1001.0, float("-inf")])
     array([0.26894142, 0.73105858, 0.        ])
     """
-    if where is None and dtype is None and axis == -1:
+    if where is None and dtype is None and type(axis) is int and axis == -1:
         result = _call_plain(_SOFTMAX, x, None, temperature, out)
         if result is not None:
             return result
@@ -138,7 +138,7 @@ def log_softmax(
     >>> sigmax.log_softmax([40.0, 0.0])
     array([-4.24835426e-18, -4.00000000e+01])
     """
-    if where is None and dtype is None and axis == -1:
+    if where is None and dtype is None and type(axis) is int and axis == -1:
         result = _call_plain(_LOG_SOFTMAX, x, None, temperature, out)
         if result is not None:
             return result
@@ -165,7 +165,7 @@ def logsumexp(
     x, axis, temperature, where
         As for :func:`softmax`.
     weights : array_like of real numbers, optional
-        The w, broadcast against ``x``. A class of weight 0 is left out, whatever its logit. Where the
+        The w, finite, broadcast against ``x``. A class of weight 0 is left out, whatever its logit. Where the
         weighted sum is negative the result is NaN.
     keepdims : bool
         Keep the reduced axes with length 1.
@@ -199,7 +199,7 @@ def logsumexp(
     1001.3862943611199
     """
     if weights is None:
-        if where is None and axis == -1 and not keepdims:
+        if where is None and type(axis) is int and axis == -1 and not keepdims:
             result = _call_plain(_LOGSUMEXP, x, None, temperature, out)
             if result is not None:
                 return result
@@ -313,7 +313,7 @@ def entropy(
     1.0397207708399179
     """
     if from_logits:
-        if where is None and axis == -1 and not keepdims:
+        if where is None and type(axis) is int and axis == -1 and not keepdims:
             result = _call_plain(_ENTROPY, x, None, temperature, out)
             if result is not None:
                 return result
@@ -328,17 +328,38 @@ def entropy(
 # ---------------------------------------------------------------- arguments
 
 
-def _real(x: Any, name: str = "x") -> Any:
-    """Return x as an array of floating-point numbers; bool and integers become float64."""
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: pass {name}.data and where=~{name}.mask")
+def _real(x: Any, name: str = "x", dtype: Any = None) -> Any:
+    """Return x as an array of floating-point numbers; bool and integers become float64, or `dtype`."""
+    _refuse_masked(x, name)
     if not isinstance(getattr(x, "dtype", None), np.dtype) or isinstance(x, np.generic):
         x = np.asarray(x)
+    if x.dtype.kind not in "biufV" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
+        raise TypeError(f"{name} must be real numbers, got dtype {x.dtype}")
+    if dtype is not None:
+        return _cast(x, _floating(dtype))
     if x.dtype.kind in "biu":
         return x.astype(np.float64)
-    if x.dtype.kind not in "fV":
-        raise TypeError(f"{name} must be real numbers, got dtype {x.dtype}")
-    return x
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def _refuse_masked(x: Any, name: str) -> None:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array: pass {name}.data and where=~{name}.mask")
+
+
+def _floating(dtype: Any) -> np.dtype[Any]:
+    result: np.dtype[Any] = np.dtype(dtype)
+    if result.name not in ("float16", "float32", "float64", "bfloat16"):
+        raise TypeError(f"dtype must be float16, float32, float64 or bfloat16, got {result}")
+    return result
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    """Return x as `dtype`; what is too large becomes infinite, without a warning."""
+    if x.dtype == dtype:
+        return x
+    with np.errstate(all="ignore"):
+        return x.astype(dtype)
 
 
 def _positive(temperature: Any) -> Any:
@@ -347,6 +368,7 @@ def _positive(temperature: Any) -> Any:
         temperature = float(temperature)
     if type(temperature) is float and _SMALLEST_TEMPERATURE <= temperature <= _LARGEST_TEMPERATURE:
         return temperature
+    _refuse_masked(temperature, "temperature")
     t = np.asarray(temperature)
     if t.dtype.kind not in "fiu":
         raise TypeError(f"temperature must be real numbers, got {temperature!r}")
@@ -368,26 +390,53 @@ def _refuse_temperature(temperature: Any) -> None:
 
 
 def _weights_for(weights: Any, x: Any) -> Any:
-    weights = np.asarray(weights)
-    if weights.dtype.kind in "biu":
-        weights = weights.astype(x.dtype)
-    return np.broadcast_to(_real(weights, "weights"), x.shape)
+    """Return weights in the type and shape of x."""
+    weights = _cast(_real(weights, "weights"), x.dtype)
+    if not _broadcasts(weights.shape, x.shape):
+        raise ValueError(
+            f"weights must broadcast to the shape {x.shape}, got shape {weights.shape}"
+        )
+    return np.broadcast_to(weights, x.shape)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    return len(shape) <= len(to) and all(
+        n in (1, m) for n, m in zip(reversed(shape), reversed(to), strict=False)
+    )
 
 
 def _masked(x: Any, where: Any, value: float) -> Any:
     """Return x with `value` where the mask is False."""
     if where is None:
         return x
+    _refuse_masked(where, "where")
     mask = np.asarray(where)
     if mask.dtype != np.bool_:
         raise TypeError(f"where must be boolean, got dtype {mask.dtype}")
-    if np.broadcast_shapes(mask.shape, x.shape) != x.shape:
+    if not _broadcasts(mask.shape, x.shape):
         raise ValueError(f"where must broadcast to the shape {x.shape}, got shape {mask.shape}")
     return np.where(mask, x, x.dtype.type(value))
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    return normalize_axis_tuple(range(ndim) if axis is None else axis, ndim, "axis")
+    """Return the axes as a tuple of non-negative ints; an int must be one of the array's."""
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
+    if not all(hasattr(a, "__index__") and not isinstance(a, bool) for a in axes):
+        raise TypeError(f"axis must be an int, a tuple of ints or None, got {axis!r}")
+    return normalize_axis_tuple(axes, ndim, "axis")
+
+
+def _check_batch(scalars: tuple[Any, ...], x: Any, axes: tuple[int, ...]) -> None:
+    """Check that temperatures broadcast against the batch dimensions, those of x without the axes."""
+    batch = tuple(n for k, n in enumerate(x.shape) if k not in axes)
+    for scalar in scalars:
+        shape = np.shape(scalar)
+        if not all(
+            1 in (n, m) or n == m for n, m in zip(reversed(shape), reversed(batch), strict=False)
+        ):
+            raise ValueError(
+                f"temperature of shape {shape} does not broadcast against the batch shape {batch}"
+            )
 
 
 def _joined(x: Any, axes: tuple[int, ...]) -> Any:
@@ -425,17 +474,17 @@ def _per_class(
 
     `operands` have the shape of x, `scalars` broadcast against its batch; masked classes become `masked`.
     """
-    x = _masked(_real(x), where, masked)
+    x = _masked(_real(x, dtype=dtype), where, masked)
+    axes = _axes(axis, x.ndim)
+    _check_batch(scalars, x, axes)
     if out is not None:
         _check_out(out)
-    options = {} if dtype is None else {"dtype": dtype}
-    if type(axis) is int:
-        if out is None and dtype is None and _has_layout(x, axis, scalars):
+    if len(axes) == 1:
+        if out is None and _has_layout(x, axes[0], scalars):
             out = _core.empty_like(x)
-        return ufunc(x, *operands, *scalars, out, axis=axis, **options)
-    axes = _axes(axis, x.ndim)
+        return ufunc(x, *operands, *scalars, out, axis=axes[0] - x.ndim)
     joined = [_joined(operand, axes) for operand in (x, *operands)]
-    result = _split(ufunc(*joined, *scalars, **options), x.shape, axes)
+    result = _split(ufunc(*joined, *scalars), x.shape, axes)
     if out is None:
         return result
     if out.shape != result.shape:
@@ -445,9 +494,11 @@ def _per_class(
 
 
 def _has_layout(x: Any, axis: int, scalars: tuple[Any, ...]) -> bool:
-    """Whether a result like x in shape and type needs to be told to keep the layout of x."""
-    inner = axis not in (-1, x.ndim - 1) and -x.ndim <= axis < x.ndim
-    return inner and type(x) is np.ndarray and all(type(s) is float for s in scalars)
+    """Whether the result is like x in shape and type, and NumPy must be told to keep the layout of x."""
+    if type(x) is not np.ndarray or (axis == x.ndim - 1 and x.flags.c_contiguous):
+        return False
+    batch = x.shape[:axis] + x.shape[axis + 1 :]
+    return all(_broadcasts(np.shape(scalar), batch) for scalar in scalars)
 
 
 def _per_row(
@@ -464,11 +515,12 @@ def _per_row(
 ) -> Any:
     """Call a gufunc (n), ... -> () along any axes."""
     x = _masked(_real(x), where, masked)
+    axes = _axes(axis, x.ndim)
+    _check_batch(scalars, x, axes)
     if out is not None:
         _check_out(out)
-    if type(axis) is int and not keepdims:
-        return ufunc(x, *operands, *scalars, out, axis=axis)
-    axes = _axes(axis, x.ndim)
+    if len(axes) == 1 and not keepdims:
+        return ufunc(x, *operands, *scalars, out, axis=axes[0] - x.ndim)
     joined = [_joined(operand, axes) for operand in (x, *operands)]
     kept = tuple(axis - x.ndim for axis in axes)
     if out is None:

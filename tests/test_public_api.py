@@ -1,0 +1,157 @@
+"""What is public is complete: docstrings, examples that run, a definition and a test for each."""
+
+import doctest
+import importlib
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+
+import sigmax
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(path.stem for path in (ROOT / "src" / "sigmax").glob("[a-z]*.py"))
+PAGES = [p for p in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if ">>>" in p.read_text()]
+RUN_TIME = {name for name in sigmax.__all__ if hasattr(sigmax._config, name)}
+MATHEMATICAL = sorted(set(sigmax.__all__) - RUN_TIME)
+
+every_name = pytest.mark.parametrize("name", sigmax.__all__)
+every_mathematical_name = pytest.mark.parametrize("name", MATHEMATICAL)
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = sigmax.get_num_threads()
+    yield
+    sigmax.set_num_threads(before)
+
+
+def documentation(name: str) -> str:
+    """The docstring; a ufunc's without the signature that NumPy puts in front."""
+    thing = getattr(sigmax, name)
+    text = inspect.cleandoc(thing.__doc__)
+    return text.split("\n\n", 1)[1] if isinstance(thing, np.ufunc) else text
+
+
+def section(name: str, title: str) -> str:
+    pattern = rf"(?m)^{title}\n-{{{len(title)}}}\n((?:.*\n?)*?)(?=^[A-Z][A-Za-z ]+\n---|\Z)"
+    found = re.search(pattern, documentation(name))
+    assert found, f"{name} has no section {title}"
+    return found[1].strip()
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_all_is_sorted_and_complete():
+    public = {
+        name
+        for name, value in vars(sigmax).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert sorted(sigmax.__all__) == sigmax.__all__
+    assert set(sigmax.__all__) == public
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_of_a_module_is_exported(module):
+    names = importlib.import_module(f"sigmax.{module}").__all__
+    assert names == sorted(names)
+    assert set(names) <= set(sigmax.__all__)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_tests(module):
+    assert (ROOT / "tests" / f"test_{module}.py").exists()
+
+
+@every_mathematical_name
+def test_every_function_has_a_definition(name):
+    if name != "vjp":
+        assert callable(getattr(reference, name))
+        assert callable(getattr(reference, f"{name}_vjp"))
+
+
+def test_version():
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", sigmax.__version__)
+    assert sigmax.show_config(mode="dicts")["version"] == sigmax.__version__
+
+
+# ---------------------------------------------------------------- docstrings
+
+
+@every_name
+def test_summary_and_example(name):
+    first, rest = documentation(name).split("\n", 1)
+    assert re.fullmatch(r"[A-Z].*[.:]?.*\.", first)
+    assert rest.startswith("\n")
+    assert ">>> import sigmax" in section(name, "Examples")
+    assert f"sigmax.{name}(" in section(name, "Examples")
+
+
+@every_mathematical_name
+def test_formula_error_and_references(name):
+    assert "\n.. math:: " in documentation(name)
+    assert re.search(r"ULP", documentation(name))
+    assert re.search(r"[Ll]argest error", documentation(name))
+    for title in ("Parameters", "Returns", "Raises"):
+        assert section(name, title)
+    assert re.search(r"\((1[89]|20)\d\d\)\.", section(name, "References"))
+
+
+@every_name
+def test_every_parameter_is_described(name):
+    thing = getattr(sigmax, name)
+    if isinstance(thing, np.ufunc):
+        expected = {"out", "where", "dtype", "casting", "order", "subok"}
+    else:
+        expected = set(inspect.signature(thing).parameters)
+    if not expected:
+        return
+    described = re.findall(r"(?m)^(?! )(.+?)(?: : .*)?$", section(name, "Parameters"))
+    names = {part.strip("* ") for line in described for part in line.split(",")}
+    assert expected <= names
+    if not isinstance(thing, np.ufunc):
+        assert names <= expected
+
+
+@every_name
+def test_types_are_annotated(name):
+    thing = getattr(sigmax, name)
+    if isinstance(thing, np.ufunc):
+        return
+    signature = inspect.signature(thing)
+    for value in (*signature.parameters.values(), signature):
+        note = getattr(value, "annotation", getattr(value, "return_annotation", None))
+        assert note is not inspect.Signature.empty, value
+
+
+# ---------------------------------------------------------------- examples
+
+
+def failures(text: str, name: str) -> str:
+    report: list[str] = []
+    test = doctest.DocTestParser().get_doctest(text, {}, name, name, 0)
+    assert test.examples
+    doctest.DocTestRunner(verbose=False).run(test, out=report.append)
+    return "".join(report)
+
+
+@every_name
+def test_examples_run(name):
+    assert failures(documentation(name), name) == ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.filterwarnings("default")
+def test_examples_of_the_pages_run(page):
+    text = re.sub(r"(?m)^```.*", "", page.read_text())
+    for package in ("jax", "scipy", "torch"):
+        imported = re.search(rf">>> import .*\b{package}\b", text)
+        if imported and not importlib.util.find_spec(package):
+            pytest.skip(f"needs {package}")
+    assert failures(text, page.name) == ""
