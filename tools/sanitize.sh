@@ -10,8 +10,8 @@ site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
 PATH=$("$python" -c 'import sys, pathlib; print(pathlib.Path(sys.executable).parent)'):$PATH
 
-# -O1 comes after Meson's own -O3, which would take minutes; leaks are not looked for: Python has its own.
-CXXFLAGS="-O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=all ${CXXFLAGS:-}" \
+# -O0 comes after Meson's own -O3, which would take minutes; leaks are not looked for: Python has its own.
+CXXFLAGS="-O0 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=all ${CXXFLAGS:-}" \
   "$python" -m pip install -q --no-build-isolation --no-deps --target "$site" . \
   -Csetup-args=-Db_sanitize=address,undefined -Csetup-args=-Db_lundef=false
 

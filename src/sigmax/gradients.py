@@ -73,7 +73,7 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
         raise TypeError(f"fn must be one of {names}, got {fn!r}")
     if fn in _elementwise_rules:
         return _elementwise(_elementwise_rules[fn], x, cotangent, options)
-    if fn in _plain_rules and options.keys() <= {"temperature"}:
+    if fn in _plain_rules and options.keys() <= {"axis", "temperature"} and _is_last(options):
         temperature = options.get("temperature", 1.0)
         result = _core.call_plain(_plain_rules[fn], x, cotangent, temperature, None)
         if result is not None:
@@ -86,6 +86,11 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
     axes = tuple(axis - values.ndim for axis in _axes(options.get("axis", -1), values.ndim))
     spread = np.broadcast_to(values, shape)
     return _summed_to(_axis_rules[fn](spread, weights, **{**options, "axis": axes}), values.shape)
+
+
+def _is_last(options: dict[str, Any]) -> bool:
+    axis = options.get("axis", -1)
+    return type(axis) is int and axis == -1
 
 
 def _shape_with_temperatures(x: Any, options: dict[str, Any]) -> tuple[int, ...]:
