@@ -47,7 +47,7 @@ sigmoid = _documented(
         "domain": "Log-odds (natural logarithm).",
         "range": "in [0, 1]; strictly inside wherever the type can say so",
         "float32": "0.50 ULP",
-        "float64": "0.6 ULP, subnormal results included",
+        "float64": "0.75 ULP, subnormal results included",
     },
     """
 See Also
@@ -81,7 +81,7 @@ log_sigmoid = _documented(
         "domain": "Log-odds (natural logarithm).",
         "range": "in [-inf, 0]",
         "float32": "0.50 ULP",
-        "float64": "0.6 ULP",
+        "float64": "0.75 ULP",
     },
     """
 See Also
@@ -112,7 +112,7 @@ softplus = _documented(
         "domain": "",
         "range": "in [0, inf]",
         "float32": "0.50 ULP",
-        "float64": "0.6 ULP",
+        "float64": "0.75 ULP",
     },
     """
 See Also
@@ -142,7 +142,7 @@ logit = _documented(
         "domain": "Probabilities in [0, 1]; outside, the result is NaN.",
         "range": "in [-inf, inf], 0 at one half",
         "float32": "0.50 ULP",
-        "float64": "0.6 ULP, also close to one half",
+        "float64": "0.75 ULP, also close to one half",
     },
     """
 See Also
@@ -173,7 +173,7 @@ log1mexp = _documented(
         "domain": "Log-probabilities, at most 0; above, the result is NaN.",
         "range": "in [-inf, 0]",
         "float32": "0.50 ULP",
-        "float64": "0.6 ULP",
+        "float64": "0.75 ULP",
     },
     """
 References

@@ -56,7 +56,7 @@ def softmax(
     -------
     ndarray, shape of ``x``
         Probabilities in [0, 1]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.51 ULP,
-        float64 0.7 ULP (1.5 for subnormal results), at any spread of the logits. A row with NaN is NaN;
+        float64 1 ULP (1.5 for subnormal results), at any spread of the logits. A row with NaN is NaN;
         a row that is masked throughout is 0.
 
     Raises
@@ -118,7 +118,7 @@ def log_softmax(
     Returns
     -------
     ndarray, shape of ``x``
-        In [-inf, 0]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.51 ULP, float64 0.7 ULP, also
+        In [-inf, 0]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.51 ULP, float64 1 ULP, also
         where the result is as small as 1e-300. A row with NaN is NaN; a row that is masked throughout
         is -inf.
 
