@@ -51,6 +51,26 @@ typedef float Singles __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));  //
 typedef std::uint32_t Words __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));
 typedef std::int32_t SignedWords __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));
 
+// Full vectors of the narrow type, for kernels that compute in the type they store: see moderate.h.
+typedef float Floats __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+typedef std::uint32_t FloatBits __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+
+// The vector, and the integers, of numbers of type T.
+template <class T>
+struct LanesOf {
+  typedef Floats V;
+  typedef FloatBits Integers;
+};
+template <>
+struct LanesOf<double> {
+  typedef Vec V;
+  typedef Bits Integers;
+};
+template <class T>
+using Lanes = typename LanesOf<T>::V;
+template <class T>
+using Integers = typename LanesOf<T>::Integers;
+
 constexpr double kInfinity = __builtin_inf();
 constexpr double kNaN = __builtin_nan("");
 
@@ -111,8 +131,31 @@ SIGMAX_INLINE Vec mul_add(Vec a, Vec b, Vec c) {
 #endif
 }
 
+SIGMAX_INLINE Floats mul_add(Floats a, Floats b, Floats c) {
+#if !SIGMAX_HAS_FMA
+  return a * b + c;
+#elif defined(__clang__)
+  return __builtin_elementwise_fma(a, b, c);
+#else
+  Floats r;
+  for (int lane = 0; lane < 2 * kLanes; ++lane) r[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
+  return r;
+#endif
+}
+
 SIGMAX_INLINE Vec mul_add(Vec a, Vec b, double c) { return mul_add(a, b, splat(c)); }
 SIGMAX_INLINE Vec mul_add(Vec a, double b, Vec c) { return mul_add(a, splat(b), c); }
+
+// table[index mod 8]; the table comes twice, for vectors of sixteen.
+SIGMAX_INLINE FloatBits lookup8(const std::uint32_t (&table)[16], FloatBits index) {
+  FloatBits r;
+#if defined(__AVX2__)
+  __asm__("vpermd %1, %2, %0" : "=v"(r) : "v"(load_vector<FloatBits>(table)), "v"(index));
+#else
+  for (int lane = 0; lane < 2 * kLanes; ++lane) r[lane] = table[index[lane] & 7];
+#endif
+  return r;
+}
 
 // p(x) with ascending coefficients, by Horner's rule.
 template <int n>
