@@ -32,9 +32,11 @@ constexpr double kRoundToInteger = 0x1.8p52;
 
 // ---------------------------------------------------------------- error-free transformations
 
-struct Pair {  // hi + lo, |lo| at most a few units in the last place of hi
-  Vec hi, lo;
+template <class V>
+struct PairOf {  // hi + lo, lo much smaller than hi
+  V hi, lo;
 };
+typedef PairOf<Vec> Pair;
 
 // a + b exactly.
 SIGMAX_INLINE Pair two_sum(Vec a, Vec b) {

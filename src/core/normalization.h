@@ -44,6 +44,7 @@ struct AxisPolicy {
   static constexpr bool keeps_terms = true;
   static constexpr bool infinite_at_infinity = false;
   static constexpr bool of_probabilities = false;
+  static constexpr LaneTerms lane_terms = LaneTerms::kNone;
   static constexpr double padding = -kInfinity;  // a class that adds nothing
   static constexpr double masked = 0.0;          // the output of a row in which everything is masked
 
@@ -65,6 +66,8 @@ struct CancellingPolicy : AxisPolicy {
 
 // p_i = e_i / Σ e.
 struct SoftmaxPolicy : AxisPolicy {
+  static constexpr LaneTerms lane_terms = LaneTerms::kAll;
+
   template <class W>
   static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec, Vec, W e, const Row<W>&) {
     sigmax::accumulate(sums.total, e);
@@ -94,6 +97,7 @@ SIGMAX_INLINE W log_of_total(const Sums<W>& sums) {
 
 // log p_i = y_i - log Σ e: two negative numbers, nothing cancels.
 struct LogSoftmaxPolicy : AxisPolicy {
+  static constexpr LaneTerms lane_terms = LaneTerms::kApart;
   static constexpr double masked = -kInfinity;
   static constexpr bool keeps_terms = false;
 
@@ -133,6 +137,7 @@ struct LogsumexpPolicy : LogSoftmaxPolicy {
 
 // m/T + log Σ w·e; weights of 0 take a class out, a negative sum has no logarithm.
 struct LogsumexpWeightedPolicy : LogsumexpPolicy {
+  static constexpr LaneTerms lane_terms = LaneTerms::kNone;
   static constexpr bool per_class = true, weighted = true;
 
   template <class W>
@@ -155,6 +160,7 @@ struct LogsumexpWeightedPolicy : LogsumexpPolicy {
 
 // log Σ e - Σ e·y / Σ e: two positive numbers.
 struct EntropyPolicy : LogSoftmaxPolicy {
+  static constexpr LaneTerms lane_terms = LaneTerms::kNone;
   static constexpr bool reduces = true;
   static constexpr double masked = 0.0;
 
@@ -247,6 +253,7 @@ struct LogSoftmaxVjpPolicy : CancellingPolicy {
 
 // c·p_i/T.
 struct LogsumexpVjpPolicy : SoftmaxPolicy {
+  static constexpr LaneTerms lane_terms = LaneTerms::kNone;
   static constexpr bool per_row = true;
 
   template <class W>

@@ -8,9 +8,10 @@
 //   longer                       the same in chunks of kChunk classes, chunk sums added in order
 #pragma once
 
+#include "fold.h"
 #include "kernels.h"
 #include "layout.h"
-#include "math.h"
+#include "moderate.h"
 
 namespace sigmax {
 namespace {
@@ -20,8 +21,6 @@ constexpr std::ptrdiff_t kTileRows = 64;      // rows of a transposed tile
 constexpr std::ptrdiff_t kRowsTogether = 16;  // rows of a tile computed side by side
 constexpr int kRowVectors = kRowsTogether / kLanes;
 constexpr std::ptrdiff_t kStridedRows = 32;   // long rows copied together: whole cache lines of every class
-constexpr int kVirtualLanes = 32;
-constexpr int kVectors = kVirtualLanes / kLanes;
 
 // A storage type S is computed as rows of T in arithmetic W.
 template <class S>
@@ -35,51 +34,10 @@ struct Arithmetic<double> {
   typedef Pair W;
 };
 
-// ---------------------------------------------------------------- folding lanes in a fixed order
-
-// Lane i of the result is lane i + step, cyclically: adding it leaves the same sum in every lane.
-template <int step, class V>
-SIGMAX_INLINE V rotated(V v) {
-  constexpr int lanes = kLanes;
-#ifdef __clang__
-  V r;
-  for (int lane = 0; lane < lanes; ++lane) r[lane] = v[(lane + step) % lanes];
-  return r;
-#else
-  decltype(v > v) order;
-  for (int lane = 0; lane < lanes; ++lane) order[lane] = (lane + step) % lanes;
-  return __builtin_shuffle(v, order);
-#endif
-}
-template <int step>
-SIGMAX_INLINE Pair rotated(Pair p) {
-  return {rotated<step>(p.hi), rotated<step>(p.lo)};
-}
-
-template <int step, class V, class Combine>
-SIGMAX_INLINE V fold_lanes(V v, Combine combine) {
-  if constexpr (step == 0)
-    return v;
-  else
-    return fold_lanes<step / 2>(combine(v, rotated<step>(v)), combine);
-}
-
-// Virtual lanes j and j + 16, then j + 8, j + 4, j + 2, j + 1.
-template <class V, class Combine>
-SIGMAX_INLINE V fold(V* lanes, Combine combine) {
-  SIGMAX_UNROLL for (int step = kVectors / 2; step > 0; step /= 2)
-    SIGMAX_UNROLL for (int k = 0; k < step; ++k) lanes[k] = combine(lanes[k], lanes[k + step]);
-  return fold_lanes<kLanes / 2>(lanes[0], combine);
-}
-
-// Running sums: plain, or with the rounding errors carried in the low part.
-SIGMAX_INLINE void accumulate(Vec& sum, Vec x) { sum = sum + x; }
-SIGMAX_INLINE void accumulate(Pair& sum, Pair x) {
-  Pair s = two_sum(sum.hi, x.hi);
-  sum = {s.hi, sum.lo + (s.lo + x.lo)};
-}
-
 // ---------------------------------------------------------------- what a policy works with
+
+// What a policy asks of a moderate row (see moderate.h): nothing, all terms, or their sum with the ties apart.
+enum class LaneTerms { kNone, kAll, kApart };
 
 template <class W>
 struct Sums {  // a policy uses the ones it needs; the others vanish in compilation
@@ -341,6 +299,14 @@ SIGMAX_INLINE double decided(const Partial& partial) {
 }
 
 template <class W>
+SIGMAX_INLINE Sums<W> sums_of(const ModerateSums<W>& moderate) {
+  Sums<W> sums = {};
+  sums.total = scale(moderate.total, splat(kExpScale<W>));
+  sums.ties = wide<W>(splat(moderate.ties));
+  return sums;
+}
+
+template <class W>
 SIGMAX_INLINE Mask is_nan(const Sums<W>& sums) {
   Vec both = leading(sums.total) + leading(sums.ties);
   return both != both;
@@ -354,10 +320,29 @@ SIGMAX_INLINE double result_of(const Row<W>& row, bool infinite) {
   return result > -kInfinity ? kInfinity : kNaN;
 }
 
+// The Scale of the last temperature: rows mostly share one.
+template <class T>
+class ScaleAt {
+ public:
+  const Scale<T>& operator()(double temperature) {
+    if (temperature != temperature_) set_temperature(scale_, temperature_ = temperature);
+    return scale_;
+  }
+
+ private:
+  double temperature_ = 0.0;
+  Scale<T> scale_;
+};
+
+template <class P, class T>
+SIGMAX_INLINE bool may_be_moderate(const Partial& partial, const Scale<T>& scale) {
+  return SIGMAX_HAS_FMA && P::lane_terms != LaneTerms::kNone && __builtin_fabs(partial.max) <= scale.limit[0];
+}
+
 // One whole row: x, c and out contiguous; `terms` has room for the terms, `finite` for one more row.
 template <class P, class T>
 void whole_row(const T* x, const T* c, double temperature, double cotangent, T* out, std::ptrdiff_t n, double* terms,
-               T* finite) {
+               T* finite, ScaleAt<T>& scale_at) {
   typedef typename Arithmetic<T>::W W;
   std::ptrdiff_t outputs = P::reduces ? 1 : n;
   RowEngine<P, T> engine{x, c, P::reduces ? x : out};
@@ -368,8 +353,22 @@ void whole_row(const T* x, const T* c, double temperature, double cotangent, T* 
     engine.x = finite;
     partial.max = 0.0;
   }
+  constexpr bool apart = P::lane_terms == LaneTerms::kApart;
+  ModerateSums<W> moderate;
+  bool is_moderate = false;
+  if (may_be_moderate<P>(partial, scale_at(temperature))) {
+    ModerateRow<W, T> moderate_row{x, engine.out, n};
+    is_moderate = moderate_row.template sums<apart>(scale_at(temperature), static_cast<T>(partial.max),
+                                                    reinterpret_cast<T*>(terms), &moderate);
+    if (!apart && is_moderate)
+      return ModerateRow<W, T>::write(reinterpret_cast<T*>(terms), n, reciprocal(moderate.total), out);
+  }
   Row<W> row = row_of<W>(partial, temperature, P::per_row, cotangent);
-  Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
+  Sums<W> sums;
+  if (is_moderate)
+    sums = sums_of(moderate);
+  else
+    sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
   if (any(is_nan(sums))) return fill(out, outputs, kNaN);
   P::template finish<W>(row, sums);
   if constexpr (P::reduces)
@@ -508,7 +507,8 @@ struct Tile {
       if (P::per_class) row_c[j] = c[j * stride + row];
     }
     double cotangent = P::per_row ? cotangents[row] : 0.0;
-    whole_row<P, T>(row_x, row_c, temperatures[row], cotangent, row_out, classes, terms, finite);
+    ScaleAt<T> scale_at;
+    whole_row<P, T>(row_x, row_c, temperatures[row], cotangent, row_out, classes, terms, finite, scale_at);
     for (std::ptrdiff_t j = 0; j < (P::reduces ? 1 : classes); ++j) out[j * stride + row] = row_out[j];
   }
 
@@ -569,8 +569,9 @@ struct AxisKernels {
     if (call.classes == 0) return empty_rows(call, begin, end);
     if (call.classes <= kShort) return short_rows(call, begin, end);
     Scratch s = scratch_at(scratch, call.classes);
+    ScaleAt<T> scale_at;
     for (std::ptrdiff_t row = begin; row < end; row += kStridedRows)
-      long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, s);
+      long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, s, scale_at);
   }
 
   static void empty_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
@@ -590,7 +591,8 @@ struct AxisKernels {
   }
 
   // Contiguous rows are read and written where they are, strided ones through scratch.
-  static void long_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, const Scratch& s) {
+  static void long_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, const Scratch& s,
+                        ScaleAt<T>& scale_at) {
     std::ptrdiff_t n = call.classes, stride = padded(n) * kSize;
     Block spare = {s.strided_x, stride, kSize};
     Block x = contiguous(call.x, begin, end, n, spare), c = x, out = block_at(call.out, begin);
@@ -602,7 +604,7 @@ struct AxisKernels {
       double temperature = load_scalar<double>(block_at(call.temperature, begin + i).data);
       T* row_out = computable_out(out.at(i, 0), s.out);
       whole_row<P, T>(computable(x.at(i, 0), n, s.x), P::per_class ? computable(c.at(i, 0), n, s.c) : nullptr,
-                      temperature, cotangent, row_out, n, s.terms, s.finite);
+                      temperature, cotangent, row_out, n, s.terms, s.finite, scale_at);
       finish_out(out.at(i, 0), row_out, P::reduces ? 1 : n);
     }
     if (!in_place) copy_block<S>(block_at(call.out, begin), out, end - begin, n);
