@@ -106,6 +106,30 @@ def test_same_bytes_in_many_python_threads():
     assert all(future.result() == alone for future in together)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="lists threads in /proc")
+def test_affinity_of_every_thread_stays():
+    succeeds("""
+import os, time
+import numpy as np
+import sigmax
+
+def masks():
+    return {int(t): os.sched_getaffinity(int(t)) for t in os.listdir("/proc/self/task")}
+
+sigmax.set_num_threads(4)
+x = np.random.default_rng(0).normal(size=200_000)
+sigmax.sigmoid(x)
+for mask in (os.sched_getaffinity(0), {min(os.sched_getaffinity(0))}):
+    for thread in masks():
+        os.sched_setaffinity(thread, mask)
+    before = masks()
+    for _ in range(100):
+        sigmax.sigmoid(x)
+        time.sleep(1e-3)  # the workers fall asleep
+        assert masks() == before
+""")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_fork_while_other_threads_compute():
     succeeds("""

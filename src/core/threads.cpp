@@ -16,6 +16,7 @@
 #include <signal.h>
 #endif
 
+#include "cpus.h"
 #include "float_environment.h"
 
 namespace sigmax {
@@ -24,6 +25,10 @@ namespace {
 // How long an idle worker looks for the next call, and a caller for the last worker, before it sleeps: about as
 // long as waking up takes, so that neither choice ever costs more than twice the better one.
 constexpr std::chrono::microseconds kSpinTime(100);
+
+// Some kernels wake a worker on its caller's CPU, and let the two take turns there while another CPU idles. Once a
+// worker has found itself so, the pool itself chooses the CPUs, the next so many times that it wakes workers.
+constexpr int kDistrust = 250;
 
 void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -35,16 +40,17 @@ void pause() {
 #endif
 }
 
-// Whether `done()` became true within the spin time.
+// Whether `done()` became true within the spin time. Yielding is for threads that share a CPU: to any other it brings
+// only other programs, which may keep the CPU for milliseconds.
 template <class Condition>
-bool spin_until(Condition done) {
+bool spin_until(Condition done, bool yielding) {
   const auto end = std::chrono::steady_clock::now() + kSpinTime;
   do {
     for (int i = 0; i < 16; ++i) {
       if (done()) return true;
       pause();
     }
-    std::this_thread::yield();  // on a busy machine the thread waited for may need this very CPU
+    if (yielding) std::this_thread::yield();  // the thread waited for may need this very CPU
   } while (std::chrono::steady_clock::now() < end);
   return false;
 }
@@ -71,6 +77,19 @@ struct Job {
   void (*body)(void* context, std::ptrdiff_t task);
   void* context;
   std::ptrdiff_t tasks;
+};
+
+struct Worker {
+  const int thread = this_thread();
+  Worker* next = nullptr;
+  std::condition_variable job_opened;
+  bool crowded = false;  // only the worker touches this: whether it has no CPU to itself
+
+  // Guarded by the pool's mutex; but only the caller writes the last two, and reads them without.
+  bool asleep = false;
+  int cpu = -1;          // the one it has in this job, or had in its last; -1 for none
+  bool called = false;   // whether this job wakes it
+  int destination = -1;  // on which CPU; -1 leaves that to the kernel
 };
 
 class Pool {
@@ -100,26 +119,60 @@ class Pool {
   }
 
   void open(const Job& job, int helpers) {
-    int to_wake;
+    Worker* first;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       job_ = job;
       next_task_.store(0, std::memory_order_relaxed);
       places_ = helpers;
       opened_.fetch_add(1, std::memory_order_release);
+      note_cpus();
       const int awake = workers_ - sleeping_;
-      to_wake = std::min(sleeping_, helpers - awake);
+      call(std::min(sleeping_, helpers - awake));
+      first = first_;
     }
-    for (; to_wake > 0; --to_wake) job_opened_.notify_one();
+    for (Worker* worker = first; worker; worker = worker->next) {
+      if (!worker->called) continue;
+      const Confinement there(worker->thread, worker->destination);
+      worker->job_opened.notify_one();
+    }
+  }
+
+  // Those of the caller and of the workers that are awake.
+  void note_cpus() {
+    crowded_ = false;
+    taken_ = Cpus();
+    taken_.add(this_cpu());
+    for (Worker* worker = first_; worker; worker = worker->next) {
+      if (worker->asleep) continue;
+      if (taken_.has(worker->cpu)) worker->cpu = -1;
+      taken_.add(worker->cpu);
+    }
+  }
+
+  // Chooses which workers to wake and, if need be, where.
+  void call(int count) {
+    const bool choose_cpus = count > 0 && distrust_ > 0;
+    distrust_ -= choose_cpus;
+    for (Worker* worker = first_; worker; worker = worker->next) {
+      worker->called = worker->asleep && count-- > 0;
+      worker->destination = -1;
+      if (!worker->called) continue;
+      if (choose_cpus) worker->destination = free_cpu(worker->thread, worker->cpu, taken_);
+      worker->cpu = worker->destination;
+      taken_.add(worker->cpu);
+    }
   }
 
   // Waits for the workers that joined; those that have not woken up yet find no place left.
   void close() {
+    bool crowded;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       places_ = 0;
+      crowded = crowded_;
     }
-    if (spin_until([this] { return working_.load(std::memory_order_acquire) == 0; })) return;
+    if (spin_until([this] { return working_.load(std::memory_order_acquire) == 0; }, crowded)) return;
     std::unique_lock<std::mutex> lock(mutex_);
     job_done_.wait(lock, [this] { return working_.load(std::memory_order_acquire) == 0; });
   }
@@ -129,13 +182,31 @@ class Pool {
     while ((task = next_task_.fetch_add(1, std::memory_order_relaxed)) < job.tasks) job.body(job.context, task);
   }
 
-  bool join(Job* job) {
+  bool join(Worker* self, Job* job, int* destination) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    *destination = take_cpu(self);
+    self->crowded = self->cpu < 0;
+    crowded_ |= self->crowded;
     if (places_ == 0) return false;
     --places_;
     working_.fetch_add(1, std::memory_order_relaxed);
     *job = job_;
     return true;
+  }
+
+  // Where this worker has to move because the caller or another worker has this CPU; -1 if it stays.
+  int take_cpu(Worker* self) {
+    if (self->destination >= 0) return -1;  // there already; and the caller may not have restored its mask yet
+    taken_.remove(self->cpu);
+    self->cpu = this_cpu();
+    int destination = -1;
+    if (taken_.has(self->cpu)) {
+      destination = free_cpu(self->thread, self->cpu, taken_);
+      if (destination >= 0) distrust_ = kDistrust;
+      self->cpu = destination;
+    }
+    taken_.add(self->cpu);
+    return destination;
   }
 
   void leave() {
@@ -144,23 +215,35 @@ class Pool {
     if (working_.fetch_sub(1, std::memory_order_release) == 1) job_done_.notify_one();
   }
 
-  void wait_for_job(unsigned seen) {
+  void wait_for_job(Worker* self, unsigned seen) {
     const auto opened = [this, seen] { return opened_.load(std::memory_order_acquire) != seen; };
-    if (spin_until(opened)) return;
+    if (spin_until(opened, self->crowded)) return;
     std::unique_lock<std::mutex> lock(mutex_);
     ++sleeping_;
-    job_opened_.wait(lock, opened);
+    self->asleep = true;
+    self->job_opened.wait(lock, opened);
+    self->asleep = false;
     --sleeping_;
+  }
+
+  void enlist(Worker* self) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    self->next = first_;
+    first_ = self;
   }
 
   void worker() {
     const FloatEnvironment environment;
+    Worker self;
+    enlist(&self);
     unsigned seen = 0;
     for (;;) {
-      wait_for_job(seen);
+      wait_for_job(&self, seen);
       seen = opened_.load(std::memory_order_acquire);
       Job job;
-      if (!join(&job)) continue;
+      int destination;
+      if (!join(&self, &job, &destination)) continue;
+      { const Confinement there(self.thread, destination); }
       work(job);
       leave();
     }
@@ -172,10 +255,14 @@ class Pool {
   std::atomic<bool> refused_{false};
 
   std::mutex mutex_;
-  std::condition_variable job_opened_, job_done_;
-  Job job_{};         // guarded by mutex_
-  int places_ = 0;    // guarded by mutex_: workers the job still takes
-  int sleeping_ = 0;  // guarded by mutex_
+  std::condition_variable job_done_;
+  Job job_{};                // guarded by mutex_
+  int places_ = 0;           // guarded by mutex_: workers the job still takes
+  int sleeping_ = 0;         // guarded by mutex_
+  Worker* first_ = nullptr;  // guarded by mutex_: all workers, which never end
+  Cpus taken_;               // guarded by mutex_: one for the caller and for each worker
+  int distrust_ = 0;         // guarded by mutex_
+  bool crowded_ = false;     // guarded by mutex_: whether a worker of this job has no CPU to itself
   std::atomic<unsigned> opened_{0};
   std::atomic<int> working_{0};
   std::atomic<std::ptrdiff_t> next_task_{0};
