@@ -50,9 +50,19 @@ SIGMAX_INLINE FloatBits mask_bits(decltype(Floats{} == Floats{}) mask) { return 
 SIGMAX_INLINE Bits mask_bits(Mask mask) { return bit_cast<Bits>(mask); }
 
 template <class V, class I>
-SIGMAX_INLINE PairOf<V> only_in(I mask, PairOf<V> p) {
-  return {bit_cast<V>(bit_cast<I>(p.hi) & mask), bit_cast<V>(bit_cast<I>(p.lo) & mask)};
+SIGMAX_INLINE V only_in_lanes(I mask, V x) {
+  return bit_cast<V>(bit_cast<I>(x) & mask);
 }
+template <class V, class I>
+SIGMAX_INLINE PairOf<V> only_in(I mask, PairOf<V> p) {
+  return {only_in_lanes(mask, p.hi), only_in_lanes(mask, p.lo)};
+}
+
+SIGMAX_INLINE Floats abs_lanes(Floats x) { return bit_cast<Floats>(bit_cast<FloatBits>(x) & 0x7fffffffu); }
+SIGMAX_INLINE Vec abs_lanes(Vec x) { return abs(x); }
+
+SIGMAX_INLINE const float* lane_pointer(const Floats& x) { return reinterpret_cast<const float*>(&x); }
+SIGMAX_INLINE const double* lane_pointer(const Vec& x) { return reinterpret_cast<const double*>(&x); }
 
 // -1 in the first `count` lanes.
 template <class T>
@@ -77,7 +87,8 @@ SIGMAX_INLINE std::uint64_t sum_of_lanes(I counts) {
   return sum;
 }
 
-// GCC must not merge what computes x with the comparison that follows: two instructions become six.
+// GCC must not merge what computes x with a comparison that follows, nor keep x in memory where it is stored after a
+// loop.
 template <class V>
 SIGMAX_INLINE V unfused(V x) {
 #if defined(__x86_64__)
@@ -205,123 +216,144 @@ SIGMAX_INLINE void add_any(PairOf<V>& sum, PairOf<V> term) {
   sum = {s, sum.lo + ((small - (s - large)) + term.lo)};
 }
 
-// Adds terms; with `apart`, not those of the ties: they are counted.
+// What is added up: all terms, or the terms less the ties, which are counted.
 template <class T, bool apart>
 struct TermSum {
   typedef Lanes<T> V;
   static constexpr T kStart = apart ? 0 : kAboveTerms<T>;
 
   PairOf<V> sum = {splat_lanes(kStart), V{}};
-  Integers<T> used = {}, ties = {};
+  Integers<T> ties = {};
 
-  // Moves to the high part what it can hold: while the low part is large, adding to it costs digits.
+  SIGMAX_INLINE void add(V x, V max, PairOf<V> term, Integers<T> valid = ~Integers<T>{}) {
+    if constexpr (apart) {
+      Integers<T> tie = mask_bits(x == max);
+      ties -= tie & valid;
+      add_any(sum, only_in(~tie & valid, term));
+    } else {
+      add_smaller(sum, only_in(valid, term));
+    }
+  }
+
+  // Moves to the high part what it can hold: adding to a low part that is large would cost digits.
   SIGMAX_INLINE void renormalize() {
     V s = sum.hi + sum.lo;
     sum = {s, sum.lo - (s - sum.hi)};
   }
-
-  SIGMAX_INLINE PairOf<V> term(V x, V offset, const Scale<T>& scale) { return exponential(x, offset, scale, used); }
-
-  SIGMAX_INLINE void add(V x, V max, PairOf<V> term) {
-    if constexpr (apart) {
-      Integers<T> loser = mask_bits(x != max);
-      ties += 1 + loser;
-      add_any(sum, only_in(loser, term));
-    } else {
-      add_smaller(sum, term);
-    }
-  }
 };
 
-// ---------------------------------------------------------------- one row, classes in lanes
-
-// A block: as many numbers as the widest vector has. Class i goes to lane i mod kBlock.
+// A block: as many numbers as the widest vector has.
 template <class T>
 constexpr int kBlock = 64 / sizeof(T);
 constexpr int kBlockVectors = 64 / SIGMAX_VECTOR_BYTES;
 
-SIGMAX_INLINE Vec joined(const float* hi, const float* lo) { return load(hi) + load(lo); }
-SIGMAX_INLINE Pair joined(const double* hi, const double* lo) { return two_sum(load(hi), load(lo)); }
-
-// The sums of a block's lanes, added up.
-template <class W, class T, bool apart>
-SIGMAX_INLINE W folded(const TermSum<T, apart>* sums) {
-  constexpr int wide = kBlock<T> / kLanes;
-  T hi[kBlock<T>], lo[kBlock<T>];
-  SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-    store_vector(hi + k * (kBlock<T> / kBlockVectors), sums[k].sum.hi - TermSum<T, apart>::kStart);
-    store_vector(lo + k * (kBlock<T> / kBlockVectors), sums[k].sum.lo);
-  }
-  W parts[wide];
-  SIGMAX_UNROLL for (int k = 0; k < wide; ++k) parts[k] = joined(hi + k * kLanes, lo + k * kLanes);
-  return fold<wide>(parts, [](W a, W b) { return add(a, b); });
+// Sums are renormalized after every eighth block.
+template <class T>
+SIGMAX_INLINE bool renormalizes_after(std::ptrdiff_t block_begin) {
+  return block_begin % (8 * kBlock<T>) == 0;
 }
 
-// Σ e^((x - max)/T), the ties apart if wanted.
+// A sum less what it started with.
+SIGMAX_INLINE Vec joined(const float* hi, const float* lo, float start) { return (load(hi) - start) + load(lo); }
+SIGMAX_INLINE Pair joined(const double* hi, const double* lo, double start) {
+  return two_sum(load(hi) - start, load(lo));
+}
+
+template <class W>
+SIGMAX_INLINE W plus(W a, W b) {
+  return add(a, b);
+}
+
+// The factor of a row's (or of rows') terms, as a pair of T.
+template <class T, class W>
+SIGMAX_INLINE void split(W x, T* hi, T* lo) {
+  store(hi, leading(x));
+  store(lo, (leading(x) - load(hi)) + trailing(x));
+}
+
+// Σ e^((x - max)/T) of a row, or of a row per lane; with the ties apart, of the others.
 template <class W>
 struct ModerateSums {
   W total;
-  double ties;
+  Vec ties;
 };
 
-// Rows of n classes in contiguous memory. Terms are kept block by block, the high parts first.
+// ---------------------------------------------------------------- one row, classes in lanes
+
+// A row of n >= kBlock classes in contiguous memory. Class i goes to lane i mod kBlock; of a last block that is not
+// whole, class n - k goes to lane kBlock - k. Terms are kept block by block, the high parts first.
 template <class W, class T>
 struct ModerateRow {
   typedef Lanes<T> V;
   static constexpr int kVectorLanes = kBlock<T> / kBlockVectors;
 
   const T* x;
-  const T* out;  // where the results will go
+  const T* next;  // what is read, and written, after this row: memory brings it while this row is computed
+  const T* out;
   std::ptrdiff_t n;
+
+  static std::ptrdiff_t terms_size(std::ptrdiff_t n) { return 2 * (n + kBlock<T>); }
+
+  // NaN is passed over: what it becomes in the exponential is not in the window.
+  SIGMAX_INLINE T largest() const {
+    V m[kBlockVectors];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) m[k] = load_vector<V>(x + n - kBlock<T> + k * kVectorLanes);
+    for (std::ptrdiff_t i = 0; i + kBlock<T> <= n; i += kBlock<T>)
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+        V v = load_vector<V>(x + i + k * kVectorLanes);
+        m[k] = v > m[k] ? v : m[k];
+      }
+    T lanes[kBlock<T>];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_vector(lanes + k * kVectorLanes, unfused(m[k]));
+    auto larger = [](Vec a, Vec b) { return a > b ? a : b; };
+    Vec parts[kBlock<T> / kLanes];
+    SIGMAX_UNROLL for (int k = 0; k < kBlock<T> / kLanes; ++k) parts[k] = load(lanes + k * kLanes);
+    return static_cast<T>(fold<kBlock<T> / kLanes>(parts, larger)[0]);
+  }
 
   // False, and no sums, for a row that is not moderate. `terms` is used unless the ties are apart.
   template <bool apart>
-  SIGMAX_NOINLINE bool sums(const Scale<T>& scale, T max, T* terms, ModerateSums<W>* result) const {
-    TermSum<T, apart> sums[kBlockVectors];
+  bool sums(const Scale<T>& scale, T max, T* terms, ModerateSums<W>* result) const {
     V vmax = splat_lanes(max), offset = offset_of<T>(vmax, scale.rate);
-    std::ptrdiff_t whole = n / kBlock<T> * kBlock<T>, rest = n - whole;
-    for (std::ptrdiff_t i = 0; i < whole; i += kBlock<T>) {
-      __builtin_prefetch(x + n + i);
-      __builtin_prefetch(out + i, 1);
+    TermSum<T, apart> sums[kBlockVectors];
+    Integers<T> used = {};
+    std::ptrdiff_t whole = n / kBlock<T> * kBlock<T>;
+    add_blocks(scale, vmax, offset, terms, sums, &used);
+    if (whole < n)
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        V v = load_vector<V>(x + i + k * kVectorLanes);
-        PairOf<V> term = sums[k].term(v, offset, scale);
-        sums[k].add(v, vmax, term);
-        if constexpr (!apart) keep(terms + 2 * i, k, term);
-        if (i % (8 * kBlock<T>) == 0) sums[k].renormalize();
+        V v = load_vector<V>(x + n - kBlock<T> + k * kVectorLanes);
+        PairOf<V> term = exponential(v, offset, scale, used);
+        sums[k].add(v, vmax, term, ~lanes_below<T>(kBlock<T> - (n - whole) - k * kVectorLanes));
+        if (!apart) keep(terms + 2 * whole, k, term);
       }
-    }
-    // Or GCC keeps running sums in memory, where they will be folded.
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-      sums[k].sum = {unfused(sums[k].sum.hi), unfused(sums[k].sum.lo)};
-    if (rest > 0) add_last<apart>(sums, offset, scale, max, rest, terms + 2 * whole);
-    Integers<T> outside = {}, ties = {};
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-      outside |= out_of_window<T>(sums[k].used);
-      ties += sums[k].ties;
-    }
-    if (any_lane(outside)) return false;
-    result->total = folded<W>(sums);
+    if (any_lane(out_of_window<T>(used))) return false;
+    result->total = folded(sums);
     if constexpr (apart) {
-      result->total = divide(result->total, factor_of_max(vmax, offset, scale));
-      result->ties = static_cast<double>(sum_of_lanes(ties)) - (rest > 0 ? kBlock<T> - rest : 0);
+      result->total = divide(result->total, factor_of(vmax, offset, scale));
+      result->ties = splat(count(sums));
     }
     return true;
   }
 
-  // The last block is filled up with ties: apart, they only have to be taken from the count.
+  // The whole blocks. By itself: beside what folds the sums, GCC keeps them in memory.
   template <bool apart>
-  SIGMAX_INLINE void add_last(TermSum<T, apart>* sums, V offset, const Scale<T>& scale, T max, std::ptrdiff_t rest,
-                              T* terms) const {
-    T padded[kBlock<T>];
-    for (T& number : padded) number = max;
-    std::memcpy(padded, x + n - rest, rest * sizeof(T));
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-      V v = load_vector<V>(padded + k * kVectorLanes);
-      PairOf<V> term = only_in(lanes_below<T>(rest - k * kVectorLanes), sums[k].term(v, offset, scale));
-      sums[k].add(v, splat_lanes(max), term);
-      if constexpr (!apart) keep(terms, k, term);
+  SIGMAX_NOINLINE void add_blocks(const Scale<T> scale, V max, V offset, T* terms, TermSum<T, apart>* to,
+                                  Integers<T>* to_used) const {
+    TermSum<T, apart> sums[kBlockVectors];
+    Integers<T> used = {};
+    for (std::ptrdiff_t i = 0; i + kBlock<T> <= n; i += kBlock<T>) {
+      __builtin_prefetch(next + i);
+      __builtin_prefetch(out + i, 1);
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+        V v = load_vector<V>(x + i + k * kVectorLanes);
+        PairOf<V> term = exponential(v, offset, scale, used);
+        sums[k].add(v, max, term);
+        if (!apart) keep(terms + 2 * i, k, term);
+        if (renormalizes_after<T>(i)) sums[k].renormalize();
+      }
     }
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) to[k] = sums[k];
+    *to_used = used;
   }
 
   static SIGMAX_INLINE void keep(T* terms, int k, PairOf<V> term) {
@@ -329,31 +361,163 @@ struct ModerateRow {
     store_vector(terms + kBlock<T> + k * kVectorLanes, term.lo);
   }
 
-  static SIGMAX_INLINE W factor_of_max(V max, V offset, const Scale<T>& scale) {
+  template <bool apart>
+  static SIGMAX_INLINE W folded(const TermSum<T, apart>* sums) {
+    constexpr int wide = kBlock<T> / kLanes;
+    T hi[kBlock<T>], lo[kBlock<T>];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+      store_vector(hi + k * kVectorLanes, sums[k].sum.hi);
+      store_vector(lo + k * kVectorLanes, sums[k].sum.lo);
+    }
+    W parts[wide];
+    SIGMAX_UNROLL for (int k = 0; k < wide; ++k)
+      parts[k] = joined(hi + k * kLanes, lo + k * kLanes, TermSum<T, apart>::kStart);
+    return fold<wide>(parts, plus<W>);
+  }
+
+  template <bool apart>
+  static SIGMAX_INLINE double count(const TermSum<T, apart>* sums) {
+    Integers<T> ties = {};
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) ties += sums[k].ties;
+    return static_cast<double>(sum_of_lanes(ties));
+  }
+
+  // What the largest logit would add: the factor of all terms.
+  static SIGMAX_INLINE W factor_of(V max, V offset, const Scale<T>& scale) {
     Integers<T> used = {};
     PairOf<V> term = exponential(max, offset, scale, used);
     T hi[kBlock<T>], lo[kBlock<T>];
     store_vector(hi, term.hi);
     store_vector(lo, term.lo);
-    return joined(hi, lo);
+    return joined(hi, lo, 0);
   }
 
-  // terms·inverse, rounded once.
-  SIGMAX_NOINLINE static void write(const T* terms, std::ptrdiff_t n, W inverse, T* out) {
-    T hi = static_cast<T>(leading(inverse)[0]);
-    T lo = static_cast<T>((leading(inverse)[0] - hi) + trailing(inverse)[0]);
-    PairOf<V> factor = {splat_lanes(hi), splat_lanes(lo)};
-    for (std::ptrdiff_t i = 0; i < n; i += kBlock<T>) {
-      T padded[kBlock<T>];
-      bool whole = i + kBlock<T> <= n;
-      T* to = whole ? out + i : padded;
-      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        const T* term = terms + 2 * i + k * kVectorLanes;
-        PairOf<V> pair = {load_vector<V>(term), load_vector<V>(term + kBlock<T>)};
-        store_vector(to + k * kVectorLanes, rounded_product(pair, factor));
-      }
-      if (!whole) std::memcpy(out + i, padded, (n - i) * sizeof(T));
+  // Terms times 1/total, rounded once.
+  static SIGMAX_NOINLINE void write(const T* terms, std::ptrdiff_t n, W total, T* out) {
+    T hi[kLanes], lo[kLanes];
+    split(reciprocal(total), hi, lo);
+    PairOf<V> factor = {splat_lanes(hi[0]), splat_lanes(lo[0])};
+    std::ptrdiff_t whole = n / kBlock<T> * kBlock<T>;
+    for (std::ptrdiff_t i = 0; i < whole; i += kBlock<T>) write_block(terms + 2 * i, factor, out + i);
+    if (whole < n) write_block(terms + 2 * whole, factor, out + n - kBlock<T>);
+  }
+
+  static SIGMAX_INLINE void write_block(const T* terms, PairOf<V> factor, T* out) {
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+      const T* term = terms + k * kVectorLanes;
+      PairOf<V> pair = {load_vector<V>(term), load_vector<V>(term + kBlock<T>)};
+      store_vector(out + k * kVectorLanes, rounded_product(pair, factor));
     }
+  }
+};
+
+// ---------------------------------------------------------------- rows in lanes
+
+// kBlock rows side by side, of `n` classes `x_stride` bytes apart. More than kShort classes are added in the order of
+// ModerateRow, in as many sums as a block has lanes: the same bits; fewer in class order, in one sum.
+template <class W, class T, bool apart>
+struct ModerateColumns {
+  typedef Lanes<T> V;
+  static constexpr int kVectorLanes = kBlock<T> / kBlockVectors, kGroups = kBlock<T> / kLanes;
+
+  const char* x;
+  std::ptrdiff_t x_stride, n;
+  V max[kBlockVectors];
+  alignas(64) T outside[kBlock<T>];  // 1 for a row that is not moderate, else 0
+  ModerateSums<W> sums[kGroups];
+
+  SIGMAX_INLINE V logits(std::ptrdiff_t j, int k) const {
+    return load_vector<V>(x + j * x_stride + k * sizeof(V));
+  }
+  static SIGMAX_INLINE PairOf<V>* term_at(T* terms, std::ptrdiff_t j, int k) {
+    return reinterpret_cast<PairOf<V>*>(terms) + j * kBlockVectors + k;
+  }
+
+  void find_largest() {
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) max[k] = logits(0, k);
+    for (std::ptrdiff_t j = 1; j < n; ++j)
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+        V v = logits(j, k);
+        max[k] = v > max[k] ? v : max[k];
+      }
+  }
+
+  // Whether all rows are moderate. `scale` has one Scale per vector of rows.
+  template <int lanes>
+  SIGMAX_NOINLINE bool compute(const Scale<T>* scale, T* terms) {
+    TermSum<T, apart> lane_sums[kBlockVectors][lanes];
+    V offset[kBlockVectors];
+    Integers<T> used[kBlockVectors] = {};
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) offset[k] = offset_of<T>(max[k], scale[k].rate);
+    std::ptrdiff_t whole = n / lanes * lanes;
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      std::ptrdiff_t lane = lanes == 1 ? 0 : j < whole ? j % lanes : j - (n - lanes);
+      bool renormalizes = lanes > 1 && j < whole && renormalizes_after<T>(j - lane);
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+        V v = logits(j, k);
+        PairOf<V> term = exponential(v, offset[k], scale[k], used[k]);
+        lane_sums[k][lane].add(v, max[k], term);
+        if (renormalizes) lane_sums[k][lane].renormalize();
+        if (!apart) *term_at(terms, j, k) = term;
+      }
+    }
+    Integers<T> all = {};
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+      Integers<T> bad = out_of_window<T>(used[k]) | ~mask_bits(abs_lanes(max[k]) <= scale[k].limit);
+      store_vector(outside + k * kVectorLanes, only_in_lanes(bad, splat_lanes(T{1})));
+      all |= bad;
+    }
+    for (int group = 0; group < kGroups; ++group) sums[group] = folded<lanes>(lane_sums, group);
+    if constexpr (apart) divide_by_factors(offset, scale);
+    return !any_lane(all);
+  }
+
+  // The sums of kLanes rows.
+  template <int lanes>
+  static SIGMAX_INLINE ModerateSums<W> folded(const TermSum<T, apart> (&lane_sums)[kBlockVectors][lanes], int group) {
+    const int k = group * kLanes / kVectorLanes, first = group * kLanes % kVectorLanes;
+    W parts[lanes];
+    Integers<T> ties = {};
+    for (int lane = 0; lane < lanes; ++lane) {
+      const TermSum<T, apart>& sum = lane_sums[k][lane];
+      parts[lane] = joined(lane_pointer(sum.sum.hi) + first, lane_pointer(sum.sum.lo) + first, TermSum<T, apart>::kStart);
+      ties += sum.ties;
+    }
+    SIGMAX_UNROLL for (int step = lanes / 2; step > 0; step /= 2)
+      for (int lane = 0; lane < step; ++lane) parts[lane] = add(parts[lane], parts[lane + step]);
+    T counts[kVectorLanes];
+    store_vector(counts, __builtin_convertvector(ties, V));
+    return {parts[0], load(counts + first)};
+  }
+
+  void divide_by_factors(const V* offset, const Scale<T>* scale) {
+    alignas(64) T hi[kBlock<T>], lo[kBlock<T>];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+      Integers<T> used = {};
+      PairOf<V> term = exponential(max[k], offset[k], scale[k], used);
+      store_vector(hi + k * kVectorLanes, term.hi);
+      store_vector(lo + k * kVectorLanes, term.lo);
+    }
+    for (int group = 0; group < kGroups; ++group)
+      sums[group].total = divide(sums[group].total, joined(hi + group * kLanes, lo + group * kLanes, 0));
+  }
+
+  // Terms times 1/total; rows that are not moderate keep what `out` has.
+  SIGMAX_NOINLINE void write(const T* terms, char* out, std::ptrdiff_t out_stride, bool some_outside) const {
+    alignas(64) T hi[kBlock<T>], lo[kBlock<T>];
+    for (int group = 0; group < kGroups; ++group)
+      split(reciprocal(sums[group].total), hi + group * kLanes, lo + group * kLanes);
+    PairOf<V> factor[kBlockVectors];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
+      factor[k] = {load_vector<V>(hi + k * kVectorLanes), load_vector<V>(lo + k * kVectorLanes)};
+    for (std::ptrdiff_t j = 0; j < n; ++j)
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+        char* to = out + j * out_stride + k * sizeof(V);
+        V result = rounded_product(*term_at(const_cast<T*>(terms), j, k), factor[k]);
+        if (some_outside)
+          result = load_vector<V>(outside + k * kVectorLanes) != 0 ? load_vector<V>(to) : result;
+        store_vector(to, result);
+      }
   }
 };
 

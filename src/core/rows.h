@@ -299,14 +299,6 @@ SIGMAX_INLINE double decided(const Partial& partial) {
 }
 
 template <class W>
-SIGMAX_INLINE Sums<W> sums_of(const ModerateSums<W>& moderate) {
-  Sums<W> sums = {};
-  sums.total = scale(moderate.total, splat(kExpScale<W>));
-  sums.ties = wide<W>(splat(moderate.ties));
-  return sums;
-}
-
-template <class W>
 SIGMAX_INLINE Mask is_nan(const Sums<W>& sums) {
   Vec both = leading(sums.total) + leading(sums.ties);
   return both != both;
@@ -320,29 +312,10 @@ SIGMAX_INLINE double result_of(const Row<W>& row, bool infinite) {
   return result > -kInfinity ? kInfinity : kNaN;
 }
 
-// The Scale of the last temperature: rows mostly share one.
-template <class T>
-class ScaleAt {
- public:
-  const Scale<T>& operator()(double temperature) {
-    if (temperature != temperature_) set_temperature(scale_, temperature_ = temperature);
-    return scale_;
-  }
-
- private:
-  double temperature_ = 0.0;
-  Scale<T> scale_;
-};
-
-template <class P, class T>
-SIGMAX_INLINE bool may_be_moderate(const Partial& partial, const Scale<T>& scale) {
-  return SIGMAX_HAS_FMA && P::lane_terms != LaneTerms::kNone && __builtin_fabs(partial.max) <= scale.limit[0];
-}
-
 // One whole row: x, c and out contiguous; `terms` has room for the terms, `finite` for one more row.
 template <class P, class T>
 void whole_row(const T* x, const T* c, double temperature, double cotangent, T* out, std::ptrdiff_t n, double* terms,
-               T* finite, ScaleAt<T>& scale_at) {
+               T* finite) {
   typedef typename Arithmetic<T>::W W;
   std::ptrdiff_t outputs = P::reduces ? 1 : n;
   RowEngine<P, T> engine{x, c, P::reduces ? x : out};
@@ -353,22 +326,8 @@ void whole_row(const T* x, const T* c, double temperature, double cotangent, T* 
     engine.x = finite;
     partial.max = 0.0;
   }
-  constexpr bool apart = P::lane_terms == LaneTerms::kApart;
-  ModerateSums<W> moderate;
-  bool is_moderate = false;
-  if (may_be_moderate<P>(partial, scale_at(temperature))) {
-    ModerateRow<W, T> moderate_row{x, engine.out, n};
-    is_moderate = moderate_row.template sums<apart>(scale_at(temperature), static_cast<T>(partial.max),
-                                                    reinterpret_cast<T*>(terms), &moderate);
-    if (!apart && is_moderate)
-      return ModerateRow<W, T>::write(reinterpret_cast<T*>(terms), n, reciprocal(moderate.total), out);
-  }
   Row<W> row = row_of<W>(partial, temperature, P::per_row, cotangent);
-  Sums<W> sums;
-  if (is_moderate)
-    sums = sums_of(moderate);
-  else
-    sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
+  Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
   if (any(is_nan(sums))) return fill(out, outputs, kNaN);
   P::template finish<W>(row, sums);
   if constexpr (P::reduces)
@@ -376,6 +335,180 @@ void whole_row(const T* x, const T* c, double temperature, double cotangent, T* 
   else
     engine.template write<P::keeps_terms>(0, n, row, terms, out);
 }
+
+// ---------------------------------------------------------------- moderate rows
+
+template <class P>
+constexpr bool kTakesLanes = SIGMAX_HAS_FMA && P::lane_terms != LaneTerms::kNone;
+template <class P>
+constexpr bool kApart = P::lane_terms == LaneTerms::kApart;
+
+// The Scale of the last temperature: rows mostly share one.
+template <class T>
+class ScaleAt {
+ public:
+  const Scale<T>& row(double temperature) {
+    if (temperature != temperature_) {
+      set_temperature(same_[0], temperature_ = temperature);
+      for (Scale<T>& scale : same_) scale = same_[0];
+    }
+    return same_[0];
+  }
+
+  // Of kBlock rows, one per lane.
+  const Scale<T>* columns(const double* temperatures) {
+    const Scale<T>& first = row(temperatures[0]);
+    bool same = true;
+    for (int lane = 1; lane < kBlock<T>; ++lane) same = same && temperatures[lane] == temperatures[0];
+    if (same) return &first;
+    for (int lane = 0; lane < kBlock<T>; ++lane) set_lane(lane, temperatures[lane]);
+    return mixed_;
+  }
+
+ private:
+  void set_lane(int lane, double temperature) {
+    constexpr int lanes = kBlock<T> / kBlockVectors;
+    Scale<T> scale;
+    set_temperature(scale, temperature);
+    const Lanes<T>* from = &scale.limit;
+    Lanes<T>* to = &mixed_[lane / lanes].limit;
+    for (std::size_t field = 0; field < sizeof(scale) / sizeof(Lanes<T>); ++field)
+      to[field][lane % lanes] = from[field][0];
+  }
+
+  double temperature_ = 0.0;
+  Scale<T> same_[kBlockVectors], mixed_[kBlockVectors];
+};
+
+// What the general sums of moderate rows would be, and the rows with it.
+template <class P, class W>
+SIGMAX_INLINE Row<W> finished(Vec max, Vec temperature, const ModerateSums<W>& moderate) {
+  Row<W> row;
+  row.max = max;
+  set_temperature(row, temperature);
+  Sums<W> sums = {};
+  sums.total = scale(moderate.total, splat(kExpScale<W>));
+  sums.ties = wide<W>(moderate.ties);
+  P::template finish<W>(row, sums);
+  return row;
+}
+
+SIGMAX_INLINE Vec of_lane(Vec x, int lane) { return splat(x[lane]); }
+SIGMAX_INLINE Pair of_lane(Pair x, int lane) { return {splat(x.hi[lane]), splat(x.lo[lane])}; }
+
+// The row in one lane, with what `apply` of a moderate row needs.
+template <class W>
+SIGMAX_INLINE Row<W> row_in(const Row<W>& rows, int lane) {
+  Row<W> row = {};
+  row.max = of_lane(rows.max, lane);
+  row.beta = of_lane(rows.beta, lane);
+  row.log_total = of_lane(rows.log_total, lane);
+  return row;
+}
+
+// Rows in contiguous memory, a few together: each step is done for all of them before the next, so that the processor
+// works on several at a time.
+template <class P, class T>
+struct RowBatch {
+  typedef typename Arithmetic<T>::W W;
+  static constexpr int kMost = 16;
+  static std::ptrdiff_t size(std::ptrdiff_t n) { return n >= 2048 ? 1 : n <= 128 ? kMost : 2048 / n; }
+
+  const T* x[kMost];
+  T* out[kMost];
+  alignas(64) double temperature[kMost], max[kMost];
+  bool moderate[kMost];
+  std::ptrdiff_t count, n;
+
+  // Computes the rows that are moderate, and says which.
+  void run(T* terms, ScaleAt<T>& scale_at) {
+    ModerateSums<W> sums[kMost];
+    for (int i = 0; i < count; ++i) max[i] = row(i).largest();
+    for (int i = 0; i < count; ++i) {
+      const Scale<T>& scale = scale_at.row(temperature[i]);
+      moderate[i] = __builtin_fabs(max[i]) <= scale.limit[0] &&
+                    row(i).template sums<kApart<P>>(scale, static_cast<T>(max[i]), terms_of(terms, i), &sums[i]);
+    }
+    if constexpr (kApart<P>)
+      for (int first = 0; first < count; first += kLanes) finish(first, sums);
+    else
+      for (int i = 0; i < count; ++i)
+        if (moderate[i]) ModerateRow<W, T>::write(terms_of(terms, i), n, sums[i].total, out[i]);
+  }
+
+  ModerateRow<W, T> row(int i) const { return {x[i], x[i] + count * n, P::reduces ? x[i] : out[i], n}; }
+
+  T* terms_of(T* terms, int i) const { return terms + i * ModerateRow<W, T>::terms_size(n); }
+
+  void finish(int first, const ModerateSums<W>* sums) {
+    int rows = count - first < kLanes ? static_cast<int>(count - first) : kLanes;
+    ModerateSums<W> lanes = {};
+    Vec vmax = {}, vtemperature = splat(1.0);
+    for (int lane = 0; lane < rows; ++lane) {
+      if (!moderate[first + lane]) continue;
+      set_lane(lanes.total, lane, sums[first + lane].total);
+      lanes.ties[lane] = sums[first + lane].ties[0];
+      vmax[lane] = max[first + lane];
+      vtemperature[lane] = temperature[first + lane];
+    }
+    Row<W> row = finished<P, W>(vmax, vtemperature, lanes);
+    for (int lane = 0; lane < rows; ++lane) {
+      if (!moderate[first + lane]) continue;
+      T* to = out[first + lane];
+      if constexpr (P::reduces)
+        *to = static_cast<T>(P::template result<W>(row)[lane]);
+      else
+        RowEngine<P, T>{x[first + lane], nullptr, to}.template write<false>(0, n, row_in(row, lane), nullptr, to);
+    }
+  }
+
+  static SIGMAX_INLINE void set_lane(Vec& to, int lane, Vec from) { to[lane] = from[0]; }
+  static SIGMAX_INLINE void set_lane(Pair& to, int lane, Pair from) {
+    to.hi[lane] = from.hi[0];
+    to.lo[lane] = from.lo[0];
+  }
+};
+
+// kBlock rows side by side, all moderate.
+template <class P, class T>
+struct Columns {
+  typedef typename Arithmetic<T>::W W;
+  typedef ModerateColumns<W, T, kApart<P>> Sums;
+
+  // False, with nothing written, unless all rows are moderate; or `some`: the others keep what `out` has.
+  template <int lanes>
+  static bool run(Block x, Block out, std::ptrdiff_t n, const double* temperatures, bool some, T* terms,
+                  ScaleAt<T>& scale_at) {
+    Sums sums;
+    sums.x = x.data;
+    sums.x_stride = x.class_stride;
+    sums.n = n;
+    sums.find_largest();
+    bool all = sums.template compute<lanes>(scale_at.columns(temperatures), terms);
+    if (!all && !some) return false;
+    if constexpr (kApart<P>)
+      for (int group = 0; group < Sums::kGroups; ++group) finish(sums, group, x, out, temperatures);
+    else
+      sums.write(terms, out.data, out.class_stride, !all);
+    return true;
+  }
+
+  static void finish(const Sums& sums, int group, Block x, Block out, const double* temperatures) {
+    const int first = group * kLanes;
+    Vec outside = load(sums.outside + first);
+    Row<W> row = finished<P, W>(load(lane_pointer(sums.max[0]) + first), load(temperatures + first), sums.sums[group]);
+    if constexpr (P::reduces) {
+      T* to = reinterpret_cast<T*>(out.data) + first;
+      store(to, select(outside != 0.0, load(to), P::template result<W>(row)));
+    } else {
+      for (std::ptrdiff_t j = 0; j < sums.n; ++j) {
+        T* to = reinterpret_cast<T*>(out.at(0, j)) + first;
+        Vec logits = load(reinterpret_cast<const T*>(x.at(0, j)) + first);
+        store(to, select(outside != 0.0, load(to), P::template apply<W>(logits, Vec{}, W{}, row)));
+      }
+    }
+  }
+};
 
 // ---------------------------------------------------------------- a tile of short rows, rows in lanes
 
@@ -507,18 +640,34 @@ struct Tile {
       if (P::per_class) row_c[j] = c[j * stride + row];
     }
     double cotangent = P::per_row ? cotangents[row] : 0.0;
-    ScaleAt<T> scale_at;
-    whole_row<P, T>(row_x, row_c, temperatures[row], cotangent, row_out, classes, terms, finite, scale_at);
+    whole_row<P, T>(row_x, row_c, temperatures[row], cotangent, row_out, classes, terms, finite);
     for (std::ptrdiff_t j = 0; j < (P::reduces ? 1 : classes); ++j) out[j * stride + row] = row_out[j];
   }
 
-  void run() {
+  // Moderate rows in lanes of T; where others are among them, after those.
+  bool run_lanes(std::ptrdiff_t first, bool some, T* terms, ScaleAt<T>& scale_at) {
+    bool all = true;
+    for (std::ptrdiff_t row = first; row < first + kRowsTogether; row += kBlock<T>)
+      all = Columns<P, T>::template run<1>(block(x + row), block(out + row), classes, temperatures + row, some, terms,
+                                           scale_at) && all;
+    return all;
+  }
+
+  void run(ScaleAt<T>& scale_at) {
+    alignas(64) T terms[kTakesLanes<P> && !kApart<P> ? 2 * kShort * kBlock<T> : 1];
     for (std::ptrdiff_t first = 0; first < rows; first += kRowsTogether) {
-      Mask special[kRowVectors];
-      compute(first, special);
-      for (int k = 0; k < kRowVectors; ++k)
-        if (__builtin_expect(any(special[k]), 0)) repair(first + k * kLanes, special[k]);
+      if constexpr (kTakesLanes<P>)
+        if (run_lanes(first, false, terms, scale_at)) continue;
+      run_general(first);
+      if constexpr (kTakesLanes<P>) run_lanes(first, true, terms, scale_at);
     }
+  }
+
+  void run_general(std::ptrdiff_t first) {
+    Mask special[kRowVectors];
+    compute(first, special);
+    for (int k = 0; k < kRowVectors; ++k)
+      if (__builtin_expect(any(special[k]), 0)) repair(first + k * kLanes, special[k]);
   }
 
   SIGMAX_NOINLINE void repair(std::ptrdiff_t first, Mask special) {
@@ -545,22 +694,32 @@ struct AxisKernels {
     T *finite, *x, *c, *out;
     char *strided_x, *strided_c;
   };
-  static constexpr std::ptrdiff_t kRowsOfT = 4, kRowsOfS = 2 * kStridedRows;
+  static constexpr std::ptrdiff_t kRowsOfS = 2 * kStridedRows;
+
+  // Terms of a batch of rows, or of rows side by side.
+  static std::ptrdiff_t terms_bytes(std::ptrdiff_t classes) {
+    std::ptrdiff_t general = sizeof(W) / sizeof(Vec) * sizeof(double);
+    std::ptrdiff_t batch = kTakesLanes<P> ? 2 * sizeof(T) * RowBatch<P, T>::size(classes) : 0;
+    std::ptrdiff_t columns = kTakesLanes<P> && !kApart<P> ? 2 * sizeof(T) * kBlock<T> : 0;
+    std::ptrdiff_t most = general > batch ? general : batch;
+    return padded(classes) * (most > columns ? most : columns);
+  }
 
   static std::size_t scratch_bytes(std::ptrdiff_t classes) {
     if (classes <= kShort) return 0;
-    return padded(classes) * (sizeof(W) / sizeof(Vec) * sizeof(double) + kRowsOfT * sizeof(T) + kRowsOfS * sizeof(S));
+    std::ptrdiff_t rows_of_t = 2 + 2 * RowBatch<P, T>::size(classes);
+    return terms_bytes(classes) + padded(classes) * (rows_of_t * sizeof(T) + kRowsOfS * sizeof(S));
   }
 
   static Scratch scratch_at(char* memory, std::ptrdiff_t classes) {
     std::ptrdiff_t n = padded(classes);
     Scratch s;
     s.terms = reinterpret_cast<double*>(memory);
-    s.finite = reinterpret_cast<T*>(s.terms + n * (sizeof(W) / sizeof(Vec)));
-    s.x = s.finite + n;
-    s.c = s.x + n;
-    s.out = s.c + n;
-    s.strided_x = reinterpret_cast<char*>(s.out + n);
+    s.finite = reinterpret_cast<T*>(memory + terms_bytes(classes));
+    s.c = s.finite + n;
+    s.x = s.c + n;
+    s.out = s.x + n * RowBatch<P, T>::size(classes);
+    s.strided_x = reinterpret_cast<char*>(s.out + n * RowBatch<P, T>::size(classes));
     s.strided_c = s.strided_x + kStridedRows * n * kSize;
     return s;
   }
@@ -570,8 +729,28 @@ struct AxisKernels {
     if (call.classes <= kShort) return short_rows(call, begin, end);
     Scratch s = scratch_at(scratch, call.classes);
     ScaleAt<T> scale_at;
-    for (std::ptrdiff_t row = begin; row < end; row += kStridedRows)
+    std::ptrdiff_t row = begin;
+    if (kTakesLanes<P> && !kConverts && call.x.row_stride == kSize && call.out.row_stride == kSize)
+      row = column_rows(call, begin, end, s, scale_at);
+    for (; row < end; row += kStridedRows)
       long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, s, scale_at);
+  }
+
+  // Rows side by side in memory, as long as they come in whole blocks; returns the first one that is left.
+  static std::ptrdiff_t column_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, const Scratch& s,
+                                    ScaleAt<T>& scale_at) {
+    std::ptrdiff_t row = begin;
+    for (; row + kBlock<T> <= end; row += kBlock<T>) {
+      alignas(64) double temperatures[kBlock<T>];
+      for (int lane = 0; lane < kBlock<T>; ++lane)
+        temperatures[lane] = load_scalar<double>(block_at(call.temperature, row + lane).data);
+      if constexpr (kTakesLanes<P> && !kConverts)
+        if (Columns<P, T>::template run<kBlock<T>>(block_at(call.x, row), block_at(call.out, row), call.classes,
+                                                   temperatures, false, reinterpret_cast<T*>(s.terms), scale_at))
+          continue;
+      long_rows(call, row, row + kBlock<T>, s, scale_at);
+    }
+    return row;
   }
 
   static void empty_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
@@ -582,10 +761,11 @@ struct AxisKernels {
 
   static void short_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
     Tile<P, T> tile;
+    ScaleAt<T> scale_at;
     alignas(64) S spare[kConverts ? kShort * kTileRows : 1];
     for (std::ptrdiff_t row = begin; row < end; row += kTileRows) {
       tile.read(call, row, row + kTileRows < end ? row + kTileRows : end, spare);
-      tile.run();
+      tile.run(scale_at);
       tile.write(call, row, spare);
     }
   }
@@ -599,15 +779,31 @@ struct AxisKernels {
     if (P::per_class) c = contiguous(call.per_class, begin, end, n, {s.strided_c, stride, kSize});
     bool in_place = P::reduces || call.out.class_stride == kSize;
     if (!in_place) out = spare;
-    for (std::ptrdiff_t i = 0; i < end - begin; ++i) {
-      double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, begin + i).data) : 0.0;
-      double temperature = load_scalar<double>(block_at(call.temperature, begin + i).data);
-      T* row_out = computable_out(out.at(i, 0), s.out);
-      whole_row<P, T>(computable(x.at(i, 0), n, s.x), P::per_class ? computable(c.at(i, 0), n, s.c) : nullptr,
-                      temperature, cotangent, row_out, n, s.terms, s.finite, scale_at);
-      finish_out(out.at(i, 0), row_out, P::reduces ? 1 : n);
-    }
+    for (std::ptrdiff_t i = 0; i < end - begin; i += RowBatch<P, T>::size(n))
+      run_batch(call, begin, end, i, x, c, out, s, scale_at);
     if (!in_place) copy_block<S>(block_at(call.out, begin), out, end - begin, n);
+  }
+
+  // The rows from begin + i on that are computed together.
+  static void run_batch(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t i, Block x,
+                        Block c, Block out, const Scratch& s, ScaleAt<T>& scale_at) {
+    RowBatch<P, T> batch;
+    batch.n = call.classes;
+    batch.count = end - begin - i < batch.size(batch.n) ? end - begin - i : batch.size(batch.n);
+    for (std::ptrdiff_t k = 0; k < batch.count; ++k) {
+      batch.x[k] = computable(x.at(i + k, 0), batch.n, s.x + k * padded(batch.n));
+      batch.out[k] = computable_out(out.at(i + k, 0), s.out + k * padded(batch.n));
+      batch.temperature[k] = load_scalar<double>(block_at(call.temperature, begin + i + k).data);
+      batch.moderate[k] = false;
+    }
+    if constexpr (kTakesLanes<P>) batch.run(reinterpret_cast<T*>(s.terms), scale_at);
+    for (std::ptrdiff_t k = 0; k < batch.count; ++k) {
+      double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, begin + i + k).data) : 0.0;
+      if (!batch.moderate[k])
+        whole_row<P, T>(batch.x[k], P::per_class ? computable(c.at(i + k, 0), batch.n, s.c) : nullptr,
+                        batch.temperature[k], cotangent, batch.out[k], batch.n, s.terms, s.finite);
+      finish_out(out.at(i + k, 0), batch.out[k], P::reduces ? 1 : batch.n);
+    }
   }
 
   static Block contiguous(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t n,
