@@ -38,6 +38,7 @@ constexpr std::ptrdiff_t kChunk = 16384;
 // What one chunk (or the whole row, after `merge`) contributes.
 struct Partial {
   double max, pivot, unordered, cotangent;
+  bool moderate;  // whether the sums came the way of moderate.h
   double sums[10];
 };
 
@@ -49,7 +50,8 @@ struct AxisKernel {
   void (*chunk_max)(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials);
   void (*chunk_sums)(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials,
                      const Partial& whole);
-  void (*chunk_out)(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole);
+  void (*chunk_out)(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial* partials,
+                    const Partial& whole);
   void (*merge_max)(const Partial* partials, std::ptrdiff_t chunks, Partial* whole);
   void (*merge_sums)(const Partial* partials, std::ptrdiff_t chunks, Partial* whole);
 };

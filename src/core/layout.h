@@ -22,8 +22,15 @@ SIGMAX_INLINE Four32 shuffle(Four32 a, Four32 b, int i, int j, int k, int l) {
 #endif
 }
 
-// A 4x4 block of 32-bit elements, rows to columns.
+// A block of 16 bytes' width, rows to columns: 4x4 elements of 32 bits, 2x2 of 64.
+template <class T>
 SIGMAX_INLINE void transpose_block(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride) {
+  if constexpr (sizeof(T) == 8) {
+    Four32 a = load_vector<Four32>(from), b = load_vector<Four32>(from + from_stride);
+    store_vector(to, shuffle(a, b, 0, 1, 4, 5));
+    store_vector(to + to_stride, shuffle(a, b, 2, 3, 6, 7));
+    return;
+  }
   Four32 a = load_vector<Four32>(from), b = load_vector<Four32>(from + from_stride);
   Four32 c = load_vector<Four32>(from + 2 * from_stride), d = load_vector<Four32>(from + 3 * from_stride);
   Four32 ab0 = shuffle(a, b, 0, 4, 1, 5), ab1 = shuffle(a, b, 2, 6, 3, 7);
@@ -59,22 +66,37 @@ SIGMAX_INLINE void copy_elements(Block to, Block from, std::ptrdiff_t row, std::
   }
 }
 
-// Contiguous rows on one side, contiguous columns on the other.
+// A few lines of n elements to as many columns.
+template <class T>
+SIGMAX_INLINE void transpose_strip(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride,
+                                   std::ptrdiff_t n) {
+  constexpr std::ptrdiff_t side = 16 / sizeof(T);
+  std::ptrdiff_t i = 0;
+  for (; i + side <= n; i += side) {
+    transpose_block<T>(from, from_stride, to, to_stride);
+    from += 16;
+    to += side * to_stride;
+  }
+  std::ptrdiff_t back = i + side - n;
+  if (back < side) transpose_block<T>(from - back * sizeof(T), from_stride, to - back * to_stride, to_stride);
+}
+
+// Contiguous rows on one side, contiguous columns on the other. The last blocks overlap those before them.
 template <class T>
 void transpose(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
-  if (sizeof(T) != 4) return copy_elements<T>(to, from, 0, rows, 0, classes);
-  std::ptrdiff_t whole_rows = rows & ~3, whole_classes = classes & ~3;
-  bool from_rows = from.class_stride == sizeof(T);
-  for (std::ptrdiff_t j = 0; j < whole_classes; j += 4) {
-    for (std::ptrdiff_t k = j; k < j + 4; ++k) prefetch_ahead(from, rows, 0, k, sizeof(T));
-    for (std::ptrdiff_t i = 0; i < whole_rows; i += 4)
-      if (from_rows)
-        transpose_block(from.at(i, j), from.row_stride, to.at(i, j), to.class_stride);
-      else
-        transpose_block(from.at(i, j), from.class_stride, to.at(i, j), to.row_stride);
-  }
-  copy_elements<T>(to, from, 0, whole_rows, whole_classes, classes);
-  copy_elements<T>(to, from, whole_rows, rows, 0, classes);
+  constexpr std::ptrdiff_t side = sizeof(T) == 4 ? 4 : 2;
+  if (sizeof(T) < 4 || rows < side || classes < side) return copy_elements<T>(to, from, 0, rows, 0, classes);
+  if (from.class_stride == sizeof(T))
+    for (std::ptrdiff_t i = 0; i < rows; i += side) {
+      if (i > rows - side) i = rows - side;
+      transpose_strip<T>(from.at(i, 0), from.row_stride, to.at(i, 0), to.class_stride, classes);
+    }
+  else
+    for (std::ptrdiff_t j = 0; j < classes; j += side) {
+      if (j > classes - side) j = classes - side;
+      for (std::ptrdiff_t k = j; k < j + side; ++k) prefetch_ahead(from, rows, 0, k, sizeof(T));
+      transpose_strip<T>(from.at(0, j), from.class_stride, to.at(0, j), to.row_stride, rows);
+    }
 }
 
 template <class T>

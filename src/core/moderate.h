@@ -275,7 +275,7 @@ SIGMAX_INLINE void split(W x, T* hi, T* lo) {
 template <class W>
 struct ModerateSums {
   W total;
-  Vec ties;
+  Vec ties = {};
 };
 
 // ---------------------------------------------------------------- one row, classes in lanes
@@ -411,6 +411,63 @@ struct ModerateRow {
   }
 };
 
+// ---------------------------------------------------------------- log-probabilities
+
+// log p = x/T - shift, shift = max/T + log Σ e^((x - max)/T), with the numbers of rows as pairs: a class that is not
+// the largest has p <= 1/2, and |log p| >= log 2 is far above the errors of the pairs. Of a confident row's largest,
+// nothing would be left: it has its own number.
+template <class V>
+struct LogProbability {
+  V max, beta, beta_rest, shift, shift_rest, of_max;
+
+  SIGMAX_INLINE V of(V x) const {
+    V p = x * beta;
+    V p_rest = mul_add(x, beta_rest, mul_add(x, beta, -p));
+    V difference = p - shift, part = difference - p;
+    V error = (p - (difference - part)) - (shift + part);
+    return x == max ? of_max : difference + (error + (p_rest - shift_rest));
+  }
+};
+
+// The same for kBlock rows.
+template <class T>
+struct LogProbabilities {
+  alignas(64) T max[kBlock<T>], beta[kBlock<T>], beta_rest[kBlock<T>];
+  alignas(64) T shift[kBlock<T>], shift_rest[kBlock<T>], of_max[kBlock<T>];
+
+  // kLanes rows from `first` on.
+  template <class W>
+  SIGMAX_INLINE void set(int first, Vec row_max, W row_beta, W log_total) {
+    store(max + first, row_max);
+    split(row_beta, beta + first, beta_rest + first);
+    split(add(multiply(row_beta, row_max), log_total), shift + first, shift_rest + first);
+    store(of_max + first, -rounded(log_total));
+  }
+
+  SIGMAX_INLINE LogProbability<Lanes<T>> row(int i) const {
+    return {splat_lanes(max[i]),   splat_lanes(beta[i]),       splat_lanes(beta_rest[i]),
+            splat_lanes(shift[i]), splat_lanes(shift_rest[i]), splat_lanes(of_max[i])};
+  }
+  SIGMAX_INLINE LogProbability<Lanes<T>> rows(int first) const {
+    typedef Lanes<T> V;
+    return {load_vector<V>(max + first),   load_vector<V>(beta + first),       load_vector<V>(beta_rest + first),
+            load_vector<V>(shift + first), load_vector<V>(shift_rest + first), load_vector<V>(of_max + first)};
+  }
+
+  // One row of n classes; `out` may be x.
+  SIGMAX_NOINLINE static void write(const LogProbability<Lanes<T>> log, const T* x, std::ptrdiff_t n, T* out) {
+    typedef Lanes<T> V;
+    constexpr int lanes = kBlock<T> / kBlockVectors;
+    V last[kBlockVectors];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
+      last[k] = log.of(load_vector<V>(x + n - kBlock<T> + k * lanes));
+    for (std::ptrdiff_t i = 0; i + kBlock<T> <= n; i += kBlock<T>)
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
+        store_vector(out + i + k * lanes, log.of(load_vector<V>(x + i + k * lanes)));
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_vector(out + n - kBlock<T> + k * lanes, last[k]);
+  }
+};
+
 // ---------------------------------------------------------------- rows in lanes
 
 // kBlock rows side by side, of `n` classes `x_stride` bytes apart. More than kShort classes are added in the order of
@@ -461,6 +518,9 @@ struct ModerateColumns {
         if (!apart) *term_at(terms, j, k) = term;
       }
     }
+    if constexpr (lanes == 1)
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
+        lane_sums[k][0].sum = {unfused(lane_sums[k][0].sum.hi), unfused(lane_sums[k][0].sum.lo)};
     Integers<T> all = {};
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
       Integers<T> bad = out_of_window<T>(used[k]) | ~mask_bits(abs_lanes(max[k]) <= scale[k].limit);
@@ -512,12 +572,23 @@ struct ModerateColumns {
       factor[k] = {load_vector<V>(hi + k * kVectorLanes), load_vector<V>(lo + k * kVectorLanes)};
     for (std::ptrdiff_t j = 0; j < n; ++j)
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        char* to = out + j * out_stride + k * sizeof(V);
         V result = rounded_product(*term_at(const_cast<T*>(terms), j, k), factor[k]);
-        if (some_outside)
-          result = load_vector<V>(outside + k * kVectorLanes) != 0 ? load_vector<V>(to) : result;
-        store_vector(to, result);
+        write_inside(result, k, out + j * out_stride + k * sizeof(V), some_outside);
       }
+  }
+
+  SIGMAX_NOINLINE void write(const LogProbabilities<T>& logs, char* out, std::ptrdiff_t out_stride,
+                             bool some_outside) const {
+    LogProbability<V> log[kBlockVectors];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) log[k] = logs.rows(k * kVectorLanes);
+    for (std::ptrdiff_t j = 0; j < n; ++j)
+      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
+        write_inside(log[k].of(logits(j, k)), k, out + j * out_stride + k * sizeof(V), some_outside);
+  }
+
+  SIGMAX_INLINE void write_inside(V result, int k, char* to, bool some_outside) const {
+    if (some_outside) result = load_vector<V>(outside + k * kVectorLanes) != 0 ? load_vector<V>(to) : result;
+    store_vector(to, result);
   }
 };
 

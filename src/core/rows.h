@@ -380,29 +380,22 @@ class ScaleAt {
   Scale<T> same_[kBlockVectors], mixed_[kBlockVectors];
 };
 
-// What the general sums of moderate rows would be, and the rows with it.
+// What the general sums of moderate rows, relative to the largest term, would be, ...
+template <class W>
+SIGMAX_INLINE Sums<W> sums_of(const ModerateSums<W>& moderate) {
+  Sums<W> sums = {};
+  sums.total = scale(moderate.total, splat(kExpScale<W>));
+  sums.ties = wide<W>(moderate.ties);
+  return sums;
+}
+
+// ... and the rows with it.
 template <class P, class W>
 SIGMAX_INLINE Row<W> finished(Vec max, Vec temperature, const ModerateSums<W>& moderate) {
   Row<W> row;
   row.max = max;
   set_temperature(row, temperature);
-  Sums<W> sums = {};
-  sums.total = scale(moderate.total, splat(kExpScale<W>));
-  sums.ties = wide<W>(moderate.ties);
-  P::template finish<W>(row, sums);
-  return row;
-}
-
-SIGMAX_INLINE Vec of_lane(Vec x, int lane) { return splat(x[lane]); }
-SIGMAX_INLINE Pair of_lane(Pair x, int lane) { return {splat(x.hi[lane]), splat(x.lo[lane])}; }
-
-// The row in one lane, with what `apply` of a moderate row needs.
-template <class W>
-SIGMAX_INLINE Row<W> row_in(const Row<W>& rows, int lane) {
-  Row<W> row = {};
-  row.max = of_lane(rows.max, lane);
-  row.beta = of_lane(rows.beta, lane);
-  row.log_total = of_lane(rows.log_total, lane);
+  P::template finish<W>(row, sums_of(moderate));
   return row;
 }
 
@@ -452,13 +445,14 @@ struct RowBatch {
       vtemperature[lane] = temperature[first + lane];
     }
     Row<W> row = finished<P, W>(vmax, vtemperature, lanes);
+    LogProbabilities<T> logs;
+    if constexpr (!P::reduces) logs.set(0, row.max, row.beta, negate(row.log_total));
     for (int lane = 0; lane < rows; ++lane) {
       if (!moderate[first + lane]) continue;
-      T* to = out[first + lane];
       if constexpr (P::reduces)
-        *to = static_cast<T>(P::template result<W>(row)[lane]);
+        *out[first + lane] = static_cast<T>(P::template result<W>(row)[lane]);
       else
-        RowEngine<P, T>{x[first + lane], nullptr, to}.template write<false>(0, n, row_in(row, lane), nullptr, to);
+        logs.write(logs.row(lane), x[first + lane], n, out[first + lane]);
     }
   }
 
@@ -487,26 +481,25 @@ struct Columns {
     bool all = sums.template compute<lanes>(scale_at.columns(temperatures), terms);
     if (!all && !some) return false;
     if constexpr (kApart<P>)
-      for (int group = 0; group < Sums::kGroups; ++group) finish(sums, group, x, out, temperatures);
+      finish(sums, out, temperatures, !all);
     else
       sums.write(terms, out.data, out.class_stride, !all);
     return true;
   }
 
-  static void finish(const Sums& sums, int group, Block x, Block out, const double* temperatures) {
-    const int first = group * kLanes;
-    Vec outside = load(sums.outside + first);
-    Row<W> row = finished<P, W>(load(lane_pointer(sums.max[0]) + first), load(temperatures + first), sums.sums[group]);
-    if constexpr (P::reduces) {
-      T* to = reinterpret_cast<T*>(out.data) + first;
-      store(to, select(outside != 0.0, load(to), P::template result<W>(row)));
-    } else {
-      for (std::ptrdiff_t j = 0; j < sums.n; ++j) {
-        T* to = reinterpret_cast<T*>(out.at(0, j)) + first;
-        Vec logits = load(reinterpret_cast<const T*>(x.at(0, j)) + first);
-        store(to, select(outside != 0.0, load(to), P::template apply<W>(logits, Vec{}, W{}, row)));
+  static void finish(const Sums& sums, Block out, const double* temperatures, bool some_outside) {
+    LogProbabilities<T> logs;
+    for (int first = 0; first < kBlock<T>; first += kLanes) {
+      Row<W> row = finished<P, W>(load(lane_pointer(sums.max[0]) + first), load(temperatures + first),
+                                  sums.sums[first / kLanes]);
+      if constexpr (P::reduces) {
+        T* to = reinterpret_cast<T*>(out.data) + first;
+        store(to, select(load(sums.outside + first) != 0.0, load(to), P::template result<W>(row)));
+      } else {
+        logs.set(first, row.max, row.beta, negate(row.log_total));
       }
     }
+    if constexpr (!P::reduces) sums.write(logs, out.data, out.class_stride, some_outside);
   }
 };
 
@@ -726,29 +719,37 @@ struct AxisKernels {
 
   static void rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
     if (call.classes == 0) return empty_rows(call, begin, end);
-    if (call.classes <= kShort) return short_rows(call, begin, end);
-    Scratch s = scratch_at(scratch, call.classes);
     ScaleAt<T> scale_at;
-    std::ptrdiff_t row = begin;
-    if (kTakesLanes<P> && !kConverts && call.x.row_stride == kSize && call.out.row_stride == kSize)
-      row = column_rows(call, begin, end, s, scale_at);
+    bool columns = kTakesLanes<P> && !kConverts && call.x.row_stride == kSize && call.out.row_stride == kSize;
+    if (call.classes <= kShort) {
+      alignas(64) T terms[2 * kShort * kBlock<T>];
+      auto others = [&](std::ptrdiff_t begin, std::ptrdiff_t end) { short_rows(call, begin, end, scale_at); };
+      std::ptrdiff_t row = columns ? column_rows<1>(call, begin, end, terms, scale_at, others) : begin;
+      return others(row, end);
+    }
+    Scratch s = scratch_at(scratch, call.classes);
+    auto others = [&](std::ptrdiff_t begin, std::ptrdiff_t end) { long_rows(call, begin, end, s, scale_at); };
+    T* terms = reinterpret_cast<T*>(s.terms);
+    std::ptrdiff_t row = columns ? column_rows<kBlock<T>>(call, begin, end, terms, scale_at, others) : begin;
     for (; row < end; row += kStridedRows)
       long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, s, scale_at);
   }
 
-  // Rows side by side in memory, as long as they come in whole blocks; returns the first one that is left.
-  static std::ptrdiff_t column_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, const Scratch& s,
-                                    ScaleAt<T>& scale_at) {
+  // Rows side by side in memory, as long as they come in whole blocks; `others` computes those that are not moderate.
+  // Returns the first row that is left.
+  template <int lanes, class Others>
+  static std::ptrdiff_t column_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, T* terms,
+                                    ScaleAt<T>& scale_at, Others others) {
     std::ptrdiff_t row = begin;
     for (; row + kBlock<T> <= end; row += kBlock<T>) {
       alignas(64) double temperatures[kBlock<T>];
       for (int lane = 0; lane < kBlock<T>; ++lane)
-        temperatures[lane] = load_scalar<double>(block_at(call.temperature, row + lane).data);
+        std::memcpy(temperatures + lane, block_at(call.temperature, row + lane).data, sizeof(double));
       if constexpr (kTakesLanes<P> && !kConverts)
-        if (Columns<P, T>::template run<kBlock<T>>(block_at(call.x, row), block_at(call.out, row), call.classes,
-                                                   temperatures, false, reinterpret_cast<T*>(s.terms), scale_at))
+        if (Columns<P, T>::template run<lanes>(block_at(call.x, row), block_at(call.out, row), call.classes,
+                                               temperatures, false, terms, scale_at))
           continue;
-      long_rows(call, row, row + kBlock<T>, s, scale_at);
+      others(row, row + kBlock<T>);
     }
     return row;
   }
@@ -759,9 +760,8 @@ struct AxisKernels {
         store_scalar(reinterpret_cast<S*>(block_at(call.out, row).data), P::masked);
   }
 
-  static void short_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  static void short_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, ScaleAt<T>& scale_at) {
     Tile<P, T> tile;
-    ScaleAt<T> scale_at;
     alignas(64) S spare[kConverts ? kShort * kTileRows : 1];
     for (std::ptrdiff_t row = begin; row < end; row += kTileRows) {
       tile.read(call, row, row + kTileRows < end ? row + kTileRows : end, spare);
@@ -837,6 +837,7 @@ struct AxisKernels {
     alignas(64) T x_copy[kChunk];
     alignas(64) T c_copy[P::per_class ? kChunk : 1];
     alignas(64) S stored[kChunk];
+    alignas(64) T terms[kTakesLanes<P> && !kApart<P> ? 2 * (kChunk + kBlock<T>) : 1];
     RowEngine<P, T> engine;
     std::ptrdiff_t n;
 
@@ -859,9 +860,37 @@ struct AxisKernels {
     }
   };
 
+  // A chunk of a row that may be moderate. The chunks of one row need not all be: their sums are of the same kind.
+  struct ModerateChunk {
+    Scale<T> scale;
+    ModerateRow<W, T> row;
+    T max;
+    bool possible;
+
+    ModerateChunk(const Chunk& part, const Partial& whole, double temperature)
+        : row{part.engine.x, part.engine.x + part.n, part.engine.x, part.n}, max(static_cast<T>(whole.max)) {
+      set_temperature(scale, temperature);
+      possible = part.n >= kBlock<T> && __builtin_fabs(whole.max) <= scale.limit[0];
+    }
+    W factor() const {
+      Lanes<T> lanes = splat_lanes(max);
+      return row.factor_of(lanes, offset_of<T>(lanes, scale.rate), scale);
+    }
+    bool sums(T* terms, Sums<W>* result) const {
+      ModerateSums<W> moderate;
+      if (!possible || !row.template sums<kApart<P>>(scale, max, terms, &moderate)) return false;
+      if (!kApart<P>) moderate.total = divide(moderate.total, factor());
+      *result = sums_of(moderate);
+      return true;
+    }
+  };
+
   static void chunk_max(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials) {
     Chunk part(call, row, chunk, false);
-    partials[chunk] = part.engine.largest(0, part.n);
+    Partial& partial = partials[chunk] = {};
+    if (kTakesLanes<P> && part.n >= kBlock<T>)
+      partial.max = ModerateRow<W, T>{part.engine.x, nullptr, nullptr, part.n}.largest();
+    if (!(partial.max > -kInfinity && kTakesLanes<P> && part.n >= kBlock<T>)) partial = part.engine.largest(0, part.n);
   }
 
   static void merge_max(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
@@ -878,14 +907,24 @@ struct AxisKernels {
     Partial partial = whole;
     if (whole.max == kInfinity) partial.max = 0.0;
     double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, row).data) : 0.0;
-    return row_of<W>(partial, load_scalar<double>(block_at(call.temperature, row).data), P::per_row, cotangent);
+    return row_of<W>(partial, temperature_at(call, row), P::per_row, cotangent);
   }
 
   static void chunk_sums(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials,
                          const Partial& whole) {
     if (is_decided<P>(whole)) return;
     Chunk part(call, row, chunk, whole.max == kInfinity);
-    save(part.engine.template sums<false>(0, part.n, row_at(call, row, whole), nullptr), partials + chunk);
+    Sums<W> sums;
+    partials[chunk].moderate = false;
+    if constexpr (kTakesLanes<P>)
+      partials[chunk].moderate = ModerateChunk(part, whole, temperature_at(call, row)).sums(part.terms, &sums);
+    if (!partials[chunk].moderate)
+      sums = part.engine.template sums<false>(0, part.n, row_at(call, row, whole), nullptr);
+    save(sums, partials + chunk);
+  }
+
+  static double temperature_at(const AxisCall& call, std::ptrdiff_t row) {
+    return load_scalar<double>(block_at(call.temperature, row).data);
   }
 
   static void save(Sums<W> sums, Partial* partial) {
@@ -907,7 +946,8 @@ struct AxisKernels {
     save(sums, whole);
   }
 
-  static void chunk_out(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole) {
+  static void chunk_out(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial* partials,
+                        const Partial& whole) {
     if (P::reduces && chunk > 0) return;
     Chunk part(call, row, chunk, whole.max == kInfinity);
     std::ptrdiff_t outputs = P::reduces ? 1 : part.n;
@@ -916,13 +956,13 @@ struct AxisKernels {
     bool in_place = P::reduces || to.class_stride == kSize;
     char* stored = in_place ? to.data : reinterpret_cast<char*>(kConverts ? static_cast<void*>(part.stored) : part.x_copy);
     T* out = computable_out(stored, part.x_copy);
-    write_chunk(call, row, whole, part, out, outputs);
+    write_chunk(call, row, whole, part, partials[chunk].moderate, out, outputs);
     finish_out(stored, out, outputs);
     if (!in_place) copy_elements<S>(to, {stored, 0, kSize}, 0, 1, 0, outputs);
   }
 
-  static void write_chunk(const AxisCall& call, std::ptrdiff_t row, const Partial& whole, const Chunk& part, T* out,
-                          std::ptrdiff_t outputs) {
+  static void write_chunk(const AxisCall& call, std::ptrdiff_t row, const Partial& whole, Chunk& part, bool moderate,
+                          T* out, std::ptrdiff_t outputs) {
     Sums<W> sums = restored(whole);
     if (is_decided<P>(whole)) return fill(out, outputs, decided<P>(whole));
     if (any(is_nan(sums))) return fill(out, outputs, kNaN);
@@ -930,8 +970,23 @@ struct AxisKernels {
     P::template finish<W>(r, sums);
     if constexpr (P::reduces)
       *out = static_cast<T>(result_of<P>(r, whole.max == kInfinity));
+    else if (moderate)
+      write_moderate(ModerateChunk(part, whole, temperature_at(call, row)), part, r, sums, out);
     else
       part.engine.template write<false>(0, part.n, r, nullptr, out);
+  }
+
+  static void write_moderate(const ModerateChunk& chunk, Chunk& part, const Row<W>& row, const Sums<W>& sums, T* out) {
+    if constexpr (kApart<P>) {
+      LogProbabilities<T> logs;
+      logs.set(0, row.max, row.beta, negate(row.log_total));
+      logs.write(logs.row(0), part.engine.x, part.n, out);
+    } else if constexpr (kTakesLanes<P>) {
+      Sums<W> own;
+      chunk.sums(part.terms, &own);
+      W total = multiply(scale(sums.total, splat(1.0 / kExpScale<W>)), chunk.factor());
+      chunk.row.write(part.terms, part.n, total, out);
+    }
   }
 
   static constexpr AxisKernel kernel = {rows, scratch_bytes, chunk_max, chunk_sums, chunk_out, merge_max, merge_sums};

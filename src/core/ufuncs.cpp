@@ -218,7 +218,7 @@ void run_long_row(const AxisKernel& kernel, const AxisCall& call, std::ptrdiff_t
   kernel.merge_max(partials, chunks, &whole);
   for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_sums(call, row, chunk, partials, whole); });
   kernel.merge_sums(partials, chunks, &whole);
-  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_out(call, row, chunk, whole); });
+  for_chunks([&](std::ptrdiff_t chunk) { kernel.chunk_out(call, row, chunk, partials, whole); });
 }
 
 // False when there is not enough memory.
