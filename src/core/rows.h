@@ -20,6 +20,7 @@ constexpr std::ptrdiff_t kShort = 32;
 constexpr std::ptrdiff_t kTileRows = 64;      // rows of a transposed tile
 constexpr std::ptrdiff_t kRowsTogether = 16;  // rows of a tile computed side by side
 constexpr int kRowVectors = kRowsTogether / kLanes;
+constexpr std::ptrdiff_t kLongestColumn = 4096;  // side by side, more terms than this do not stay in the cache
 constexpr std::ptrdiff_t kStridedRows = 32;   // long rows copied together: whole cache lines of every class
 
 // A storage type S is computed as rows of T in arithmetic W.
@@ -399,6 +400,13 @@ SIGMAX_INLINE Row<W> finished(Vec max, Vec temperature, const ModerateSums<W>& m
   return row;
 }
 
+// A logarithm that the largest logit cancels loses digits that a sum in floats never had; the general way has them.
+template <class P, class T>
+SIGMAX_INLINE bool is_cancelled(double result, double max) {
+  double log_total = result - max;
+  return P::reduces && sizeof(T) == sizeof(float) && __builtin_fabs(result) < 0.125 * (log_total < 1.0 ? log_total : 1.0);
+}
+
 // Rows in contiguous memory, a few together: each step is done for all of them before the next, so that the processor
 // works on several at a time.
 template <class P, class T>
@@ -435,32 +443,33 @@ struct RowBatch {
 
   void finish(int first, const ModerateSums<W>* sums) {
     int rows = count - first < kLanes ? static_cast<int>(count - first) : kLanes;
-    ModerateSums<W> lanes = {};
-    Vec vmax = {}, vtemperature = splat(1.0);
+    alignas(64) double hi[kLanes] = {}, lo[kLanes] = {}, ties[kLanes] = {}, row_max[kLanes] = {}, row_temperature[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) row_temperature[lane] = 1.0;
     for (int lane = 0; lane < rows; ++lane) {
       if (!moderate[first + lane]) continue;
-      set_lane(lanes.total, lane, sums[first + lane].total);
-      lanes.ties[lane] = sums[first + lane].ties[0];
-      vmax[lane] = max[first + lane];
-      vtemperature[lane] = temperature[first + lane];
+      hi[lane] = leading(sums[first + lane].total)[0];
+      lo[lane] = trailing(sums[first + lane].total)[0];
+      ties[lane] = sums[first + lane].ties[0];
+      row_max[lane] = max[first + lane];
+      row_temperature[lane] = temperature[first + lane];
     }
-    Row<W> row = finished<P, W>(vmax, vtemperature, lanes);
+    ModerateSums<W> lanes{joined(hi, lo, W{}), load(ties)};
+    Row<W> row = finished<P, W>(load(row_max), load(row_temperature), lanes);
     LogProbabilities<T> logs;
     if constexpr (!P::reduces) logs.set(0, row.max, row.beta, negate(row.log_total));
     for (int lane = 0; lane < rows; ++lane) {
       if (!moderate[first + lane]) continue;
-      if constexpr (P::reduces)
-        *out[first + lane] = static_cast<T>(P::template result<W>(row)[lane]);
-      else
+      if constexpr (P::reduces) {
+        double result = P::template result<W>(row)[lane];
+        moderate[first + lane] = !is_cancelled<P, T>(result, row_max[lane]);
+        *out[first + lane] = static_cast<T>(result);
+      } else
         logs.write(logs.row(lane), x[first + lane], n, out[first + lane]);
     }
   }
 
-  static SIGMAX_INLINE void set_lane(Vec& to, int lane, Vec from) { to[lane] = from[0]; }
-  static SIGMAX_INLINE void set_lane(Pair& to, int lane, Pair from) {
-    to.hi[lane] = from.hi[0];
-    to.lo[lane] = from.lo[0];
-  }
+  static SIGMAX_INLINE Vec joined(const double* hi, const double*, Vec) { return load(hi); }
+  static SIGMAX_INLINE Pair joined(const double* hi, const double* lo, Pair) { return {load(hi), load(lo)}; }
 };
 
 // kBlock rows side by side, all moderate.
@@ -469,10 +478,12 @@ struct Columns {
   typedef typename Arithmetic<T>::W W;
   typedef ModerateColumns<W, T, kApart<P>> Sums;
 
-  // False, with nothing written, unless all rows are moderate; or `some`: the others keep what `out` has.
+  // False, with nothing written, unless all rows are moderate; or `some`: the others keep what `out` has. `cancelled`
+  // gets the rows that are to be computed again, alone.
   template <int lanes>
   static bool run(Block x, Block out, std::ptrdiff_t n, const double* temperatures, bool some, T* terms,
-                  ScaleAt<T>& scale_at) {
+                  ScaleAt<T>& scale_at, std::uint32_t* cancelled) {
+    *cancelled = 0;
     Sums sums;
     sums.x = x.data;
     sums.x_stride = x.class_stride;
@@ -481,25 +492,30 @@ struct Columns {
     bool all = sums.template compute<lanes>(scale_at.columns(temperatures), terms);
     if (!all && !some) return false;
     if constexpr (kApart<P>)
-      finish(sums, out, temperatures, !all);
+      *cancelled = finish(sums, out, temperatures, !all);
     else
       sums.write(terms, out.data, out.class_stride, !all);
     return true;
   }
 
-  static void finish(const Sums& sums, Block out, const double* temperatures, bool some_outside) {
+  static std::uint32_t finish(const Sums& sums, Block out, const double* temperatures, bool some_outside) {
     LogProbabilities<T> logs;
+    std::uint32_t cancelled = 0;
     for (int first = 0; first < kBlock<T>; first += kLanes) {
       Row<W> row = finished<P, W>(load(lane_pointer(sums.max[0]) + first), load(temperatures + first),
                                   sums.sums[first / kLanes]);
       if constexpr (P::reduces) {
         T* to = reinterpret_cast<T*>(out.data) + first;
-        store(to, select(load(sums.outside + first) != 0.0, load(to), P::template result<W>(row)));
+        Vec result = P::template result<W>(row), outside = load(sums.outside + first);
+        store(to, select(outside != 0.0, load(to), result));
+        for (int lane = 0; lane < kLanes; ++lane)
+          if (is_cancelled<P, T>(result[lane], row.max[lane]) && outside[lane] == 0.0) cancelled |= 1u << (first + lane);
       } else {
         logs.set(first, row.max, row.beta, negate(row.log_total));
       }
     }
     if constexpr (!P::reduces) sums.write(logs, out.data, out.class_stride, some_outside);
+    return cancelled;
   }
 };
 
@@ -640,9 +656,12 @@ struct Tile {
   // Moderate rows in lanes of T; where others are among them, after those.
   bool run_lanes(std::ptrdiff_t first, bool some, T* terms, ScaleAt<T>& scale_at) {
     bool all = true;
-    for (std::ptrdiff_t row = first; row < first + kRowsTogether; row += kBlock<T>)
+    for (std::ptrdiff_t row = first; row < first + kRowsTogether; row += kBlock<T>) {
+      std::uint32_t cancelled;
       all = Columns<P, T>::template run<1>(block(x + row), block(out + row), classes, temperatures + row, some, terms,
-                                           scale_at) && all;
+                                           scale_at, &cancelled) && all;
+      for (; cancelled != 0; cancelled &= cancelled - 1) compute_special(row + __builtin_ctz(cancelled));
+    }
     return all;
   }
 
@@ -693,7 +712,7 @@ struct AxisKernels {
   static std::ptrdiff_t terms_bytes(std::ptrdiff_t classes) {
     std::ptrdiff_t general = sizeof(W) / sizeof(Vec) * sizeof(double);
     std::ptrdiff_t batch = kTakesLanes<P> ? 2 * sizeof(T) * RowBatch<P, T>::size(classes) : 0;
-    std::ptrdiff_t columns = kTakesLanes<P> && !kApart<P> ? 2 * sizeof(T) * kBlock<T> : 0;
+    std::ptrdiff_t columns = kTakesLanes<P> && !kApart<P> && classes <= kLongestColumn ? 2 * sizeof(T) * kBlock<T> : 0;
     std::ptrdiff_t most = general > batch ? general : batch;
     return padded(classes) * (most > columns ? most : columns);
   }
@@ -730,6 +749,7 @@ struct AxisKernels {
     Scratch s = scratch_at(scratch, call.classes);
     auto others = [&](std::ptrdiff_t begin, std::ptrdiff_t end) { long_rows(call, begin, end, s, scale_at); };
     T* terms = reinterpret_cast<T*>(s.terms);
+    columns = columns && call.classes <= kLongestColumn;
     std::ptrdiff_t row = columns ? column_rows<kBlock<T>>(call, begin, end, terms, scale_at, others) : begin;
     for (; row < end; row += kStridedRows)
       long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, s, scale_at);
@@ -745,11 +765,12 @@ struct AxisKernels {
       alignas(64) double temperatures[kBlock<T>];
       for (int lane = 0; lane < kBlock<T>; ++lane)
         std::memcpy(temperatures + lane, block_at(call.temperature, row + lane).data, sizeof(double));
+      std::uint32_t cancelled;
+      bool done = false;
       if constexpr (kTakesLanes<P> && !kConverts)
-        if (Columns<P, T>::template run<lanes>(block_at(call.x, row), block_at(call.out, row), call.classes,
-                                               temperatures, false, terms, scale_at))
-          continue;
-      others(row, row + kBlock<T>);
+        done = Columns<P, T>::template run<lanes>(block_at(call.x, row), block_at(call.out, row), call.classes,
+                                                  temperatures, false, terms, scale_at, &cancelled) && cancelled == 0;
+      if (!done) others(row, row + kBlock<T>);
     }
     return row;
   }
@@ -968,12 +989,28 @@ struct AxisKernels {
     if (any(is_nan(sums))) return fill(out, outputs, kNaN);
     Row<W> r = row_at(call, row, whole);
     P::template finish<W>(r, sums);
-    if constexpr (P::reduces)
-      *out = static_cast<T>(result_of<P>(r, whole.max == kInfinity));
-    else if (moderate)
+    if constexpr (P::reduces) {
+      double result = result_of<P>(r, whole.max == kInfinity);
+      if (is_cancelled<P, T>(result, whole.max)) {
+        P::template finish<W>(r, general_sums(call, row, whole));
+        result = result_of<P>(r, false);
+      }
+      *out = static_cast<T>(result);
+    } else if (moderate)
       write_moderate(ModerateChunk(part, whole, temperature_at(call, row)), part, r, sums, out);
     else
       part.engine.template write<false>(0, part.n, r, nullptr, out);
+  }
+
+  // The sums of a whole row, none of them in lanes of T.
+  static SIGMAX_NOINLINE Sums<W> general_sums(const AxisCall& call, std::ptrdiff_t row, const Partial& whole) {
+    Row<W> r = row_at(call, row, whole);
+    Sums<W> sums = {};
+    for (std::ptrdiff_t chunk = 0; chunk * kChunk < call.classes; ++chunk) {
+      Chunk part(call, row, chunk, false);
+      sums = added(sums, part.engine.template sums<false>(0, part.n, r, nullptr));
+    }
+    return sums;
   }
 
   static void write_moderate(const ModerateChunk& chunk, Chunk& part, const Row<W>& row, const Sums<W>& sums, T* out) {

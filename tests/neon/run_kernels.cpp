@@ -42,7 +42,7 @@ void long_row(const AxisKernel& kernel, const AxisCall& call, std::int64_t row) 
   kernel.merge_max(partials.data(), chunks, &whole);
   for (std::int64_t k = 0; k < chunks; ++k) kernel.chunk_sums(call, row, k, partials.data(), whole);
   kernel.merge_sums(partials.data(), chunks, &whole);
-  for (std::int64_t k = 0; k < chunks; ++k) kernel.chunk_out(call, row, k, whole);
+  for (std::int64_t k = 0; k < chunks; ++k) kernel.chunk_out(call, row, k, partials.data(), whole);
 }
 
 void axis(const Header& h, const AxisCall& call) {
