@@ -1,15 +1,16 @@
-"""Derive the polynomial coefficients and constants of src/core/math.h.
+"""Derive the polynomial coefficients, tables and constants of src/core/math.h and src/core/float_lanes.h.
 
-    python tools/make_coefficients.py                          print the C++ lines
-    python tools/make_coefficients.py --check src/core/math.h  fail unless it contains exactly these lines
+    python tools/make_coefficients.py                    print the C++ lines
+    python tools/make_coefficients.py --check FILE ...   fail unless these files contain exactly these lines
 
 Each polynomial is the minimax one (Remez exchange), for the error of the function it ends up in, not its own.
-Coefficients become doubles one after another, lowest power first; the free ones are fitted anew after each rounding,
-so that what rounding took away is given back by the higher powers.
+Coefficients become doubles or floats one after another, lowest power first; the free ones are fitted anew after each
+rounding, so that what rounding took away is given back by the higher powers.
 """
 
 import argparse
 import math
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Polynomial:
     target: Function
     weight: Function
     first: tuple[float, ...] = ()  # coefficients before c0 of P, known exactly: printed in front
+    digits: int = 53  # of a coefficient: a double, or a float of 24
 
 
 def margin(x: mpf) -> mpf:
@@ -84,7 +86,35 @@ def polynomials() -> list[Polynomial]:
             target=lambda t: mp.log1p(t) / t,
             weight=lambda t: t / mp.log1p(t),
         ),
+        Polynomial(
+            "kDecay", "Q in e^-v = 1 + v Q(v), Q = -1 + v P(v), |v| <= ln2/16, error relative to e^-v",
+            2, (1,), -half_ln2 / 8, half_ln2 / 8,
+            target=lambda v: (mp.exp(-v) - 1 + v) / v**2,
+            weight=lambda v: v**2 * mp.exp(v),
+            first=(-1.0,), digits=24,
+        ),
+        Polynomial(
+            "kOddsTailWide", "P in log((2+s)/(2-s)) = s + s z P(z), z = s^2, |s| <= 2/3, error relative to s",
+            4, (3,), mpf(0), margin(mpf(2) / 3) ** 2,
+            target=odds_tail, weight=lambda z: z, digits=24,
+        ),
+        Polynomial(
+            "kOddsTail", "P in log((2+s)/(2-s)) = s + s z P(z), z = s^2, |s| <= 0.544, error relative to s",
+            3, (4,), mpf(0), margin(mpf("0.544")) ** 2,
+            target=odds_tail, weight=lambda z: z, digits=24,
+        ),
+        Polynomial(
+            "kSinhcTail", "P in log(2 sinh(x/2)/x) = y P(y), y = x^2, |x| <= 0.85, absolute error",
+            2, (3,), mpf(0), margin(mpf("0.85")) ** 2,
+            target=lambda y: mp.log(2 * mp.sinh(mp.sqrt(y) / 2) / mp.sqrt(y)) / y,
+            weight=lambda y: y, digits=24,
+        ),
     ]  # fmt: skip
+
+
+def odds_tail(z: mpf) -> mpf:
+    s = mp.sqrt(z)
+    return (2 * mp.atanh(s / 2) / s - 1) / z
 
 
 # --- Remez exchange ----------------------------------------------------------------------------------------------
@@ -181,13 +211,19 @@ def largest_error(problem: Polynomial, coefficients: list[mpf]) -> mpf:
     return max(abs(fit.error(x)) for x in chebyshev(problem.low, problem.high, 2000))
 
 
+def to_digits(x: mpf, digits: int) -> float:
+    """The nearest number of so many binary digits."""
+    mantissa, exponent = mp.frexp(x)
+    return math.ldexp(float(mp.nint(mp.ldexp(mantissa, digits))), int(exponent) - digits)
+
+
 def rounded(problem: Polynomial, degree: int) -> tuple[list[float], mpf, mpf]:
-    """Coefficients as doubles, their largest error, and the largest error of the unrounded minimax polynomial."""
+    """Coefficients as stored, their largest error, and the largest error of the unrounded minimax polynomial."""
     exact = remez(problem, degree, [])
     fixed: list[mpf] = []
     current = exact
     for k in range(degree + 1):
-        fixed.append(mpf(float(current[k])))
+        fixed.append(mpf(to_digits(current[k], problem.digits)))
         if k < degree:
             current = remez(problem, degree, fixed)
     return [float(c) for c in fixed], largest_error(problem, fixed), largest_error(problem, exact)
@@ -203,9 +239,10 @@ def hexadecimal(x: float) -> str:
 
 def polynomial_line(problem: Polynomial, degree: int) -> tuple[str, str]:
     coefficients, error, ideal = rounded(problem, degree)
-    listed = ", ".join(hexadecimal(c) for c in (*problem.first, *coefficients))
+    kind, suffix = ("double", "") if problem.digits == 53 else ("float", "f")
+    listed = ", ".join(hexadecimal(c) + suffix for c in (*problem.first, *coefficients))
     bound = f"largest error 2^{float(mp.log(error, 2)):.1f}"
-    line = f"constexpr double {problem.name}[] = {{{listed}}};  // c0.. ascending; {bound}"
+    line = f"constexpr {kind} {problem.name}[] = {{{listed}}};  // c0.. ascending; {bound}"
     return (
         line,
         f"// {problem.meaning}; P of degree {degree}: 2^{float(mp.log(ideal, 2)):.1f} before rounding",
@@ -226,9 +263,48 @@ def constant_lines() -> list[str]:
     ]
 
 
+def float_bits(x: float) -> int:
+    return int.from_bytes(struct.pack("<f", x), "little")
+
+
+def table_line(name: str, words: list[int]) -> str:
+    """Twice, for vectors of sixteen floats."""
+    listed = ", ".join(f"0x{word % 2**32:08x}" for word in words * 2)
+    return f"alignas(64) constexpr std::uint32_t {name}[] = {{{listed}}};"
+
+
+def float_lane_lines() -> list[str]:
+    """2^(k/8)·(1 + rest), ln 2 and ln 2 / 8 in two floats each. The bits of 2^(k/8) come less those that the integer
+    n + kEighthsOffset, n = k mod 8, adds to its exponent and fraction."""
+    offset = 1040
+    exact = [mpf(2) ** (mpf(k) / 8) for k in range(8)]
+    roots = [to_digits(root, 24) for root in exact]
+    rests = [
+        to_digits(x / root - 1, 24) if x != root else 0.0
+        for x, root in zip(exact, roots, strict=True)
+    ]
+    words = [float_bits(root) - ((k + offset) << 20) for k, root in enumerate(roots)]
+    eighth = to_digits(mp.ln2 / 8, 24)
+    high = to_digits(mp.ln2, 16)
+    return [
+        table_line("kRoots", words),
+        table_line("kRootRests", [float_bits(rest) for rest in rests]),
+        f"constexpr float kEighthsOffset = {offset}.0f;",
+        f"constexpr float kEighthsPerUnit = {hexadecimal(to_digits(8 / mp.ln2, 24))}f;",
+        f"constexpr float kEighth = {hexadecimal(eighth)}f;",
+        f"constexpr float kEighthRest = {hexadecimal(to_digits(mp.ln2 / 8 - eighth, 24))}f;",
+        f"constexpr float kLn2Leading = {hexadecimal(high)}f;  // 16 bits: n * kLn2Leading is exact for |n| < 2^8",
+        f"constexpr float kLn2Rest = {hexadecimal(to_digits(mp.ln2 - high, 24))}f;",
+    ]
+
+
 def lines() -> list[str]:
-    """The lines that math.h must contain."""
-    return [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines()
+    """The lines that the headers must contain."""
+    return (
+        [polynomial_line(p, p.degree)[0] for p in polynomials()]
+        + constant_lines()
+        + float_lane_lines()
+    )
 
 
 def show() -> None:
@@ -239,14 +315,14 @@ def show() -> None:
             line, comment = polynomial_line(p, degree)
             print(f"{comment} (alternative)", f"// {line}", sep="\n")
         print()
-    print(*constant_lines(), sep="\n")
+    print(*constant_lines(), *float_lane_lines(), sep="\n")
 
 
-def check(path: Path) -> int:
-    present = {line.strip() for line in path.read_text().splitlines()}
+def check(paths: list[Path]) -> int:
+    present = {line.strip() for path in paths for line in path.read_text().splitlines()}
     missing = [line for line in lines() if line not in present]
     for line in missing:
-        print(f"{path} lacks: {line}", file=sys.stderr)
+        print(f"missing: {line}", file=sys.stderr)
     return bool(missing)
 
 
@@ -254,9 +330,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--check",
+        nargs="+",
         metavar="FILE",
         type=Path,
-        help="fail unless FILE contains exactly the lines printed",
+        help="fail unless the files contain exactly the lines printed",
     )
     arguments = parser.parse_args()
     if arguments.check:

@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include "elementwise.h"
+#include "float_lanes.h"
 #include "normalization.h"
 
 namespace sigmax {
@@ -39,6 +40,7 @@ struct ElementwiseKernels {
   // Four vectors side by side: one alone would wait for its own polynomials.
   template <class... Operands>
   static void block(T* out, std::ptrdiff_t n, const Operands*... in) {
+    if constexpr (kInFloats<F, T>) return FloatLanes<F, T>::block(out, n, in...);
     std::ptrdiff_t i = 0;
     for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
       Vec result[4];
