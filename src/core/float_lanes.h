@@ -224,6 +224,47 @@ struct InFloats<Sigmoid> {
   }
 };
 
+// s = 2N/(2 + N) of N > -1, so that log(1 + N) = log((2+s)/(2-s)): the quotient, and what it lacks, from the residual
+// N - s - s·N/2, where N - s is exact (Sterbenz).
+SIGMAX_INLINE FloatPair odds_of(FloatPair n) {
+  Floats half = 0.5f * n.hi;
+  Floats inverse = 1.0f / (1.0f + half);
+  Floats s = n.hi * inverse;
+  Floats residual = mul_add(n.lo, inverse, mul_add(-s, half, n.hi - s));
+  return {s, residual * inverse};
+}
+
+// max(x, 0) + log1p(E), E = e^-|x|.
+template <>
+struct InFloats<Softplus> {
+  static constexpr bool kExists = true;
+  static constexpr std::uint32_t kReach = 0x80000000u + kFloatReachBits;  // x = -80; a positive NaN passes through
+  template <class T>
+  static SIGMAX_INLINE FloatPair apply(Floats x, FloatBits& used) {
+    x = within_reach<T>(x);
+    used = larger(used, bits_of(x));
+    FloatBits magnitude = smaller(bits_of(x) & 0x7fffffffu, FloatBits{} + kFloatReachBits);
+    FloatPair s = odds_of(as_pair(decay(bit_cast<Floats>(magnitude)).e));
+    Floats z = s.hi * s.hi;
+    Floats tail = mul_add(z, mul_add(s.lo, 0.25f, s.hi * polynomial(z, kOddsTailWide)), s.lo);
+    if (kInfinite<T> < __builtin_inff()) x = min(opaque_float(kInfinite<T>), x);
+    Floats ramp = larger(x, Floats{});
+    FloatPair sum = fast_two_sum(larger(ramp, s.hi), smaller(ramp, s.hi));
+    return {sum.hi, min(sum.lo + tail, opaque_float(1.0f))};  // NaN beside an infinity
+  }
+};
+
+template <>
+struct InFloats<LogSigmoid> {
+  static constexpr bool kExists = true;
+  static constexpr std::uint32_t kReach = InFloats<Softplus>::kReach;
+  template <class T>
+  static SIGMAX_INLINE FloatPair apply(Floats x, FloatBits& used) {
+    FloatPair softplus = InFloats<Softplus>::apply<T>(-x, used);
+    return {-softplus.hi, -softplus.lo};
+  }
+};
+
 // ---------------------------------------------------------------- kernel
 
 // Without FMA, and for vector-Jacobian products, the double lanes do it all.
