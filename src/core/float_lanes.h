@@ -265,6 +265,37 @@ struct InFloats<LogSigmoid> {
   }
 };
 
+// w = 2^k·m with k = floor(log2 w + bias/2^23): k as a float, and 2^-k.
+struct FloatExponent {
+  Floats k, inverse_power;
+};
+SIGMAX_INLINE FloatExponent exponent_of(FloatBits biased) {
+  return {bit_cast<Floats>(biased | 0x4b000000u) - (0x1p23f + 127.0f), bit_cast<Floats>((254u - biased) << 23)};
+}
+
+// As in elementwise.h: s = 2·(p·2^-k - q)/(p·2^-k + q), where the difference of p·2^-k and 1 - p, rounded, is exact.
+template <>
+struct InFloats<Logit> {
+  static constexpr bool kExists = true;
+  static constexpr std::uint32_t kReach = 0x3f800000u - kLeastNormal;  // p = 1
+  template <class T>
+  static SIGMAX_INLINE FloatPair apply(Floats p, FloatBits& used) {
+    used = larger(used, p == 0.0f ? FloatBits{} : bits_of(p) - kLeastNormal);
+    Floats q = 1.0f - p, q_lo = (1.0f - q) - p;
+    FloatExponent exponent = exponent_of((bits_of(p) - bits_of(q) + (0x3f800000u + 0x00400000u)) >> 23);
+    Floats n = p * exponent.inverse_power - q, half = 0.5f * n;
+    Floats d = q + half, d_lo = mul_add(q_lo, 0.5f, half - (d - q));
+    Floats inverse = 1.0f / d;
+    Floats s = n * inverse, z = s * s;
+    Floats s_lo = mul_add(-s, d_lo, mul_add(-s, d, n) - q_lo) * inverse;
+    Floats tail = mul_add(s * z, polynomial(z, kOddsTail), mul_add(exponent.k, kLn2Rest, s_lo));
+    FloatPair sum = fast_two_sum(exponent.k * kLn2Leading, s);
+    Floats at_one = p == 1.0f ? splat_float(kInfinite<T>) : sum.hi;
+    Floats hi = p == 0.0f ? splat_float(-kInfinite<T>) : at_one;
+    return {hi, min(sum.lo + tail, opaque_float(1.0f))};  // NaN where p is 1
+  }
+};
+
 // ---------------------------------------------------------------- kernel
 
 // Without FMA, and for vector-Jacobian products, the double lanes do it all.
