@@ -296,6 +296,33 @@ struct InFloats<Logit> {
   }
 };
 
+// Near 0, log(1 - e^x) = log(-x) + x/2 + log(2·sinh(x/2)/x), with -x = 2^k·(1 + N); elsewhere log(1 + N), N = -e^x.
+template <>
+struct InFloats<Log1mexp> {
+  static constexpr bool kExists = true;
+  static constexpr float kNear = -0.85f;
+  static constexpr std::uint32_t kReach = kFloatReachBits - kLeastNormal;  // x = -80
+  template <class T>
+  static SIGMAX_INLINE FloatPair apply(Floats x, FloatBits& used) {
+    x = within_reach<T>(x);
+    FloatBits w = bits_of(x) ^ 0x80000000u;
+    used = larger(used, x == 0.0f ? FloatBits{} : w - kLeastNormal);
+    FloatPair e = as_pair(decay(bit_cast<Floats>(smaller(w, FloatBits{} + kFloatReachBits))).e);
+    constexpr std::uint32_t kSqrtHalf = 0x3f3504f3u, kOne = 0x3f800000u;
+    FloatBits biased = (w + (kOne - kSqrtHalf)) >> 23;
+    Floats f = bit_cast<Floats>(w - (biased << 23) + kOne) - 1.0f, zero{};
+    FloatMask near = x > kNear;
+    Floats k = near ? exponent_of(biased).k : zero;
+    FloatPair s = odds_of({near ? f : -e.hi, near ? zero : -e.lo});
+    Floats z = s.hi * s.hi, x_near = near ? x : zero, y = x_near * x_near;
+    Floats tail = mul_add(k, kLn2Rest, mul_add(y, polynomial(y, kSinhcTail), s.lo));
+    FloatPair first = fast_two_sum(k * kLn2Leading, 0.5f * x_near);
+    FloatPair sum = fast_two_sum(first.hi, s.hi);
+    Floats hi = x == 0.0f ? splat_float(-kInfinite<T>) : sum.hi;
+    return {hi, (first.lo + sum.lo) + mul_add(s.hi * z, polynomial(z, kOddsTail), tail)};
+  }
+};
+
 // ---------------------------------------------------------------- kernel
 
 // Without FMA, and for vector-Jacobian products, the double lanes do it all.
