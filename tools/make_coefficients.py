@@ -1,4 +1,4 @@
-"""Derive the polynomial coefficients, tables and constants of src/core/math.h and src/core/float_lanes.h.
+"""Derive the polynomial coefficients, tables and constants of src/core/math.h and src/core/lanes.h.
 
     python tools/make_coefficients.py                    print the C++ lines
     python tools/make_coefficients.py --check FILE ...   fail unless these files contain exactly these lines
@@ -86,28 +86,39 @@ def polynomials() -> list[Polynomial]:
             target=lambda t: mp.log1p(t) / t,
             weight=lambda t: t / mp.log1p(t),
         ),
+        *lane_polynomials(24, "Float", degrees=(2, 4, 3, 2)),
+        *lane_polynomials(53, "Double", degrees=(5, 9, 8, 6)),
+    ]  # fmt: skip
+
+
+def lane_polynomials(digits: int, suffix: str, degrees: tuple[int, ...]) -> list[Polynomial]:
+    """For lanes of the stored type itself."""
+    decay, odds_wide, odds, sinhc = degrees
+    v_max, wide, narrow, near = (
+        margin(x) for x in (mp.ln2 / 16, mpf(2) / 3, mpf("0.544"), mpf("0.85"))
+    )
+    odds_meaning = "P in log((2+s)/(2-s)) = s + s z P(z), z = s^2, error relative to s"
+    return [
         Polynomial(
-            "kDecay", "Q in e^-v = 1 + v Q(v), Q = -1 + v P(v), |v| <= ln2/16, error relative to e^-v",
-            2, (1,), -half_ln2 / 8, half_ln2 / 8,
+            "kDecay" + suffix, "Q in e^-v = 1 + v Q(v), Q = -1 + v P(v), |v| <= ln2/16, error relative to e^-v",
+            decay, (), -v_max, v_max,
             target=lambda v: (mp.exp(-v) - 1 + v) / v**2,
             weight=lambda v: v**2 * mp.exp(v),
-            first=(-1.0,), digits=24,
+            first=(-1.0,), digits=digits,
         ),
         Polynomial(
-            "kOddsTailWide", "P in log((2+s)/(2-s)) = s + s z P(z), z = s^2, |s| <= 2/3, error relative to s",
-            4, (3,), mpf(0), margin(mpf(2) / 3) ** 2,
-            target=odds_tail, weight=lambda z: z, digits=24,
+            "kOddsTailWide" + suffix, f"{odds_meaning}, |s| <= 2/3",
+            odds_wide, (), mpf(0), wide**2, target=odds_tail, weight=lambda z: z, digits=digits,
         ),
         Polynomial(
-            "kOddsTail", "P in log((2+s)/(2-s)) = s + s z P(z), z = s^2, |s| <= 0.544, error relative to s",
-            3, (4,), mpf(0), margin(mpf("0.544")) ** 2,
-            target=odds_tail, weight=lambda z: z, digits=24,
+            "kOddsTail" + suffix, f"{odds_meaning}, |s| <= 0.544",
+            odds, (), mpf(0), narrow**2, target=odds_tail, weight=lambda z: z, digits=digits,
         ),
         Polynomial(
-            "kSinhcTail", "P in log(2 sinh(x/2)/x) = y P(y), y = x^2, |x| <= 0.85, absolute error",
-            2, (3,), mpf(0), margin(mpf("0.85")) ** 2,
+            "kSinhcTail" + suffix, "P in log(2 sinh(x/2)/x) = y P(y), y = x^2, |x| <= 0.85, absolute error",
+            sinhc, (), mpf(0), near**2,
             target=lambda y: mp.log(2 * mp.sinh(mp.sqrt(y) / 2) / mp.sqrt(y)) / y,
-            weight=lambda y: y, digits=24,
+            weight=lambda y: y, digits=digits,
         ),
     ]  # fmt: skip
 
@@ -263,47 +274,54 @@ def constant_lines() -> list[str]:
     ]
 
 
-def float_bits(x: float) -> int:
-    return int.from_bytes(struct.pack("<f", x), "little")
+def bit_patterns(kind: str, numbers: list[float]) -> list[int]:
+    form = "<f" if kind == "float" else "<d"
+    return [int.from_bytes(struct.pack(form, x), "little") for x in numbers]
 
 
-def table_line(name: str, words: list[int]) -> str:
-    """Twice, for vectors of sixteen floats."""
-    listed = ", ".join(f"0x{word % 2**32:08x}" for word in words * 2)
-    return f"alignas(64) constexpr std::uint32_t {name}[] = {{{listed}}};"
+def table_line(kind: str, name: str, words: list[int]) -> str:
+    """One entry for every lane of 64 bytes: the table repeats."""
+    size = 4 if kind == "float" else 8
+    listed = ", ".join(f"0x{word:0{2 * size}x}" for word in words * (64 // size // len(words)))
+    return f"alignas(64) constexpr std::uint{8 * size}_t {name}[] = {{{listed}}};"
 
 
-def float_lane_lines() -> list[str]:
-    """2^(k/8)·(1 + rest), ln 2 and ln 2 / 8 in two floats each. The bits of 2^(k/8) come less those that the integer
-    n + kEighthsOffset, n = k mod 8, adds to its exponent and fraction."""
-    offset = 1040
+def step_lines(digits: int, suffix: str) -> list[str]:
+    """2^(k/8) = root·(1 + rest), the root less the bits that k adds to its fraction; ln 2 / 8 in two parts."""
+    kind = suffix.lower()
+    letter = "f" if kind == "float" else ""
     exact = [mpf(2) ** (mpf(k) / 8) for k in range(8)]
-    roots = [to_digits(root, 24) for root in exact]
+    roots = [to_digits(root, digits) for root in exact]
     rests = [
-        to_digits(x / root - 1, 24) if x != root else 0.0
-        for x, root in zip(exact, roots, strict=True)
+        0.0,
+        *(to_digits(x / r - 1, digits) for x, r in zip(exact[1:], roots[1:], strict=True)),
     ]
-    words = [float_bits(root) - ((k + offset) << 20) for k, root in enumerate(roots)]
-    eighth = to_digits(mp.ln2 / 8, 24)
+    size = to_digits(mp.ln2 / 8, digits)
+    shift = digits - 1 - 3
+    words = [word - (k << shift) for k, word in enumerate(bit_patterns(kind, roots))]
+    return [
+        table_line(kind, "kRoots" + suffix, words),
+        table_line(kind, "kRootRests" + suffix, bit_patterns(kind, rests)),
+        f"constexpr {kind} kStepsPerUnit{suffix} = {hexadecimal(to_digits(8 / mp.ln2, digits))}{letter};",
+        f"constexpr {kind} kStep{suffix} = {hexadecimal(size)}{letter};",
+        f"constexpr {kind} kStepRest{suffix} = {hexadecimal(to_digits(mp.ln2 / 8 - size, digits))}{letter};",
+    ]
+
+
+def lane_lines() -> list[str]:
     high = to_digits(mp.ln2, 16)
     return [
-        table_line("kRoots", words),
-        table_line("kRootRests", [float_bits(rest) for rest in rests]),
-        f"constexpr float kEighthsOffset = {offset}.0f;",
-        f"constexpr float kEighthsPerUnit = {hexadecimal(to_digits(8 / mp.ln2, 24))}f;",
-        f"constexpr float kEighth = {hexadecimal(eighth)}f;",
-        f"constexpr float kEighthRest = {hexadecimal(to_digits(mp.ln2 / 8 - eighth, 24))}f;",
-        f"constexpr float kLn2Leading = {hexadecimal(high)}f;  // 16 bits: n * kLn2Leading is exact for |n| < 2^8",
-        f"constexpr float kLn2Rest = {hexadecimal(to_digits(mp.ln2 - high, 24))}f;",
+        *step_lines(24, "Float"),
+        *step_lines(53, "Double"),
+        f"constexpr float kLn2HiFloat = {hexadecimal(high)}f;  // 16 bits: n * kLn2HiFloat is exact for |n| < 2^8",
+        f"constexpr float kLn2LoFloat = {hexadecimal(to_digits(mp.ln2 - high, 24))}f;",
     ]
 
 
 def lines() -> list[str]:
     """The lines that the headers must contain."""
     return (
-        [polynomial_line(p, p.degree)[0] for p in polynomials()]
-        + constant_lines()
-        + float_lane_lines()
+        [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines() + lane_lines()
     )
 
 
@@ -315,7 +333,7 @@ def show() -> None:
             line, comment = polynomial_line(p, degree)
             print(f"{comment} (alternative)", f"// {line}", sep="\n")
         print()
-    print(*constant_lines(), *float_lane_lines(), sep="\n")
+    print(*constant_lines(), *lane_lines(), sep="\n")
 
 
 def check(paths: list[Path]) -> int:
