@@ -1,4 +1,4 @@
-"""src/core/math.h holds exactly the coefficients that tools/make_coefficients.py derives."""
+"""src/core/math.h and lanes.h hold exactly the coefficients that tools/make_coefficients.py derives."""
 
 import subprocess
 import sys
@@ -13,6 +13,7 @@ def test_coefficients_are_the_derived_ones() -> None:
         ROOT / "tools/make_coefficients.py",
         "--check",
         ROOT / "src/core/math.h",
+        ROOT / "src/core/lanes.h",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

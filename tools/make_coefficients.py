@@ -1,15 +1,16 @@
-"""Derive the polynomial coefficients and constants of src/core/math.h.
+"""Derive the polynomial coefficients, tables and constants of src/core/math.h and src/core/lanes.h.
 
-    python tools/make_coefficients.py                          print the C++ lines
-    python tools/make_coefficients.py --check src/core/math.h  fail unless it contains exactly these lines
+    python tools/make_coefficients.py                    print the C++ lines
+    python tools/make_coefficients.py --check FILE ...   fail unless these files contain exactly these lines
 
 Each polynomial is the minimax one (Remez exchange), for the error of the function it ends up in, not its own.
-Coefficients become doubles one after another, lowest power first; the free ones are fitted anew after each rounding,
-so that what rounding took away is given back by the higher powers.
+Coefficients become doubles or floats one after another, lowest power first; the free ones are fitted anew after each
+rounding, so that what rounding took away is given back by the higher powers.
 """
 
 import argparse
 import math
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Polynomial:
     target: Function
     weight: Function
     first: tuple[float, ...] = ()  # coefficients before c0 of P, known exactly: printed in front
+    digits: int = 53  # of a coefficient: a double, or a float of 24
 
 
 def margin(x: mpf) -> mpf:
@@ -84,7 +86,46 @@ def polynomials() -> list[Polynomial]:
             target=lambda t: mp.log1p(t) / t,
             weight=lambda t: t / mp.log1p(t),
         ),
+        *lane_polynomials(24, "Float", degrees=(2, 4, 3, 2)),
+        *lane_polynomials(53, "Double", degrees=(5, 9, 8, 6)),
     ]  # fmt: skip
+
+
+def lane_polynomials(digits: int, suffix: str, degrees: tuple[int, ...]) -> list[Polynomial]:
+    """For lanes of the stored type itself."""
+    decay, odds_wide, odds, sinhc = degrees
+    v_max, wide, narrow, near = (
+        margin(x) for x in (mp.ln2 / 16, mpf(2) / 3, mpf("0.544"), mpf("0.85"))
+    )
+    odds_meaning = "P in log((2+s)/(2-s)) = s + s z P(z), z = s^2, error relative to s"
+    return [
+        Polynomial(
+            "kDecay" + suffix, "Q in e^-v = 1 + v Q(v), Q = -1 + v P(v), |v| <= ln2/16, error relative to e^-v",
+            decay, (), -v_max, v_max,
+            target=lambda v: (mp.exp(-v) - 1 + v) / v**2,
+            weight=lambda v: v**2 * mp.exp(v),
+            first=(-1.0,), digits=digits,
+        ),
+        Polynomial(
+            "kOddsTailWide" + suffix, f"{odds_meaning}, |s| <= 2/3",
+            odds_wide, (), mpf(0), wide**2, target=odds_tail, weight=lambda z: z, digits=digits,
+        ),
+        Polynomial(
+            "kOddsTail" + suffix, f"{odds_meaning}, |s| <= 0.544",
+            odds, (), mpf(0), narrow**2, target=odds_tail, weight=lambda z: z, digits=digits,
+        ),
+        Polynomial(
+            "kSinhcTail" + suffix, "P in log(2 sinh(x/2)/x) = y P(y), y = x^2, |x| <= 0.85, absolute error",
+            sinhc, (), mpf(0), near**2,
+            target=lambda y: mp.log(2 * mp.sinh(mp.sqrt(y) / 2) / mp.sqrt(y)) / y,
+            weight=lambda y: y, digits=digits,
+        ),
+    ]  # fmt: skip
+
+
+def odds_tail(z: mpf) -> mpf:
+    s = mp.sqrt(z)
+    return (2 * mp.atanh(s / 2) / s - 1) / z
 
 
 # --- Remez exchange ----------------------------------------------------------------------------------------------
@@ -181,13 +222,19 @@ def largest_error(problem: Polynomial, coefficients: list[mpf]) -> mpf:
     return max(abs(fit.error(x)) for x in chebyshev(problem.low, problem.high, 2000))
 
 
+def to_digits(x: mpf, digits: int) -> float:
+    """The nearest number of so many binary digits."""
+    mantissa, exponent = mp.frexp(x)
+    return math.ldexp(float(mp.nint(mp.ldexp(mantissa, digits))), int(exponent) - digits)
+
+
 def rounded(problem: Polynomial, degree: int) -> tuple[list[float], mpf, mpf]:
-    """Coefficients as doubles, their largest error, and the largest error of the unrounded minimax polynomial."""
+    """Coefficients as stored, their largest error, and the largest error of the unrounded minimax polynomial."""
     exact = remez(problem, degree, [])
     fixed: list[mpf] = []
     current = exact
     for k in range(degree + 1):
-        fixed.append(mpf(float(current[k])))
+        fixed.append(mpf(to_digits(current[k], problem.digits)))
         if k < degree:
             current = remez(problem, degree, fixed)
     return [float(c) for c in fixed], largest_error(problem, fixed), largest_error(problem, exact)
@@ -203,9 +250,10 @@ def hexadecimal(x: float) -> str:
 
 def polynomial_line(problem: Polynomial, degree: int) -> tuple[str, str]:
     coefficients, error, ideal = rounded(problem, degree)
-    listed = ", ".join(hexadecimal(c) for c in (*problem.first, *coefficients))
+    kind, suffix = ("double", "") if problem.digits == 53 else ("float", "f")
+    listed = ", ".join(hexadecimal(c) + suffix for c in (*problem.first, *coefficients))
     bound = f"largest error 2^{float(mp.log(error, 2)):.1f}"
-    line = f"constexpr double {problem.name}[] = {{{listed}}};  // c0.. ascending; {bound}"
+    line = f"constexpr {kind} {problem.name}[] = {{{listed}}};  // c0.. ascending; {bound}"
     return (
         line,
         f"// {problem.meaning}; P of degree {degree}: 2^{float(mp.log(ideal, 2)):.1f} before rounding",
@@ -226,9 +274,55 @@ def constant_lines() -> list[str]:
     ]
 
 
+def bit_patterns(kind: str, numbers: list[float]) -> list[int]:
+    form = "<f" if kind == "float" else "<d"
+    return [int.from_bytes(struct.pack(form, x), "little") for x in numbers]
+
+
+def table_line(kind: str, name: str, words: list[int]) -> str:
+    """One entry for every lane of 64 bytes: the table repeats."""
+    size = 4 if kind == "float" else 8
+    listed = ", ".join(f"0x{word:0{2 * size}x}" for word in words * (64 // size // len(words)))
+    return f"alignas(64) constexpr std::uint{8 * size}_t {name}[] = {{{listed}}};"
+
+
+def step_lines(digits: int, suffix: str) -> list[str]:
+    """2^(k/8) = root·(1 + rest), the root less the bits that k adds to its fraction; ln 2 / 8 in two parts."""
+    kind = suffix.lower()
+    letter = "f" if kind == "float" else ""
+    exact = [mpf(2) ** (mpf(k) / 8) for k in range(8)]
+    roots = [to_digits(root, digits) for root in exact]
+    rests = [
+        0.0,
+        *(to_digits(x / r - 1, digits) for x, r in zip(exact[1:], roots[1:], strict=True)),
+    ]
+    size = to_digits(mp.ln2 / 8, digits)
+    shift = digits - 1 - 3
+    words = [word - (k << shift) for k, word in enumerate(bit_patterns(kind, roots))]
+    return [
+        table_line(kind, "kRoots" + suffix, words),
+        table_line(kind, "kRootRests" + suffix, bit_patterns(kind, rests)),
+        f"constexpr {kind} kStepsPerUnit{suffix} = {hexadecimal(to_digits(8 / mp.ln2, digits))}{letter};",
+        f"constexpr {kind} kStep{suffix} = {hexadecimal(size)}{letter};",
+        f"constexpr {kind} kStepRest{suffix} = {hexadecimal(to_digits(mp.ln2 / 8 - size, digits))}{letter};",
+    ]
+
+
+def lane_lines() -> list[str]:
+    high = to_digits(mp.ln2, 16)
+    return [
+        *step_lines(24, "Float"),
+        *step_lines(53, "Double"),
+        f"constexpr float kLn2HiFloat = {hexadecimal(high)}f;  // 16 bits: n * kLn2HiFloat is exact for |n| < 2^8",
+        f"constexpr float kLn2LoFloat = {hexadecimal(to_digits(mp.ln2 - high, 24))}f;",
+    ]
+
+
 def lines() -> list[str]:
-    """The lines that math.h must contain."""
-    return [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines()
+    """The lines that the headers must contain."""
+    return (
+        [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines() + lane_lines()
+    )
 
 
 def show() -> None:
@@ -239,14 +333,14 @@ def show() -> None:
             line, comment = polynomial_line(p, degree)
             print(f"{comment} (alternative)", f"// {line}", sep="\n")
         print()
-    print(*constant_lines(), sep="\n")
+    print(*constant_lines(), *lane_lines(), sep="\n")
 
 
-def check(path: Path) -> int:
-    present = {line.strip() for line in path.read_text().splitlines()}
+def check(paths: list[Path]) -> int:
+    present = {line.strip() for path in paths for line in path.read_text().splitlines()}
     missing = [line for line in lines() if line not in present]
     for line in missing:
-        print(f"{path} lacks: {line}", file=sys.stderr)
+        print(f"missing: {line}", file=sys.stderr)
     return bool(missing)
 
 
@@ -254,9 +348,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--check",
+        nargs="+",
         metavar="FILE",
         type=Path,
-        help="fail unless FILE contains exactly the lines printed",
+        help="fail unless the files contain exactly the lines printed",
     )
     arguments = parser.parse_args()
     if arguments.check:

@@ -1,4 +1,5 @@
-// Functions of one number, over W = Vec (narrow types) or Pair (float64): x in, one rounding at the end.
+// Functions of one number, over W = Vec (narrow types) or Pair (float64): x in, one rounding at the end. With FMA they
+// serve the numbers that lanes.h leaves out, and the gradients.
 #pragma once
 
 #include "math.h"

@@ -2,12 +2,13 @@
 #include "kernels.h"
 
 #include "elementwise.h"
+#include "lanes.h"
 #include "normalization.h"
 
 namespace sigmax {
 namespace {
 
-// Elementwise functions go through blocks that stay in the first cache; strided operands are copied into one.
+// Strided operands are copied into blocks that stay in the first cache.
 constexpr std::ptrdiff_t kBlockSize = 512;
 
 template <class T>
@@ -54,14 +55,19 @@ struct ElementwiseKernels {
   template <bool with_cotangent>
   static void run(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
     T x_copy[kBlockSize], g_copy[kBlockSize], out_copy[kBlockSize];
-    for (std::ptrdiff_t at = begin; at < end; at += kBlockSize) {
-      std::ptrdiff_t n = end - at < kBlockSize ? end - at : kBlockSize;
+    bool contiguous = call.x.row_stride == sizeof(T) && call.out.row_stride == sizeof(T) &&
+                      (!with_cotangent || call.cotangent.row_stride == sizeof(T));
+    std::ptrdiff_t block_size = contiguous ? end - begin : kBlockSize;
+    for (std::ptrdiff_t at = begin; at < end; at += block_size) {
+      std::ptrdiff_t n = end - at < block_size ? end - at : block_size;
       char* to = call.out.data + at * call.out.row_stride;
       bool in_place = call.out.row_stride == sizeof(T);
       T* out = in_place ? reinterpret_cast<T*>(to) : out_copy;
       const T* x = in_block(call.x, at, n, x_copy);
       if constexpr (with_cotangent)
         block(out, n, x, in_block(call.cotangent, at, n, g_copy));
+      else if constexpr (kInLanes<F>)
+        LanesKernel<F, T>::block(out, n, x);
       else
         block(out, n, x);
       if (in_place) continue;
