@@ -2,7 +2,7 @@
 #include "kernels.h"
 
 #include "elementwise.h"
-#include "lanes.h"
+#include "elementwise_lanes.h"
 #include "normalization.h"
 
 namespace sigmax {

@@ -1,17 +1,20 @@
-// Rows of moderate logits, in lanes of the stored type itself: twice as many floats in a vector as doubles.
+// Rows of moderate logits, in lanes of the stored type itself.
 //
 // A row is moderate when its largest |x|/T is below kReach and no x/T is more than about kTop·ln 2 below the largest:
 // the rows that classifiers and language models make. Other rows go the general way (see rows.h). Which way a row
 // goes is decided by its values and its temperature alone.
 //
-// With n the integer nearest to x/step, step = T·ln 2/kSteps rounded, the fused difference x - n·step is exact, and so
-//   e^(x/T) = 2^(n/kSteps)·e^w,  w = (x - n·step - n·rest)/T,  |w| <= ln 2/(2·kSteps),
-// needs no rounded subtraction of the maximum. It is kept as a pair hi + lo, times 2^(kTop - n_max/kSteps): a row's
-// terms are its Boltzmann factors times one common number, which cancels. Powers of two are added to exponents as
-// integers. The error of a term is 2^-27 of it in float, 2^-56 in double; the one rounding comes at the end.
+// With n the integer nearest to x/step, step = T·ln 2/8 rounded, the fused difference x - n·step is exact, and so
+//   e^(x/T) = 2^(n/8)·e^w,  w = (x - n·step - n·rest)/T,  |w| <= ln 2/16,
+// needs no rounded subtraction of the maximum. A term is the pair 2^(n/8) + 2^(n/8)·(e^w - 1), times 2^(kTop - n_max/8):
+// a row's terms are its Boltzmann factors times one common number, which cancels. Powers of two are added to exponents
+// as integers. A term is exact to 2^-28 (float) or 2^-57 (double); what comes of it is rounded once.
 #pragma once
 
+#include <iterator>
+
 #include "fold.h"
+#include "lanes.h"
 
 namespace sigmax {
 namespace {
@@ -22,28 +25,29 @@ struct Moderate;
 template <>
 struct Moderate<float> {
   typedef std::uint32_t Word;
-  static constexpr int kSteps = 8, kTop = 80, kBetas = 4;
-  static constexpr Word kRound = 0x4b400000, kWindow = 1024;  // the bits of kRoundToInteger; n stays below kWindow
-  static constexpr double kRoundToInteger = 0x1.8p23, kReach = 0x1p10, kLargestTemperature = 0x1p20;
+  static constexpr int kTop = 80;
+  static constexpr Word kRound = 0x4b400000, kWindow = 1024;  // kRoundToInteger as bits; 8·kTop is in the window
+  static constexpr double kReach = 0x1p10, kLargestTemperature = 0x1p20;
 };
 
 template <>
 struct Moderate<double> {
   typedef std::uint64_t Word;
-  static constexpr int kSteps = 1, kTop = 800, kBetas = 2;
-  static constexpr Word kRound = 0x4338000000000000, kWindow = 1024;
-  static constexpr double kRoundToInteger = 0x1.8p52, kReach = 0x1p20, kLargestTemperature = 0x1p200;
+  static constexpr int kTop = 800;
+  static constexpr Word kRound = 0x4338000000000000, kWindow = 8192;
+  static constexpr double kReach = 0x1p20, kLargestTemperature = 0x1p100;
 };
+
+template <class T>
+constexpr int kTerms = std::size(Format<T>::kDecay);
 
 // What the exponentials of rows of one temperature have in common; in a tile, of a row per lane.
 template <class T>
 struct Scale {
   Lanes<T> limit;  // of |x| of a moderate row's largest logit
-  Lanes<T> rate, step, rest, beta[Moderate<T>::kBetas];
+  Lanes<T> rate, step, rest;
+  Lanes<T> series[kTerms<T>];  // e^(u/T) - 1 = u·(series[0] + series[1]·u + ...)
 };
-
-SIGMAX_INLINE Floats splat_lanes(float x) { return x - Floats{}; }
-SIGMAX_INLINE Vec splat_lanes(double x) { return splat(x); }
 
 // Comparisons as integers of the lanes' size: -1 where true.
 SIGMAX_INLINE FloatBits mask_bits(decltype(Floats{} == Floats{}) mask) { return bit_cast<FloatBits>(mask); }
@@ -70,14 +74,7 @@ SIGMAX_INLINE Integers<T> lanes_below(std::ptrdiff_t count) {
   constexpr int lanes = sizeof(Lanes<T>) / sizeof(T);
   Lanes<T> index;
   for (int lane = 0; lane < lanes; ++lane) index[lane] = static_cast<T>(lane);
-  return mask_bits(index < splat_lanes(static_cast<T>(count)));
-}
-
-template <class I>
-SIGMAX_INLINE bool any_lane(I bits) {
-  std::uint64_t set = 0;
-  for (std::size_t lane = 0; lane < sizeof(I) / sizeof(bits[0]); ++lane) set |= bits[lane];
-  return set != 0;
+  return mask_bits(index < constant(static_cast<T>(count)));
 }
 
 template <class I>
@@ -103,18 +100,6 @@ SIGMAX_INLINE Floats rounded_product(PairOf<Floats> a, PairOf<Floats> b) {
 
 // ---------------------------------------------------------------- exponentials
 
-// 2^(k/8) = hi + lo, less the k that comes along with the power of two; twice, for vectors of sixteen.
-alignas(64) constexpr std::uint32_t kRootHi[] = {
-    0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7,
-    0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
-alignas(64) constexpr std::uint32_t kRootLo[] = {
-    0x00000000, 0xb250aba1, 0x33031b71, 0xb2fc9d5e, 0x328fe77a, 0x31baa837, 0xb274a58a, 0xb1d116de,
-    0x00000000, 0xb250aba1, 0x33031b71, 0xb2fc9d5e, 0x328fe77a, 0x31baa837, 0xb274a58a, 0xb1d116de};
-// c in e^w = 1 + w + c0·w² + c1·w³ + c2·w⁴, |w| <= ln 2 / 16.
-constexpr double kExpRoot[] = {0x1p-1, 0x1.555c6ep-3, 0x1.555664p-5};  // c0.. ascending; largest error 2^-32.4
-// P in e^w = 1 + w + w²·P(w), |w| <= ln 2 / 2.
-constexpr double kExpWhole[] = {0x1.000000000000ap-1, 0x1.555555555550dp-3, 0x1.55555555507bap-5, 0x1.111111112454p-7, 0x1.6c16c184319fep-10, 0x1.a01a01384fe21p-13, 0x1.a0199a21b3d84p-16, 0x1.71df0cc2a9775p-19, 0x1.28ad4c2877747p-22, 0x1.ad9eef1cd5726p-26};  // c0.. ascending; largest error 2^-57.9
-
 constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 constexpr double kLn2Rest = 0x1.abc9e3b39803fp-56;  // ln2 - kLn2 - kLn2Rest = 2^-110.5
 
@@ -126,65 +111,45 @@ SIGMAX_INLINE T limit_at(double temperature) {
   return static_cast<T>(moderate ? Moderate<T>::kReach * temperature : -1.0);
 }
 
-// What of a Scale depends on the temperature alone. For float, the powers of 1/T go into the coefficients.
-SIGMAX_INLINE void set_temperature(Scale<float>& s, double temperature) {
-  s.limit = splat_lanes(limit_at<float>(temperature));
-  double beta = 1.0 / temperature, step = temperature * (kLn2 / 8), power = beta;
-  s.rate = splat_lanes(static_cast<float>(8 * kLog2e * beta));
-  s.step = splat_lanes(static_cast<float>(step));
-  s.rest = splat_lanes(static_cast<float>(step - static_cast<float>(step)));
-  s.beta[0] = splat_lanes(static_cast<float>(beta));
-  for (int k = 1; k < 4; ++k) s.beta[k] = splat_lanes(static_cast<float>((power *= beta) * kExpRoot[k - 1]));
+// The powers of 1/T go into the coefficients: a temperature costs nothing per number.
+template <class T>
+SIGMAX_INLINE void set_temperature(Scale<T>& s, double temperature) {
+  constexpr auto& decay = Format<T>::kDecay;
+  Pair step = two_product(splat(temperature), splat(kLn2 / 8));
+  T rounded_step = static_cast<T>(step.hi[0]);
+  double beta = 1.0 / temperature, power = -beta;
+  s.limit = constant(limit_at<T>(temperature));
+  s.rate = constant(static_cast<T>(8 * kLog2e * beta));
+  s.step = constant(rounded_step);
+  s.rest = constant(static_cast<T>((step.hi[0] - rounded_step) + (step.lo[0] + temperature * (kLn2Rest / 8))));
+  int k = 0;
+  for (Lanes<T>& coefficient : s.series) {
+    coefficient = constant(static_cast<T>(decay[k++] * power));
+    power *= -beta;
+  }
 }
 
-// For double, `rest` comes over T, and 1/T as a pair.
-SIGMAX_INLINE void set_temperature(Scale<double>& s, double temperature) {
-  s.limit = splat(limit_at<double>(temperature));
-  Vec t = splat(temperature);
-  Pair step = two_product(t, splat(kLn2)), beta = reciprocal(as_pair(t));
-  s.rate = beta.hi * kLog2e;
-  s.step = step.hi;
-  s.rest = mul_add(t, kLn2Rest, step.lo) * beta.hi;
-  s.beta[0] = beta.hi;
-  s.beta[1] = beta.lo;
-}
-
-// The integer n of the row's largest logit becomes kTop·kSteps.
+// The integer n of the row's largest logit becomes 8·kTop.
 template <class T>
 SIGMAX_INLINE Lanes<T> offset_of(Lanes<T> max, Lanes<T> rate) {
-  Lanes<T> round = splat_lanes(static_cast<T>(Moderate<T>::kRoundToInteger));
+  Lanes<T> round = constant(Format<T>::kRoundToInteger);
   Lanes<T> n = mul_add(max, rate, round) - round;
-  return (round - n) + static_cast<T>(Moderate<T>::kTop * Moderate<T>::kSteps);
+  return (round - n) + T{8 * Moderate<T>::kTop};
 }
 
-// e^(x/T)·2^(kTop - n_max/kSteps); `used` collects the integers n, as bits.
-SIGMAX_INLINE PairOf<Floats> exponential(Floats x, Floats offset, const Scale<float>& s, FloatBits& used) {
-  Floats t = mul_add(x, s.rate, offset);
-  Floats n = t - offset;
-  Floats u = mul_add(n, -s.rest, mul_add(n, -s.step, x));
-  Floats expm1 = u * mul_add(u, mul_add(u, mul_add(u, s.beta[3], s.beta[2]), s.beta[1]), s.beta[0]);
-  FloatBits bits = bit_cast<FloatBits>(t), power = bits << 20;
+// e^(x/T)·2^(kTop - n_max/8); `used` collects the integers n, as bits.
+template <class T>
+SIGMAX_INLINE PairOf<Lanes<T>> exponential(Lanes<T> x, Lanes<T> offset, const Scale<T>& s, Integers<T>& used) {
+  typedef Format<T> C;
+  Lanes<T> t = mul_add(x, s.rate, offset);
+  Lanes<T> n = t - offset;
+  Lanes<T> u = mul_add(n, -s.rest, mul_add(n, -s.step, x));
+  Lanes<T> series = s.series[kTerms<T> - 1];
+  SIGMAX_UNROLL_ALL for (int k = kTerms<T> - 2; k >= 0; --k) series = mul_add(u, series, s.series[k]);
+  Integers<T> bits = bits_of(t);
   used |= bits;
-  Floats hi = bit_cast<Floats>(lookup8(kRootHi, bits) + power);
-  Floats lo = bit_cast<Floats>(lookup8(kRootLo, bits) + power);
-  return {hi, mul_add(hi, expm1, lo)};
-}
-
-// With one step, e^w reaches √2 and w²·P(w) 0.07: 1 + r is split into its rounded value and its error, which leaves
-// only the small w²·P(w) and `rest` to be rounded before the sum.
-SIGMAX_INLINE Pair exponential(Vec x, Vec offset, const Scale<double>& s, Bits& used) {
-  Vec t = mul_add(x, s.rate, offset);
-  Vec n = t - offset;
-  Vec u = mul_add(n, -s.step, x);
-  Vec r = u * s.beta[0];
-  Vec rest = mul_add(n, -s.rest, mul_add(u, s.beta[1], mul_add(u, s.beta[0], -r)));
-  Vec w = r + rest;
-  Vec tail = mul_add(w * w, polynomial(w, kExpWhole), rest);
-  Vec hi = 1.0 + r;
-  Vec lo = (r - (hi - 1.0)) + tail;
-  Bits bits = bit_cast<Bits>(t), power = bits << 52;
-  used |= bits;
-  return {bit_cast<Vec>(bit_cast<Bits>(hi) + power), bit_cast<Vec>(bit_cast<Bits>(lo) + power)};
+  Lanes<T> root = bit_cast<Lanes<T>>(look_up(C::kRoots, bits) + (bits << (C::kFractionBits - 3)));
+  return {root, root * mul_add(u, series, bit_cast<Lanes<T>>(look_up(C::kRootRests, bits)))};
 }
 
 // -1 in the lanes whose integers were not all in the window, as those of NaN and the infinities are not.
@@ -222,7 +187,7 @@ struct TermSum {
   typedef Lanes<T> V;
   static constexpr T kStart = apart ? 0 : kAboveTerms<T>;
 
-  PairOf<V> sum = {splat_lanes(kStart), V{}};
+  PairOf<V> sum = {constant(kStart), V{}};
   Integers<T> ties = {};
 
   SIGMAX_INLINE void add(V x, V max, PairOf<V> term, Integers<T> valid = ~Integers<T>{}) {
@@ -314,7 +279,7 @@ struct ModerateRow {
   // False, and no sums, for a row that is not moderate. `terms` is used unless the ties are apart.
   template <bool apart>
   bool sums(const Scale<T>& scale, T max, T* terms, ModerateSums<W>* result) const {
-    V vmax = splat_lanes(max), offset = offset_of<T>(vmax, scale.rate);
+    V vmax = constant(max), offset = offset_of<T>(vmax, scale.rate);
     TermSum<T, apart> sums[kBlockVectors];
     Integers<T> used = {};
     std::ptrdiff_t whole = n / kBlock<T> * kBlock<T>;
@@ -322,7 +287,7 @@ struct ModerateRow {
     if (whole < n)
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
         V v = load_vector<V>(x + n - kBlock<T> + k * kVectorLanes);
-        PairOf<V> term = exponential(v, offset, scale, used);
+        PairOf<V> term = exponential<T>(v, offset, scale, used);
         sums[k].add(v, vmax, term, ~lanes_below<T>(kBlock<T> - (n - whole) - k * kVectorLanes));
         if (!apart) keep(terms + 2 * whole, k, term);
       }
@@ -346,7 +311,7 @@ struct ModerateRow {
       __builtin_prefetch(out + i, 1);
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
         V v = load_vector<V>(x + i + k * kVectorLanes);
-        PairOf<V> term = exponential(v, offset, scale, used);
+        PairOf<V> term = exponential<T>(v, offset, scale, used);
         sums[k].add(v, max, term);
         if (!apart) keep(terms + 2 * i, k, term);
         if (renormalizes_after<T>(i)) sums[k].renormalize();
@@ -385,7 +350,7 @@ struct ModerateRow {
   // What the largest logit would add: the factor of all terms.
   static SIGMAX_INLINE W factor_of(V max, V offset, const Scale<T>& scale) {
     Integers<T> used = {};
-    PairOf<V> term = exponential(max, offset, scale, used);
+    PairOf<V> term = exponential<T>(max, offset, scale, used);
     T hi[kBlock<T>], lo[kBlock<T>];
     store_vector(hi, term.hi);
     store_vector(lo, term.lo);
@@ -396,7 +361,7 @@ struct ModerateRow {
   static SIGMAX_NOINLINE void write(const T* terms, std::ptrdiff_t n, W total, T* out) {
     T hi[kLanes], lo[kLanes];
     split(reciprocal(total), hi, lo);
-    PairOf<V> factor = {splat_lanes(hi[0]), splat_lanes(lo[0])};
+    PairOf<V> factor = {constant(hi[0]), constant(lo[0])};
     std::ptrdiff_t whole = n / kBlock<T> * kBlock<T>;
     for (std::ptrdiff_t i = 0; i < whole; i += kBlock<T>) write_block(terms + 2 * i, factor, out + i);
     if (whole < n) write_block(terms + 2 * whole, factor, out + n - kBlock<T>);
@@ -445,8 +410,8 @@ struct LogProbabilities {
   }
 
   SIGMAX_INLINE LogProbability<Lanes<T>> row(int i) const {
-    return {splat_lanes(max[i]),   splat_lanes(beta[i]),       splat_lanes(beta_rest[i]),
-            splat_lanes(shift[i]), splat_lanes(shift_rest[i]), splat_lanes(of_max[i])};
+    return {constant(max[i]),   constant(beta[i]),       constant(beta_rest[i]),
+            constant(shift[i]), constant(shift_rest[i]), constant(of_max[i])};
   }
   SIGMAX_INLINE LogProbability<Lanes<T>> rows(int first) const {
     typedef Lanes<T> V;
@@ -512,7 +477,7 @@ struct ModerateColumns {
       bool renormalizes = lanes > 1 && j < whole && renormalizes_after<T>(j - lane);
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
         V v = logits(j, k);
-        PairOf<V> term = exponential(v, offset[k], scale[k], used[k]);
+        PairOf<V> term = exponential<T>(v, offset[k], scale[k], used[k]);
         lane_sums[k][lane].add(v, max[k], term);
         if (renormalizes) lane_sums[k][lane].renormalize();
         if (!apart) *term_at(terms, j, k) = term;
@@ -524,7 +489,7 @@ struct ModerateColumns {
     Integers<T> all = {};
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
       Integers<T> bad = out_of_window<T>(used[k]) | ~mask_bits(abs_lanes(max[k]) <= scale[k].limit);
-      store_vector(outside + k * kVectorLanes, only_in_lanes(bad, splat_lanes(T{1})));
+      store_vector(outside + k * kVectorLanes, only_in_lanes(bad, constant(T{1})));
       all |= bad;
     }
     for (int group = 0; group < kGroups; ++group) sums[group] = folded<lanes>(lane_sums, group);
@@ -554,7 +519,7 @@ struct ModerateColumns {
     alignas(64) T hi[kBlock<T>], lo[kBlock<T>];
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
       Integers<T> used = {};
-      PairOf<V> term = exponential(max[k], offset[k], scale[k], used);
+      PairOf<V> term = exponential<T>(max[k], offset[k], scale[k], used);
       store_vector(hi + k * kVectorLanes, term.hi);
       store_vector(lo + k * kVectorLanes, term.lo);
     }

@@ -894,7 +894,7 @@ struct AxisKernels {
       possible = part.n >= kBlock<T> && __builtin_fabs(whole.max) <= scale.limit[0];
     }
     W factor() const {
-      Lanes<T> lanes = splat_lanes(max);
+      Lanes<T> lanes = constant(max);
       return row.factor_of(lanes, offset_of<T>(lanes, scale.rate), scale);
     }
     bool sums(T* terms, Sums<W>* result) const {
