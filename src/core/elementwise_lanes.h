@@ -22,40 +22,12 @@ SIGMAX_INLINE Floats rounded_to_odd(Number x) {
   return bit_cast<Floats>((bits_of(s.hi) + below) | 1u);
 }
 
-// ---------------------------------------------------------------- loads, and stores of a number rounded to odd
+// ---------------------------------------------------------------- stores of a number rounded to odd
 
-typedef std::uint16_t FloatShorts __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));  // as many lanes as Floats
-
-SIGMAX_INLINE Vec load_lanes(const double* from) { return load_vector<Vec>(from); }
-SIGMAX_INLINE Floats load_lanes(const float* from) { return load_vector<Floats>(from); }
-SIGMAX_INLINE Floats load_lanes(const BFloat* from) {
-  return bit_cast<Floats>(__builtin_convertvector(load_vector<FloatShorts>(from), FloatBits) << 16);
-}
+SIGMAX_INLINE void store_odd(Half* to, Floats odd) { store_lanes(to, odd); }
 SIGMAX_INLINE void store_odd(BFloat* to, Floats odd) {
   store_vector(to, __builtin_convertvector((bits_of(odd) + 0x8000u) >> 16, FloatShorts));
 }
-
-#if defined(__AVX2__)
-SIGMAX_INLINE Floats load_lanes(const Half* from) {
-  Floats x;
-  __asm__("vcvtph2ps %1, %0" : "=v"(x) : "m"(*reinterpret_cast<const FloatShorts*>(from)));
-  return x;
-}
-SIGMAX_INLINE void store_odd(Half* to, Floats odd) {
-  __asm__("vcvtps2ph $0, %1, %0" : "=m"(*reinterpret_cast<FloatShorts*>(to)) : "v"(odd));
-}
-#else
-SIGMAX_INLINE Floats load_lanes(const Half* from) {
-  Singles parts[] = {load_singles(from), load_singles(from + kLanes)};
-  return load_vector<Floats>(parts);
-}
-SIGMAX_INLINE void store_odd(Half* to, Floats odd) {
-  Singles parts[2];
-  store_vector(parts, odd);
-  store_singles(to, parts[0]);
-  store_singles(to + kLanes, parts[1]);
-}
-#endif
 
 template <class T, class Number>
 SIGMAX_INLINE void store_rounded(T* to, Number x) {

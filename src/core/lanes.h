@@ -198,5 +198,43 @@ SIGMAX_INLINE V rounded(Product<V> x) {
   return mul_add(x.value, x.error, x.value);
 }
 
+// ---------------------------------------------------------------- loads and stores of the storage types
+
+typedef std::uint16_t FloatShorts __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));  // as many lanes as Floats
+
+SIGMAX_INLINE Vec load_lanes(const double* from) { return load_vector<Vec>(from); }
+SIGMAX_INLINE Floats load_lanes(const float* from) { return load_vector<Floats>(from); }
+SIGMAX_INLINE void store_lanes(float* to, Floats x) { store_vector(to, x); }
+
+#if defined(__AVX2__)
+SIGMAX_INLINE Floats load_lanes(const Half* from) {
+  Floats x;
+  __asm__("vcvtph2ps %1, %0" : "=v"(x) : "m"(*reinterpret_cast<const FloatShorts*>(from)));
+  return x;
+}
+SIGMAX_INLINE void store_lanes(Half* to, Floats x) {
+  __asm__("vcvtps2ph $0, %1, %0" : "=m"(*reinterpret_cast<FloatShorts*>(to)) : "v"(x));
+}
+#else
+SIGMAX_INLINE Floats load_lanes(const Half* from) {
+  Singles parts[] = {load_singles(from), load_singles(from + kLanes)};
+  return load_vector<Floats>(parts);
+}
+SIGMAX_INLINE void store_lanes(Half* to, Floats x) {
+  Singles parts[2];
+  store_vector(parts, x);
+  store_singles(to, parts[0]);
+  store_singles(to + kLanes, parts[1]);
+}
+#endif
+
+SIGMAX_INLINE Floats load_lanes(const BFloat* from) {
+  return bit_cast<Floats>(__builtin_convertvector(load_vector<FloatShorts>(from), FloatBits) << 16);
+}
+SIGMAX_INLINE void store_lanes(BFloat* to, Floats x) {
+  FloatBits bits = bits_of(x), rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, nan = (bits >> 16) | 0x0040u;
+  store_vector(to, __builtin_convertvector((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded, FloatShorts));
+}
+
 }  // namespace
 }  // namespace sigmax

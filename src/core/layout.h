@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels.h"
-#include "simd.h"
+#include "lanes.h"
 
 namespace sigmax {
 namespace {
@@ -119,7 +119,9 @@ SIGMAX_INLINE void convert(float*, const float*, std::ptrdiff_t) {}
 SIGMAX_INLINE void convert(double*, const double*, std::ptrdiff_t) {}
 template <class To, class From>
 void convert(To* to, const From* from, std::ptrdiff_t n) {
-  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store_singles(to + i, load_singles(from + i));
+  std::ptrdiff_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) store_lanes(to + i, load_lanes(from + i));
+  if (i < n) store_singles(to + i, load_singles(from + i));
 }
 
 SIGMAX_INLINE Block block_at(const Operand& operand, std::ptrdiff_t row) {
