@@ -86,6 +86,17 @@ def test_nan_stays_where_it_is(function):
         assert np.delete(result, i).tobytes() == np.delete(expected, i).tobytes()
 
 
+@pytest.mark.parametrize(
+    "dtype", [TYPES["float16"], TYPES["bfloat16"]], ids=["float16", "bfloat16"]
+)
+@every_function
+def test_no_half_depends_on_its_neighbours(function, dtype):
+    x = np.arange(1 << 16, dtype=np.uint16).view(dtype)  # every NaN among them
+    expected = function(x).view(np.uint16)
+    for order in (np.random.default_rng(1).permutation(len(x)), np.arange(1, len(x))):
+        np.testing.assert_array_equal(function(x[order]).view(np.uint16), expected[order])
+
+
 # ---------------------------------------------------------------- types
 
 

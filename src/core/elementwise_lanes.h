@@ -114,19 +114,21 @@ template <>
 struct InLanes<Softplus> {
   static constexpr bool kExists = true;
   template <class T>
-  static constexpr auto kReach = Format<T>::kSign + Format<T>::kReachBits;  // a positive NaN passes through
+  static constexpr auto kReach = Format<T>::kSign + Format<T>::kReachBits;  // of float, a positive NaN passes through
 
   template <class S, class T>
   static SIGMAX_INLINE Sum<Lanes<T>> apply(Lanes<T> x, Integers<T>& used) {
     typedef Format<T> C;
     x = within_reach<S, T>(x);
     used = larger(used, bits_of(x));
-    Integers<T> magnitude = smaller(bits_of(x) & ~C::kSign, Integers<T>{} + C::kReachBits);
-    Sum<Lanes<T>> e = split(decay<T>(bit_cast<Lanes<T>>(magnitude)).e);
+    Integers<T> magnitude = bits_of(x) & ~C::kSign;
+    if constexpr (sizeof(S) < sizeof(T))  // rounding to odd would touch infinity and NaN
+      used |= bit_cast<Integers<T>>(magnitude >= bits_of(constant(T{__builtin_inff()})));
+    Integers<T> bounded = smaller(magnitude, Integers<T>{} + C::kReachBits);
+    Sum<Lanes<T>> e = split(decay<T>(bit_cast<Lanes<T>>(bounded)).e);
     Sum<Lanes<T>> s = odds<T>(e.hi, e.lo);
     Lanes<T> z = s.hi * s.hi;
     Lanes<T> tail = mul_add(z, mul_add(s.lo, constant(T{0.25}), s.hi * polynomial(z, C::kOddsTailWide)), s.lo);
-    if constexpr (sizeof(S) < sizeof(float)) x = min(opaque(kInfinite<S, T>), x);
     Lanes<T> ramp = larger_number(x, Lanes<T>{});
     Sum<Lanes<T>> sum = exact_sum(larger_number(ramp, s.hi), smaller_number(ramp, s.hi));
     return {sum.hi, min(sum.lo + tail, opaque(T{1}))};  // NaN beside an infinity
