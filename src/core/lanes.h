@@ -204,6 +204,7 @@ typedef std::uint16_t FloatShorts __attribute__((vector_size(SIGMAX_VECTOR_BYTES
 
 SIGMAX_INLINE Vec load_lanes(const double* from) { return load_vector<Vec>(from); }
 SIGMAX_INLINE Floats load_lanes(const float* from) { return load_vector<Floats>(from); }
+SIGMAX_INLINE void store_lanes(double* to, Vec x) { store_vector(to, x); }
 SIGMAX_INLINE void store_lanes(float* to, Floats x) { store_vector(to, x); }
 
 #if defined(__AVX2__)

@@ -19,6 +19,18 @@
 namespace sigmax {
 namespace {
 
+// A storage type S is computed in numbers T, the general way in arithmetic W.
+template <class S>
+struct Arithmetic {
+  typedef float T;
+  typedef Vec W;
+};
+template <>
+struct Arithmetic<double> {
+  typedef double T;
+  typedef Pair W;
+};
+
 template <class T>
 struct Moderate;
 
@@ -247,14 +259,16 @@ struct ModerateSums {
 
 // A row of n >= kBlock classes in contiguous memory. Class i goes to lane i mod kBlock; of a last block that is not
 // whole, class n - k goes to lane kBlock - k. Terms are kept block by block, the high parts first.
-template <class W, class T>
+template <class S>
 struct ModerateRow {
+  typedef typename Arithmetic<S>::T T;
+  typedef typename Arithmetic<S>::W W;
   typedef Lanes<T> V;
   static constexpr int kVectorLanes = kBlock<T> / kBlockVectors;
 
-  const T* x;
-  const T* next;  // what is read, and written, after this row: memory brings it while this row is computed
-  const T* out;
+  const S* x;
+  const S* next;  // what is read, and written, after this row: memory brings it while this row is computed
+  const S* out;
   std::ptrdiff_t n;
 
   static std::ptrdiff_t terms_size(std::ptrdiff_t n) { return 2 * (n + kBlock<T>); }
@@ -262,10 +276,10 @@ struct ModerateRow {
   // NaN is passed over: what it becomes in the exponential is not in the window.
   SIGMAX_INLINE T largest() const {
     V m[kBlockVectors];
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) m[k] = load_vector<V>(x + n - kBlock<T> + k * kVectorLanes);
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) m[k] = load_lanes(x + n - kBlock<T> + k * kVectorLanes);
     for (std::ptrdiff_t i = 0; i + kBlock<T> <= n; i += kBlock<T>)
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        V v = load_vector<V>(x + i + k * kVectorLanes);
+        V v = load_lanes(x + i + k * kVectorLanes);
         m[k] = v > m[k] ? v : m[k];
       }
     T lanes[kBlock<T>];
@@ -286,7 +300,7 @@ struct ModerateRow {
     add_blocks(scale, vmax, offset, terms, sums, &used);
     if (whole < n)
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        V v = load_vector<V>(x + n - kBlock<T> + k * kVectorLanes);
+        V v = load_lanes(x + n - kBlock<T> + k * kVectorLanes);
         PairOf<V> term = exponential<T>(v, offset, scale, used);
         sums[k].add(v, vmax, term, ~lanes_below<T>(kBlock<T> - (n - whole) - k * kVectorLanes));
         if (!apart) keep(terms + 2 * whole, k, term);
@@ -310,7 +324,7 @@ struct ModerateRow {
       __builtin_prefetch(next + i);
       __builtin_prefetch(out + i, 1);
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        V v = load_vector<V>(x + i + k * kVectorLanes);
+        V v = load_lanes(x + i + k * kVectorLanes);
         PairOf<V> term = exponential<T>(v, offset, scale, used);
         sums[k].add(v, max, term);
         if (!apart) keep(terms + 2 * i, k, term);
@@ -358,7 +372,7 @@ struct ModerateRow {
   }
 
   // Terms times 1/total, rounded once.
-  static SIGMAX_NOINLINE void write(const T* terms, std::ptrdiff_t n, W total, T* out) {
+  static SIGMAX_NOINLINE void write(const T* terms, std::ptrdiff_t n, W total, S* out) {
     T hi[kLanes], lo[kLanes];
     split(reciprocal(total), hi, lo);
     PairOf<V> factor = {constant(hi[0]), constant(lo[0])};
@@ -367,11 +381,11 @@ struct ModerateRow {
     if (whole < n) write_block(terms + 2 * whole, factor, out + n - kBlock<T>);
   }
 
-  static SIGMAX_INLINE void write_block(const T* terms, PairOf<V> factor, T* out) {
+  static SIGMAX_INLINE void write_block(const T* terms, PairOf<V> factor, S* out) {
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
       const T* term = terms + k * kVectorLanes;
       PairOf<V> pair = {load_vector<V>(term), load_vector<V>(term + kBlock<T>)};
-      store_vector(out + k * kVectorLanes, rounded_product(pair, factor));
+      store_lanes(out + k * kVectorLanes, rounded_product(pair, factor));
     }
   }
 };
@@ -420,86 +434,121 @@ struct LogProbabilities {
   }
 
   // One row of n classes; `out` may be x.
-  SIGMAX_NOINLINE static void write(const LogProbability<Lanes<T>> log, const T* x, std::ptrdiff_t n, T* out) {
+  template <class S>
+  SIGMAX_NOINLINE static void write(const LogProbability<Lanes<T>> log, const S* x, std::ptrdiff_t n, S* out) {
     typedef Lanes<T> V;
     constexpr int lanes = kBlock<T> / kBlockVectors;
     V last[kBlockVectors];
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-      last[k] = log.of(load_vector<V>(x + n - kBlock<T> + k * lanes));
+      last[k] = log.of(load_lanes(x + n - kBlock<T> + k * lanes));
     for (std::ptrdiff_t i = 0; i + kBlock<T> <= n; i += kBlock<T>)
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-        store_vector(out + i + k * lanes, log.of(load_vector<V>(x + i + k * lanes)));
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_vector(out + n - kBlock<T> + k * lanes, last[k]);
+        store_lanes(out + i + k * lanes, log.of(load_lanes(x + i + k * lanes)));
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_lanes(out + n - kBlock<T> + k * lanes, last[k]);
   }
 };
 
 // ---------------------------------------------------------------- rows in lanes
 
-// kBlock rows side by side, of `n` classes `x_stride` bytes apart. More than kShort classes are added in the order of
-// ModerateRow, in as many sums as a block has lanes: the same bits; fewer in class order, in one sum.
-template <class W, class T, bool apart>
+// kBlock rows side by side, of `n` classes `x_stride` bytes apart, computed range by range of the classes. With
+// lanes = kBlock terms are added in the order of ModerateRow, in as many sums as it has lanes: the same bits. With
+// lanes = 1, for few classes, they are added in class order.
+template <class S, bool apart, int lanes>
 struct ModerateColumns {
+  typedef typename Arithmetic<S>::T T;
+  typedef typename Arithmetic<S>::W W;
   typedef Lanes<T> V;
+  typedef std::ptrdiff_t Index;
   static constexpr int kVectorLanes = kBlock<T> / kBlockVectors, kGroups = kBlock<T> / kLanes;
 
   const char* x;
-  std::ptrdiff_t x_stride, n;
-  V max[kBlockVectors];
+  Index x_stride, n;
+  const Scale<T>* scale;  // one per vector of rows
+  T* terms;               // room for those of all classes, or null: computed once more
+  V max[kBlockVectors], offset[kBlockVectors];
+  Integers<T> used[kBlockVectors] = {};
+  TermSum<T, apart> lane_sums[kBlockVectors][lanes];
   alignas(64) T outside[kBlock<T>];  // 1 for a row that is not moderate, else 0
   ModerateSums<W> sums[kGroups];
 
-  SIGMAX_INLINE V logits(std::ptrdiff_t j, int k) const {
-    return load_vector<V>(x + j * x_stride + k * sizeof(V));
+  SIGMAX_INLINE V logits(Index j, int k) const {
+    return load_lanes(reinterpret_cast<const S*>(x + j * x_stride) + k * kVectorLanes);
   }
-  static SIGMAX_INLINE PairOf<V>* term_at(T* terms, std::ptrdiff_t j, int k) {
-    return reinterpret_cast<PairOf<V>*>(terms) + j * kBlockVectors + k;
-  }
+  // Classes far apart in memory are beyond what the hardware foresees.
+  static constexpr Index kAhead = 16;
 
-  void find_largest() {
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) max[k] = logits(0, k);
-    for (std::ptrdiff_t j = 1; j < n; ++j)
+  SIGMAX_NOINLINE void find_largest(Index begin, Index end) {
+    V m[kBlockVectors];
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) m[k] = begin == 0 ? logits(0, k) : max[k];
+    for (Index j = begin; j < end; ++j) {
+      __builtin_prefetch(x + (j + kAhead) * x_stride);
       SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
         V v = logits(j, k);
-        max[k] = v > max[k] ? v : max[k];
-      }
-  }
-
-  // Whether all rows are moderate. `scale` has one Scale per vector of rows.
-  template <int lanes>
-  SIGMAX_NOINLINE bool compute(const Scale<T>* scale, T* terms) {
-    TermSum<T, apart> lane_sums[kBlockVectors][lanes];
-    V offset[kBlockVectors];
-    Integers<T> used[kBlockVectors] = {};
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) offset[k] = offset_of<T>(max[k], scale[k].rate);
-    std::ptrdiff_t whole = n / lanes * lanes;
-    for (std::ptrdiff_t j = 0; j < n; ++j) {
-      std::ptrdiff_t lane = lanes == 1 ? 0 : j < whole ? j % lanes : j - (n - lanes);
-      bool renormalizes = lanes > 1 && j < whole && renormalizes_after<T>(j - lane);
-      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        V v = logits(j, k);
-        PairOf<V> term = exponential<T>(v, offset[k], scale[k], used[k]);
-        lane_sums[k][lane].add(v, max[k], term);
-        if (renormalizes) lane_sums[k][lane].renormalize();
-        if (!apart) *term_at(terms, j, k) = term;
+        m[k] = v > m[k] ? v : m[k];
       }
     }
-    if constexpr (lanes == 1)
-      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-        lane_sums[k][0].sum = {unfused(lane_sums[k][0].sum.hi), unfused(lane_sums[k][0].sum.lo)};
+    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
+      max[k] = unfused(m[k]);
+      offset[k] = offset_of<T>(max[k], scale[k].rate);
+    }
+  }
+
+  // After the largest of all classes were found. The numbers of the rows are copied first: memory would be asked for
+  // them again after every store.
+  SIGMAX_NOINLINE void add(Index begin, Index end) {
+    for (int k = 0; k < kBlockVectors; ++k) {
+      const Scale<T> own = scale[k];
+      const V largest = max[k], shift = offset[k];
+      const char* from = x + k * kVectorLanes * sizeof(S);
+      T* to = terms;
+      Integers<T> integers = used[k];
+      auto add_class = [&](Index j, TermSum<T, apart>& sum) SIGMAX_ALWAYS {
+        V v = load_lanes(reinterpret_cast<const S*>(from + j * x_stride));
+        PairOf<V> term = exponential<T>(v, shift, own, integers);
+        sum.add(v, largest, term);
+        if (!apart && to) reinterpret_cast<PairOf<V>*>(to)[j * kBlockVectors + k] = term;
+      };
+      if constexpr (lanes == 1)
+        add_in_order(lane_sums[k][0], begin, end, add_class);
+      else
+        add_in_lanes(lane_sums[k], begin, end, add_class);
+      used[k] = integers;
+    }
+  }
+
+  template <class Add>
+  static SIGMAX_INLINE void add_in_order(TermSum<T, apart>& total, Index begin, Index end, Add add_class) {
+    TermSum<T, apart> sum = total;
+    for (Index j = begin; j < end; ++j) add_class(j, sum);
+    total.sum = {unfused(sum.sum.hi), unfused(sum.sum.lo)};
+    total.ties = sum.ties;
+  }
+
+  template <class Add>
+  SIGMAX_INLINE void add_in_lanes(TermSum<T, apart>* sums, Index begin, Index end, Add add_class) const {
+    Index whole = n / lanes * lanes;
+    for (Index j = begin; j < end; ++j) {
+      Index lane = j < whole ? j % lanes : j - (n - lanes);
+      add_class(j, sums[lane]);
+      if (j < whole && renormalizes_after<T>(j - lane)) sums[lane].renormalize();
+    }
+  }
+
+  // Whether all rows are moderate.
+  SIGMAX_NOINLINE bool finish() {
     Integers<T> all = {};
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
       Integers<T> bad = out_of_window<T>(used[k]) | ~mask_bits(abs_lanes(max[k]) <= scale[k].limit);
       store_vector(outside + k * kVectorLanes, only_in_lanes(bad, constant(T{1})));
       all |= bad;
     }
-    for (int group = 0; group < kGroups; ++group) sums[group] = folded<lanes>(lane_sums, group);
-    if constexpr (apart) divide_by_factors(offset, scale);
+    for (int group = 0; group < kGroups; ++group) sums[group] = folded(group);
+    if constexpr (apart) divide_by_factors();
     return !any_lane(all);
   }
 
   // The sums of kLanes rows.
-  template <int lanes>
-  static SIGMAX_INLINE ModerateSums<W> folded(const TermSum<T, apart> (&lane_sums)[kBlockVectors][lanes], int group) {
+  SIGMAX_INLINE ModerateSums<W> folded(int group) const {
     const int k = group * kLanes / kVectorLanes, first = group * kLanes % kVectorLanes;
     W parts[lanes];
     Integers<T> ties = {};
@@ -509,13 +558,13 @@ struct ModerateColumns {
       ties += sum.ties;
     }
     SIGMAX_UNROLL for (int step = lanes / 2; step > 0; step /= 2)
-      for (int lane = 0; lane < step; ++lane) parts[lane] = add(parts[lane], parts[lane + step]);
+      for (int lane = 0; lane < step; ++lane) parts[lane] = plus(parts[lane], parts[lane + step]);
     T counts[kVectorLanes];
     store_vector(counts, __builtin_convertvector(ties, V));
     return {parts[0], load(counts + first)};
   }
 
-  void divide_by_factors(const V* offset, const Scale<T>* scale) {
+  void divide_by_factors() {
     alignas(64) T hi[kBlock<T>], lo[kBlock<T>];
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
       Integers<T> used = {};
@@ -527,33 +576,59 @@ struct ModerateColumns {
       sums[group].total = divide(sums[group].total, joined(hi + group * kLanes, lo + group * kLanes, 0));
   }
 
-  // Terms times 1/total; rows that are not moderate keep what `out` has.
-  SIGMAX_NOINLINE void write(const T* terms, char* out, std::ptrdiff_t out_stride, bool some_outside) const {
+  // 1/total as pairs of T.
+  struct Factors {
     alignas(64) T hi[kBlock<T>], lo[kBlock<T>];
+  };
+  Factors factors() const {
+    Factors f;
     for (int group = 0; group < kGroups; ++group)
-      split(reciprocal(sums[group].total), hi + group * kLanes, lo + group * kLanes);
-    PairOf<V> factor[kBlockVectors];
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-      factor[k] = {load_vector<V>(hi + k * kVectorLanes), load_vector<V>(lo + k * kVectorLanes)};
-    for (std::ptrdiff_t j = 0; j < n; ++j)
-      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-        V result = rounded_product(*term_at(const_cast<T*>(terms), j, k), factor[k]);
-        write_inside(result, k, out + j * out_stride + k * sizeof(V), some_outside);
-      }
+      split(reciprocal(sums[group].total), f.hi + group * kLanes, f.lo + group * kLanes);
+    return f;
   }
 
-  SIGMAX_NOINLINE void write(const LogProbabilities<T>& logs, char* out, std::ptrdiff_t out_stride,
-                             bool some_outside) const {
-    LogProbability<V> log[kBlockVectors];
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) log[k] = logs.rows(k * kVectorLanes);
-    for (std::ptrdiff_t j = 0; j < n; ++j)
-      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-        write_inside(log[k].of(logits(j, k)), k, out + j * out_stride + k * sizeof(V), some_outside);
+  // Terms times 1/total; rows that are not moderate keep what `out` has.
+  SIGMAX_NOINLINE void write(Index begin, Index end, const Factors& f, char* out, Index out_stride, bool some) const {
+    for (int k = 0; k < kBlockVectors; ++k) {
+      const PairOf<V> factor = {load_vector<V>(f.hi + k * kVectorLanes), load_vector<V>(f.lo + k * kVectorLanes)};
+      const Scale<T> own = scale[k];
+      const V shift = offset[k];
+      Integers<T> again = {};
+      if (terms)
+        write_classes(k, begin, end, out, out_stride, some, [&](Index j) SIGMAX_ALWAYS {
+          return rounded_product(reinterpret_cast<const PairOf<V>*>(terms)[j * kBlockVectors + k], factor);
+        });
+      else
+        write_classes(k, begin, end, out, out_stride, some, [&](Index j) SIGMAX_ALWAYS {
+          return rounded_product(exponential<T>(logits(j, k), shift, own, again), factor);
+        });
+    }
   }
 
-  SIGMAX_INLINE void write_inside(V result, int k, char* to, bool some_outside) const {
-    if (some_outside) result = load_vector<V>(outside + k * kVectorLanes) != 0 ? load_vector<V>(to) : result;
-    store_vector(to, result);
+  SIGMAX_NOINLINE void write(Index begin, Index end, const LogProbabilities<T>& logs, char* out, Index out_stride,
+                             bool some) const {
+    for (int k = 0; k < kBlockVectors; ++k) {
+      const LogProbability<V> log = logs.rows(k * kVectorLanes);
+      write_classes(k, begin, end, out, out_stride, some, [&](Index j) SIGMAX_ALWAYS { return log.of(logits(j, k)); });
+    }
+  }
+
+  template <class Result>
+  SIGMAX_INLINE void write_classes(int k, Index begin, Index end, char* out, Index out_stride, bool some,
+                                   Result result) const {
+    const auto kept = load_vector<V>(outside + k * kVectorLanes) != 0;
+    for (Index j = begin; j < end; ++j) {
+      prefetch_ahead(j, out, out_stride);
+      S* to = reinterpret_cast<S*>(out + j * out_stride) + k * kVectorLanes;
+      V v = result(j);
+      if (__builtin_expect(some, false)) v = kept ? load_lanes(to) : v;
+      store_lanes(to, v);
+    }
+  }
+
+  SIGMAX_INLINE void prefetch_ahead(Index j, char* out, Index out_stride) const {
+    __builtin_prefetch(x + (j + kAhead) * x_stride);
+    __builtin_prefetch(out + (j + kAhead) * out_stride, 1);
   }
 };
 

@@ -20,20 +20,8 @@ constexpr std::ptrdiff_t kShort = 32;
 constexpr std::ptrdiff_t kTileRows = 64;      // rows of a transposed tile
 constexpr std::ptrdiff_t kRowsTogether = 16;  // rows of a tile computed side by side
 constexpr int kRowVectors = kRowsTogether / kLanes;
-constexpr std::ptrdiff_t kLongestColumn = 4096;  // side by side, more terms than this do not stay in the cache
+constexpr std::ptrdiff_t kKeptClasses = 512;  // side by side, the terms of more do not stay in the cache
 constexpr std::ptrdiff_t kStridedRows = 32;   // long rows copied together: whole cache lines of every class
-
-// A storage type S is computed as rows of T in arithmetic W.
-template <class S>
-struct Arithmetic {
-  typedef float T;
-  typedef Vec W;
-};
-template <>
-struct Arithmetic<double> {
-  typedef double T;
-  typedef Pair W;
-};
 
 // ---------------------------------------------------------------- what a policy works with
 
@@ -402,21 +390,22 @@ SIGMAX_INLINE Row<W> finished(Vec max, Vec temperature, const ModerateSums<W>& m
 
 // A logarithm that the largest logit cancels loses digits that a sum in floats never had; the general way has them.
 template <class P, class T>
-SIGMAX_INLINE bool is_cancelled(double result, double max) {
-  double log_total = result - max;
-  return P::reduces && sizeof(T) == sizeof(float) && __builtin_fabs(result) < 0.125 * (log_total < 1.0 ? log_total : 1.0);
+SIGMAX_INLINE Mask is_cancelled(Vec result, Vec max) {
+  if constexpr (!P::reduces || sizeof(T) != sizeof(float)) return Mask{};
+  return abs(result) < 0.125 * min(result - max, opaque(1.0));
 }
 
 // Rows in contiguous memory, a few together: each step is done for all of them before the next, so that the processor
 // works on several at a time.
-template <class P, class T>
+template <class P, class S>
 struct RowBatch {
-  typedef typename Arithmetic<T>::W W;
+  typedef typename Arithmetic<S>::T T;
+  typedef typename Arithmetic<S>::W W;
   static constexpr int kMost = 16;
   static std::ptrdiff_t size(std::ptrdiff_t n) { return n >= 2048 ? 1 : n <= 128 ? kMost : 2048 / n; }
 
-  const T* x[kMost];
-  T* out[kMost];
+  const S* x[kMost];
+  S* out[kMost];
   alignas(64) double temperature[kMost], max[kMost];
   bool moderate[kMost];
   std::ptrdiff_t count, n;
@@ -434,12 +423,12 @@ struct RowBatch {
       for (int first = 0; first < count; first += kLanes) finish(first, sums);
     else
       for (int i = 0; i < count; ++i)
-        if (moderate[i]) ModerateRow<W, T>::write(terms_of(terms, i), n, sums[i].total, out[i]);
+        if (moderate[i]) ModerateRow<S>::write(terms_of(terms, i), n, sums[i].total, out[i]);
   }
 
-  ModerateRow<W, T> row(int i) const { return {x[i], x[i] + count * n, P::reduces ? x[i] : out[i], n}; }
+  ModerateRow<S> row(int i) const { return {x[i], x[i] + count * n, P::reduces ? x[i] : out[i], n}; }
 
-  T* terms_of(T* terms, int i) const { return terms + i * ModerateRow<W, T>::terms_size(n); }
+  T* terms_of(T* terms, int i) const { return terms + i * ModerateRow<S>::terms_size(n); }
 
   void finish(int first, const ModerateSums<W>* sums) {
     int rows = count - first < kLanes ? static_cast<int>(count - first) : kLanes;
@@ -456,13 +445,19 @@ struct RowBatch {
     ModerateSums<W> lanes{joined(hi, lo, W{}), load(ties)};
     Row<W> row = finished<P, W>(load(row_max), load(row_temperature), lanes);
     LogProbabilities<T> logs;
-    if constexpr (!P::reduces) logs.set(0, row.max, row.beta, negate(row.log_total));
+    Vec result{};
+    Mask again{};
+    if constexpr (P::reduces) {
+      result = P::template result<W>(row);
+      again = is_cancelled<P, T>(result, row.max);
+    } else {
+      logs.set(0, row.max, row.beta, negate(row.log_total));
+    }
     for (int lane = 0; lane < rows; ++lane) {
       if (!moderate[first + lane]) continue;
       if constexpr (P::reduces) {
-        double result = P::template result<W>(row)[lane];
-        moderate[first + lane] = !is_cancelled<P, T>(result, row_max[lane]);
-        *out[first + lane] = static_cast<T>(result);
+        moderate[first + lane] = again[lane] == 0;
+        store_scalar(out[first + lane], result[lane]);
       } else
         logs.write(logs.row(lane), x[first + lane], n, out[first + lane]);
     }
@@ -472,49 +467,83 @@ struct RowBatch {
   static SIGMAX_INLINE Pair joined(const double* hi, const double* lo, Pair) { return {load(hi), load(lo)}; }
 };
 
-// kBlock rows side by side, all moderate.
-template <class P, class T>
-struct Columns {
-  typedef typename Arithmetic<T>::W W;
-  typedef ModerateColumns<W, T, kApart<P>> Sums;
+// A few blocks of rows side by side, range by range of the classes: their lines are neighbours in memory.
+template <class P, class S, int lanes>
+struct ColumnGroup {
+  typedef typename Arithmetic<S>::T T;
+  typedef typename Arithmetic<S>::W W;
+  typedef ModerateColumns<S, kApart<P>, lanes> Columns;
+  static constexpr int kMost = 4;
+  static constexpr std::ptrdiff_t kRange = 64;  // classes
 
-  // False, with nothing written, unless all rows are moderate; or `some`: the others keep what `out` has. `cancelled`
-  // gets the rows that are to be computed again, alone.
-  template <int lanes>
-  static bool run(Block x, Block out, std::ptrdiff_t n, const double* temperatures, bool some, T* terms,
-                  ScaleAt<T>& scale_at, std::uint32_t* cancelled) {
-    *cancelled = 0;
-    Sums sums;
-    sums.x = x.data;
-    sums.x_stride = x.class_stride;
-    sums.n = n;
-    sums.find_largest();
-    bool all = sums.template compute<lanes>(scale_at.columns(temperatures), terms);
-    if (!all && !some) return false;
-    if constexpr (kApart<P>)
-      *cancelled = finish(sums, out, temperatures, !all);
+  Block x, out;
+  std::ptrdiff_t n;
+  const double* temperatures;
+  int blocks;
+  Columns columns[kMost];
+  bool done[kMost];                 // or the rows of the block are to be computed otherwise
+  std::uint32_t cancelled[kMost];  // rows that are to be computed again, alone
+
+  // Rows that are not moderate: with `some`, they keep what `out` has; else nothing of their block is written.
+  void run(bool some, T* terms, ScaleAt<T>& scale_at) {
+    for (int g = 0; g < blocks; ++g) {
+      columns[g].x = x.at(g * kBlock<T>, 0);
+      columns[g].x_stride = x.class_stride;
+      columns[g].n = n;
+      columns[g].scale = scale_at.columns(temperatures + g * kBlock<T>);
+      columns[g].terms = terms ? terms + g * 2 * kBlock<T> * n : nullptr;
+    }
+    for_ranges([&](int g, std::ptrdiff_t begin, std::ptrdiff_t end) { columns[g].find_largest(begin, end); });
+    for_ranges([&](int g, std::ptrdiff_t begin, std::ptrdiff_t end) { columns[g].add(begin, end); });
+    bool all[kMost];
+    for (int g = 0; g < blocks; ++g) {
+      all[g] = columns[g].finish();
+      done[g] = all[g] || some;
+      cancelled[g] = 0;
+    }
+    if constexpr (P::reduces)
+      for (int g = 0; g < blocks; ++g) cancelled[g] = done[g] ? write_results(g) : 0;
     else
-      sums.write(terms, out.data, out.class_stride, !all);
-    return true;
+      write(all);
   }
 
-  static std::uint32_t finish(const Sums& sums, Block out, const double* temperatures, bool some_outside) {
-    LogProbabilities<T> logs;
+  template <class Body>
+  void for_ranges(Body body) {
+    for (std::ptrdiff_t begin = 0; begin < n; begin += kRange)
+      for (int g = 0; g < blocks; ++g) body(g, begin, begin + kRange < n ? begin + kRange : n);
+  }
+
+  Row<W> finished_rows(int g, int first) const {
+    return finished<P, W>(load(lane_pointer(columns[g].max[0]) + first), load(temperatures + g * kBlock<T> + first),
+                          columns[g].sums[first / kLanes]);
+  }
+
+  void write(const bool* all) {
+    typename std::conditional<kApart<P>, LogProbabilities<T>, typename Columns::Factors>::type factors[kMost];
+    for (int g = 0; g < blocks; ++g)
+      if constexpr (kApart<P>)
+        for (int first = 0; first < kBlock<T>; first += kLanes) {
+          Row<W> row = finished_rows(g, first);
+          factors[g].set(first, row.max, row.beta, negate(row.log_total));
+        }
+      else
+        factors[g] = columns[g].factors();
+    for_ranges([&](int g, std::ptrdiff_t begin, std::ptrdiff_t end) {
+      if (done[g]) columns[g].write(begin, end, factors[g], out.at(g * kBlock<T>, 0), out.class_stride, !all[g]);
+    });
+  }
+
+  std::uint32_t write_results(int g) {
     std::uint32_t cancelled = 0;
     for (int first = 0; first < kBlock<T>; first += kLanes) {
-      Row<W> row = finished<P, W>(load(lane_pointer(sums.max[0]) + first), load(temperatures + first),
-                                  sums.sums[first / kLanes]);
-      if constexpr (P::reduces) {
-        T* to = reinterpret_cast<T*>(out.data) + first;
-        Vec result = P::template result<W>(row), outside = load(sums.outside + first);
-        store(to, select(outside != 0.0, load(to), result));
-        for (int lane = 0; lane < kLanes; ++lane)
-          if (is_cancelled<P, T>(result[lane], row.max[lane]) && outside[lane] == 0.0) cancelled |= 1u << (first + lane);
-      } else {
-        logs.set(first, row.max, row.beta, negate(row.log_total));
-      }
+      Row<W> row = finished_rows(g, first);
+      S* to = reinterpret_cast<S*>(out.at(g * kBlock<T> + first, 0));
+      Vec result = P::template result<W>(row), outside = load(columns[g].outside + first);
+      store(to, select(outside != 0.0, load(to), result));
+      Mask again = is_cancelled<P, T>(result, row.max) & (outside == 0.0);
+      if (__builtin_expect(any(again), false))
+        for (int lane = 0; lane < kLanes; ++lane) cancelled |= (again[lane] & 1u) << (first + lane);
     }
-    if constexpr (!P::reduces) sums.write(logs, out.data, out.class_stride, some_outside);
     return cancelled;
   }
 };
@@ -657,10 +686,16 @@ struct Tile {
   bool run_lanes(std::ptrdiff_t first, bool some, T* terms, ScaleAt<T>& scale_at) {
     bool all = true;
     for (std::ptrdiff_t row = first; row < first + kRowsTogether; row += kBlock<T>) {
-      std::uint32_t cancelled;
-      all = Columns<P, T>::template run<1>(block(x + row), block(out + row), classes, temperatures + row, some, terms,
-                                           scale_at, &cancelled) && all;
-      for (; cancelled != 0; cancelled &= cancelled - 1) compute_special(row + __builtin_ctz(cancelled));
+      ColumnGroup<P, T, 1> group;
+      group.x = block(x + row);
+      group.out = block(out + row);
+      group.n = classes;
+      group.temperatures = temperatures + row;
+      group.blocks = 1;
+      group.run(some, terms, scale_at);
+      all = all && group.done[0];
+      for (std::uint32_t left = group.cancelled[0]; left != 0; left &= left - 1)
+        compute_special(row + __builtin_ctz(left));
     }
     return all;
   }
@@ -706,21 +741,20 @@ struct AxisKernels {
     T *finite, *x, *c, *out;
     char *strided_x, *strided_c;
   };
-  static constexpr std::ptrdiff_t kRowsOfS = 2 * kStridedRows;
+  static constexpr std::ptrdiff_t kRowsOfT = 4, kRowsOfS = 2 * kStridedRows;
 
   // Terms of a batch of rows, or of rows side by side.
   static std::ptrdiff_t terms_bytes(std::ptrdiff_t classes) {
     std::ptrdiff_t general = sizeof(W) / sizeof(Vec) * sizeof(double);
-    std::ptrdiff_t batch = kTakesLanes<P> ? 2 * sizeof(T) * RowBatch<P, T>::size(classes) : 0;
-    std::ptrdiff_t columns = kTakesLanes<P> && !kApart<P> && classes <= kLongestColumn ? 2 * sizeof(T) * kBlock<T> : 0;
+    std::ptrdiff_t batch = kTakesLanes<P> ? 2 * sizeof(T) * RowBatch<P, S>::size(classes) : 0;
+    std::ptrdiff_t columns = kTakesLanes<P> && classes <= kKeptClasses ? ColumnGroup<P, S, 1>::kMost * 2 * 64 : 0;
     std::ptrdiff_t most = general > batch ? general : batch;
     return padded(classes) * (most > columns ? most : columns);
   }
 
   static std::size_t scratch_bytes(std::ptrdiff_t classes) {
     if (classes <= kShort) return 0;
-    std::ptrdiff_t rows_of_t = 2 + 2 * RowBatch<P, T>::size(classes);
-    return terms_bytes(classes) + padded(classes) * (rows_of_t * sizeof(T) + kRowsOfS * sizeof(S));
+    return terms_bytes(classes) + padded(classes) * (kRowsOfT * sizeof(T) + kRowsOfS * sizeof(S));
   }
 
   static Scratch scratch_at(char* memory, std::ptrdiff_t classes) {
@@ -730,8 +764,8 @@ struct AxisKernels {
     s.finite = reinterpret_cast<T*>(memory + terms_bytes(classes));
     s.c = s.finite + n;
     s.x = s.c + n;
-    s.out = s.x + n * RowBatch<P, T>::size(classes);
-    s.strided_x = reinterpret_cast<char*>(s.out + n * RowBatch<P, T>::size(classes));
+    s.out = s.x + n;
+    s.strided_x = reinterpret_cast<char*>(s.out + n);
     s.strided_c = s.strided_x + kStridedRows * n * kSize;
     return s;
   }
@@ -739,9 +773,9 @@ struct AxisKernels {
   static void rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
     if (call.classes == 0) return empty_rows(call, begin, end);
     ScaleAt<T> scale_at;
-    bool columns = kTakesLanes<P> && !kConverts && call.x.row_stride == kSize && call.out.row_stride == kSize;
+    bool columns = kTakesLanes<P> && call.x.row_stride == kSize && call.out.row_stride == kSize;
     if (call.classes <= kShort) {
-      alignas(64) T terms[2 * kShort * kBlock<T>];
+      alignas(64) T terms[ColumnGroup<P, S, 1>::kMost * 2 * kShort * kBlock<T>];
       auto others = [&](std::ptrdiff_t begin, std::ptrdiff_t end) { short_rows(call, begin, end, scale_at); };
       std::ptrdiff_t row = columns ? column_rows<1>(call, begin, end, terms, scale_at, others) : begin;
       return others(row, end);
@@ -749,7 +783,7 @@ struct AxisKernels {
     Scratch s = scratch_at(scratch, call.classes);
     auto others = [&](std::ptrdiff_t begin, std::ptrdiff_t end) { long_rows(call, begin, end, s, scale_at); };
     T* terms = reinterpret_cast<T*>(s.terms);
-    columns = columns && call.classes <= kLongestColumn;
+    if (call.classes > kKeptClasses) terms = nullptr;
     std::ptrdiff_t row = columns ? column_rows<kBlock<T>>(call, begin, end, terms, scale_at, others) : begin;
     for (; row < end; row += kStridedRows)
       long_rows(call, row, row + kStridedRows < end ? row + kStridedRows : end, s, scale_at);
@@ -761,16 +795,24 @@ struct AxisKernels {
   static std::ptrdiff_t column_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, T* terms,
                                     ScaleAt<T>& scale_at, Others others) {
     std::ptrdiff_t row = begin;
-    for (; row + kBlock<T> <= end; row += kBlock<T>) {
-      alignas(64) double temperatures[kBlock<T>];
-      for (int lane = 0; lane < kBlock<T>; ++lane)
-        std::memcpy(temperatures + lane, block_at(call.temperature, row + lane).data, sizeof(double));
-      std::uint32_t cancelled;
-      bool done = false;
-      if constexpr (kTakesLanes<P> && !kConverts)
-        done = Columns<P, T>::template run<lanes>(block_at(call.x, row), block_at(call.out, row), call.classes,
-                                                  temperatures, false, terms, scale_at, &cancelled) && cancelled == 0;
-      if (!done) others(row, row + kBlock<T>);
+    if constexpr (kTakesLanes<P>) {
+      typedef ColumnGroup<P, S, lanes> Group;
+      alignas(64) double temperatures[Group::kMost * kBlock<T>];
+      std::ptrdiff_t most = call.temperature.row_stride == 0 ? Group::kMost : 1;  // a block's own Scale is not kept
+      for (; row + kBlock<T> <= end;) {
+        std::ptrdiff_t blocks = (end - row) / kBlock<T> < most ? (end - row) / kBlock<T> : most;
+        for (int lane = 0; lane < blocks * kBlock<T>; ++lane)
+          std::memcpy(temperatures + lane, block_at(call.temperature, row + lane).data, sizeof(double));
+        Group group;
+        group.x = block_at(call.x, row);
+        group.out = block_at(call.out, row);
+        group.n = call.classes;
+        group.temperatures = temperatures;
+        group.blocks = static_cast<int>(blocks);
+        group.run(false, terms, scale_at);
+        for (int g = 0; g < blocks; ++g, row += kBlock<T>)
+          if (!group.done[g] || group.cancelled[g] != 0) others(row, row + kBlock<T>);
+      }
     }
     return row;
   }
@@ -800,7 +842,7 @@ struct AxisKernels {
     if (P::per_class) c = contiguous(call.per_class, begin, end, n, {s.strided_c, stride, kSize});
     bool in_place = P::reduces || call.out.class_stride == kSize;
     if (!in_place) out = spare;
-    for (std::ptrdiff_t i = 0; i < end - begin; i += RowBatch<P, T>::size(n))
+    for (std::ptrdiff_t i = 0; i < end - begin; i += RowBatch<P, S>::size(n))
       run_batch(call, begin, end, i, x, c, out, s, scale_at);
     if (!in_place) copy_block<S>(block_at(call.out, begin), out, end - begin, n);
   }
@@ -808,22 +850,24 @@ struct AxisKernels {
   // The rows from begin + i on that are computed together.
   static void run_batch(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t i, Block x,
                         Block c, Block out, const Scratch& s, ScaleAt<T>& scale_at) {
-    RowBatch<P, T> batch;
+    RowBatch<P, S> batch;
     batch.n = call.classes;
     batch.count = end - begin - i < batch.size(batch.n) ? end - begin - i : batch.size(batch.n);
     for (std::ptrdiff_t k = 0; k < batch.count; ++k) {
-      batch.x[k] = computable(x.at(i + k, 0), batch.n, s.x + k * padded(batch.n));
-      batch.out[k] = computable_out(out.at(i + k, 0), s.out + k * padded(batch.n));
-      batch.temperature[k] = load_scalar<double>(block_at(call.temperature, begin + i + k).data);
+      batch.x[k] = reinterpret_cast<const S*>(x.at(i + k, 0));
+      batch.out[k] = reinterpret_cast<S*>(out.at(i + k, 0));
+      batch.temperature[k] = temperature_at(call, begin + i + k);
       batch.moderate[k] = false;
     }
     if constexpr (kTakesLanes<P>) batch.run(reinterpret_cast<T*>(s.terms), scale_at);
     for (std::ptrdiff_t k = 0; k < batch.count; ++k) {
+      if (batch.moderate[k]) continue;
       double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, begin + i + k).data) : 0.0;
-      if (!batch.moderate[k])
-        whole_row<P, T>(batch.x[k], P::per_class ? computable(c.at(i + k, 0), batch.n, s.c) : nullptr,
-                        batch.temperature[k], cotangent, batch.out[k], batch.n, s.terms, s.finite);
-      finish_out(out.at(i + k, 0), batch.out[k], P::reduces ? 1 : batch.n);
+      T* row_out = computable_out(out.at(i + k, 0), s.out);
+      whole_row<P, T>(computable(x.at(i + k, 0), batch.n, s.x),
+                      P::per_class ? computable(c.at(i + k, 0), batch.n, s.c) : nullptr, batch.temperature[k], cotangent,
+                      row_out, batch.n, s.terms, s.finite);
+      finish_out(out.at(i + k, 0), row_out, P::reduces ? 1 : batch.n);
     }
   }
 
@@ -884,7 +928,7 @@ struct AxisKernels {
   // A chunk of a row that may be moderate. The chunks of one row need not all be: their sums are of the same kind.
   struct ModerateChunk {
     Scale<T> scale;
-    ModerateRow<W, T> row;
+    ModerateRow<T> row;
     T max;
     bool possible;
 
@@ -910,7 +954,7 @@ struct AxisKernels {
     Chunk part(call, row, chunk, false);
     Partial& partial = partials[chunk] = {};
     if (kTakesLanes<P> && part.n >= kBlock<T>)
-      partial.max = ModerateRow<W, T>{part.engine.x, nullptr, nullptr, part.n}.largest();
+      partial.max = ModerateRow<T>{part.engine.x, nullptr, nullptr, part.n}.largest();
     if (!(partial.max > -kInfinity && kTakesLanes<P> && part.n >= kBlock<T>)) partial = part.engine.largest(0, part.n);
   }
 
@@ -991,7 +1035,7 @@ struct AxisKernels {
     P::template finish<W>(r, sums);
     if constexpr (P::reduces) {
       double result = result_of<P>(r, whole.max == kInfinity);
-      if (is_cancelled<P, T>(result, whole.max)) {
+      if (any(is_cancelled<P, T>(splat(result), splat(whole.max)))) {
         P::template finish<W>(r, general_sums(call, row, whole));
         result = result_of<P>(r, false);
       }
