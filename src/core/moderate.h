@@ -112,9 +112,6 @@ SIGMAX_INLINE Floats rounded_product(PairOf<Floats> a, PairOf<Floats> b) {
 
 // ---------------------------------------------------------------- exponentials
 
-constexpr double kLn2 = 0x1.62e42fefa39efp-1;
-constexpr double kLn2Rest = 0x1.abc9e3b39803fp-56;  // ln2 - kLn2 - kLn2Rest = 2^-110.5
-
 // Temperatures far from 1 are not moderate: step, 1/T and what is left of them could be subnormal.
 template <class T>
 SIGMAX_INLINE T limit_at(double temperature) {
@@ -127,13 +124,13 @@ SIGMAX_INLINE T limit_at(double temperature) {
 template <class T>
 SIGMAX_INLINE void set_temperature(Scale<T>& s, double temperature) {
   constexpr auto& decay = Format<T>::kDecay;
-  Pair step = two_product(splat(temperature), splat(kLn2 / 8));
+  Pair step = two_product(splat(temperature), splat(kStepDouble));
   T rounded_step = static_cast<T>(step.hi[0]);
   double beta = 1.0 / temperature, power = -beta;
   s.limit = constant(limit_at<T>(temperature));
   s.rate = constant(static_cast<T>(8 * kLog2e * beta));
   s.step = constant(rounded_step);
-  s.rest = constant(static_cast<T>((step.hi[0] - rounded_step) + (step.lo[0] + temperature * (kLn2Rest / 8))));
+  s.rest = constant(static_cast<T>((step.hi[0] - rounded_step) + (step.lo[0] + temperature * kStepRestDouble)));
   int k = 0;
   for (Lanes<T>& coefficient : s.series) {
     coefficient = constant(static_cast<T>(decay[k++] * power));
