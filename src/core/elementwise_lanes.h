@@ -17,7 +17,7 @@ namespace {
 // that of the number itself (Boldo & Melquiond 2008). A float may move by one bit, which no second rounding sees.
 template <class Number>
 SIGMAX_INLINE Floats rounded_to_odd(Number x) {
-  Sum<Floats> s = split(x);
+  PairOf<Floats> s = split(x);
   FloatBits below = bit_cast<FloatBits>(bit_cast<FloatMask>(bits_of(s.hi) ^ bits_of(s.lo)) >> 31);
   return bit_cast<Floats>((bits_of(s.hi) + below) | 1u);
 }
@@ -91,7 +91,7 @@ struct InLanes<Sigmoid> {
     Decay<T> d = decay<T>(min(opaque(T{40}), within_reach<S, T>(x)));
     used = larger(used, d.steps);
     Lanes<T> root = d.e.value, one = constant(T{1});
-    Sum<Lanes<T>> sum = exact_sum(larger_number(one, root), smaller_number(one, root));
+    PairOf<Lanes<T>> sum = fast_two_sum(larger_number(one, root), smaller_number(one, root));
     Lanes<T> rest = mul_add(root, d.e.error, sum.lo);
     Lanes<T> inverse = T{1} / (sum.hi + rest);
     return {inverse, mul_add(-inverse, rest, mul_add(-inverse, sum.hi, one))};
@@ -101,7 +101,7 @@ struct InLanes<Sigmoid> {
 // s = 2N/(2 + N) of N > -1, so that log(1 + N) = log((2+s)/(2-s)): the quotient, and what it lacks, from the residual
 // N - s - s·N/2, where N - s is exact (Sterbenz).
 template <class T>
-SIGMAX_INLINE Sum<Lanes<T>> odds(Lanes<T> n, Lanes<T> n_lo) {
+SIGMAX_INLINE PairOf<Lanes<T>> odds(Lanes<T> n, Lanes<T> n_lo) {
   Lanes<T> half = T{0.5} * n;
   Lanes<T> inverse = T{1} / (T{1} + half);
   Lanes<T> s = n * inverse;
@@ -117,7 +117,7 @@ struct InLanes<Softplus> {
   static constexpr auto kReach = Format<T>::kSign + Format<T>::kReachBits;  // of float, a positive NaN passes through
 
   template <class S, class T>
-  static SIGMAX_INLINE Sum<Lanes<T>> apply(Lanes<T> x, Integers<T>& used) {
+  static SIGMAX_INLINE PairOf<Lanes<T>> apply(Lanes<T> x, Integers<T>& used) {
     typedef Format<T> C;
     x = within_reach<S, T>(x);
     used = larger(used, bits_of(x));
@@ -125,12 +125,12 @@ struct InLanes<Softplus> {
     if constexpr (sizeof(S) < sizeof(T))  // rounding to odd would touch infinity and NaN
       used |= bit_cast<Integers<T>>(magnitude >= bits_of(constant(T{__builtin_inff()})));
     Integers<T> bounded = smaller(magnitude, Integers<T>{} + C::kReachBits);
-    Sum<Lanes<T>> e = split(decay<T>(bit_cast<Lanes<T>>(bounded)).e);
-    Sum<Lanes<T>> s = odds<T>(e.hi, e.lo);
+    PairOf<Lanes<T>> e = split(decay<T>(bit_cast<Lanes<T>>(bounded)).e);
+    PairOf<Lanes<T>> s = odds<T>(e.hi, e.lo);
     Lanes<T> z = s.hi * s.hi;
     Lanes<T> tail = mul_add(z, mul_add(s.lo, constant(T{0.25}), s.hi * polynomial(z, C::kOddsTailWide)), s.lo);
     Lanes<T> ramp = larger_number(x, Lanes<T>{});
-    Sum<Lanes<T>> sum = exact_sum(larger_number(ramp, s.hi), smaller_number(ramp, s.hi));
+    PairOf<Lanes<T>> sum = fast_two_sum(larger_number(ramp, s.hi), smaller_number(ramp, s.hi));
     return {sum.hi, min(sum.lo + tail, opaque(T{1}))};  // NaN beside an infinity
   }
 };
@@ -142,8 +142,8 @@ struct InLanes<LogSigmoid> {
   static constexpr auto kReach = InLanes<Softplus>::kReach<T>;
 
   template <class S, class T>
-  static SIGMAX_INLINE Sum<Lanes<T>> apply(Lanes<T> x, Integers<T>& used) {
-    Sum<Lanes<T>> softplus = InLanes<Softplus>::apply<S, T>(-x, used);
+  static SIGMAX_INLINE PairOf<Lanes<T>> apply(Lanes<T> x, Integers<T>& used) {
+    PairOf<Lanes<T>> softplus = InLanes<Softplus>::apply<S, T>(-x, used);
     return {-softplus.hi, -softplus.lo};
   }
 };
@@ -163,7 +163,7 @@ struct InLanes<Logit> {
   static constexpr auto kReach = Format<T>::kOne - Format<T>::kLeastNormal;
 
   template <class S, class T>
-  static SIGMAX_INLINE Sum<Lanes<T>> apply(Lanes<T> p, Integers<T>& used) {
+  static SIGMAX_INLINE PairOf<Lanes<T>> apply(Lanes<T> p, Integers<T>& used) {
     typedef Format<T> C;
     used = larger(used, p == T{0} ? Integers<T>{} : bits_of(p) - C::kLeastNormal);
     Lanes<T> q = T{1} - p, q_lo = (T{1} - q) - p;
@@ -175,7 +175,7 @@ struct InLanes<Logit> {
     Lanes<T> s = n * inverse, z = s * s;
     Lanes<T> s_lo = mul_add(-s, d_lo, mul_add(-s, d, n) - q_lo) * inverse;
     Lanes<T> tail = mul_add(s * z, polynomial(z, C::kOddsTail), mul_add(k, constant(C::kLn2Lo), s_lo));
-    Sum<Lanes<T>> sum = exact_sum(k * C::kLn2Hi, s);
+    PairOf<Lanes<T>> sum = fast_two_sum(k * C::kLn2Hi, s);
     Lanes<T> at_one = p == T{1} ? constant(kInfinite<S, T>) : sum.hi;
     Lanes<T> hi = p == T{0} ? constant(-kInfinite<S, T>) : at_one;
     return {hi, min(sum.lo + tail, opaque(T{1}))};  // NaN where p is 1
@@ -190,22 +190,22 @@ struct InLanes<Log1mexp> {
   static constexpr auto kReach = Format<T>::kReachBits - Format<T>::kLeastNormal;
 
   template <class S, class T>
-  static SIGMAX_INLINE Sum<Lanes<T>> apply(Lanes<T> x, Integers<T>& used) {
+  static SIGMAX_INLINE PairOf<Lanes<T>> apply(Lanes<T> x, Integers<T>& used) {
     typedef Format<T> C;
     x = within_reach<S, T>(x);
     Integers<T> w = bits_of(x) ^ C::kSign;
     used = larger(used, x == T{0} ? Integers<T>{} : w - C::kLeastNormal);
     Integers<T> bounded = smaller(w, Integers<T>{} + C::kReachBits);
-    Sum<Lanes<T>> e = split(decay<T>(bit_cast<Lanes<T>>(bounded)).e);
+    PairOf<Lanes<T>> e = split(decay<T>(bit_cast<Lanes<T>>(bounded)).e);
     Integers<T> biased = (w + (C::kOne - C::kSqrtHalf)) >> C::kFractionBits;
     Lanes<T> f = bit_cast<Lanes<T>>(w - (biased << C::kFractionBits) + C::kOne) - T{1}, zero{};
     auto near = x > constant(T(-0.85));
     Lanes<T> k = near ? exponent<T>(biased) : zero;
-    Sum<Lanes<T>> s = odds<T>(near ? f : -e.hi, near ? zero : -e.lo);
+    PairOf<Lanes<T>> s = odds<T>(near ? f : -e.hi, near ? zero : -e.lo);
     Lanes<T> z = s.hi * s.hi, x_near = near ? x : zero, y = x_near * x_near;
     Lanes<T> tail = mul_add(k, constant(C::kLn2Lo), mul_add(y, polynomial(y, C::kSinhcTail), s.lo));
-    Sum<Lanes<T>> first = exact_sum(k * C::kLn2Hi, T{0.5} * x_near);
-    Sum<Lanes<T>> sum = exact_sum(first.hi, s.hi);
+    PairOf<Lanes<T>> first = fast_two_sum(k * C::kLn2Hi, T{0.5} * x_near);
+    PairOf<Lanes<T>> sum = fast_two_sum(first.hi, s.hi);
     Lanes<T> hi = x == T{0} ? constant(-kInfinite<S, T>) : sum.hi;
     return {hi, (first.lo + sum.lo) + mul_add(s.hi * z, polynomial(z, C::kOddsTail), tail)};
   }

@@ -1,7 +1,7 @@
 // One instruction-set level's kernels: compiled once per level, see meson.build.
 #include "kernels.h"
 
-#include "elementwise.h"
+#include "axis_kernels.h"
 #include "elementwise_lanes.h"
 #include "normalization.h"
 

@@ -162,35 +162,24 @@ SIGMAX_INLINE Bits look_up(const std::uint64_t (&table)[8], Bits index) {
 // ---------------------------------------------------------------- two numbers
 
 template <class V>
-struct Sum {  // hi + lo
-  V hi, lo;
-};
-template <class V>
 struct Product {  // value·(1 + error)
   V value, error;
 };
 
-// a + b exactly, for |a| >= |b| or a = 0.
-template <class V>
-SIGMAX_INLINE Sum<V> exact_sum(V a, V b) {
-  V s = a + b;
-  return {s, b - (s - a)};
-}
-
 // What is rounded, and what the rounding leaves.
 template <class V>
-SIGMAX_INLINE Sum<V> split(Sum<V> x) {
-  return exact_sum(x.hi, x.lo);
+SIGMAX_INLINE PairOf<V> split(PairOf<V> x) {
+  return fast_two_sum(x.hi, x.lo);
 }
 template <class V>
-SIGMAX_INLINE Sum<V> split(Product<V> x) {
+SIGMAX_INLINE PairOf<V> split(Product<V> x) {
   V hi = mul_add(x.value, x.error, x.value);
   return {hi, mul_add(x.value, x.error, x.value - hi)};
 }
 
 // The one rounding at the end.
 template <class V>
-SIGMAX_INLINE V rounded(Sum<V> x) {
+SIGMAX_INLINE V rounded(PairOf<V> x) {
   return x.hi + x.lo;
 }
 template <class V>

@@ -45,9 +45,10 @@ SIGMAX_INLINE Pair two_sum(Vec a, Vec b) {
   return {s, (a - (s - b_part)) + (b - b_part)};
 }
 
-// a + b exactly, for |a| >= |b|.
-SIGMAX_INLINE Pair fast_two_sum(Vec a, Vec b) {
-  Vec s = a + b;
+// a + b exactly, for |a| >= |b| or a = 0.
+template <class V>
+SIGMAX_INLINE PairOf<V> fast_two_sum(V a, V b) {
+  V s = a + b;
   return {s, b - (s - a)};
 }
 
@@ -326,6 +327,18 @@ SIGMAX_INLINE Pair log_of_sum(Vec a, Pair b) {
   Pair s = two_sum(a, b.hi);
   return choose((a == 1.0) & (abs(b.hi) < kSmall), log1p_small(b), log_of<Pair>(Pair{s.hi, s.lo + b.lo}));
 }
+
+// A storage type S is computed in numbers T, the general way in arithmetic W.
+template <class S>
+struct Arithmetic {
+  typedef float T;
+  typedef Vec W;
+};
+template <>
+struct Arithmetic<double> {
+  typedef double T;
+  typedef Pair W;
+};
 
 }  // namespace
 }  // namespace sigmax

@@ -1,4 +1,4 @@
-// The axis functions as policies for the engine in rows.h.
+// The axis functions as policies for the kernels of axis_kernels.h.
 //
 // Throughout, m is the row's largest logit, y_i = (x_i - m)/T <= 0 its energy and e_i = e^y_i its Boltzmann
 // factor: the classes with x_i = m (the ties, usually one winner) have e_i = 1 exactly. Sums that keep the ties
@@ -6,7 +6,7 @@
 // 1e-300 beside 1.
 #pragma once
 
-#include "rows.h"
+#include "policy.h"
 
 namespace sigmax {
 namespace {
