@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer, on every instruction-set level of this CPU:
 #   tools/sanitize.sh [pytest arguments]
-# Needs GCC, and the packages of `pip install '.[test]'` in the environment of $PYTHON; about four minutes on two cores.
+# Needs GCC, and the packages of `pip install '.[test]'` in the environment of $PYTHON; a minute and a half on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -24,7 +24,7 @@ export ASAN_OPTIONS=halt_on_error=1:detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
 "$python" -c "import sigmax; assert sigmax.__file__.startswith('$work'), sigmax.__file__"
 levels=$("$python" -c 'import sigmax; print(*sigmax.show_config(mode="dicts")["isa_available"])')
 if (($# == 0)); then
-  set -- tests/test_elementwise.py tests/test_normalization.py tests/test_gradients.py tests/test_same_bits.py \
+  set -- tests/test_elementwise.py tests/test_normalization.py tests/test_moderate.py tests/test_gradients.py tests/test_same_bits.py \
     -k 'not (no_warnings or same_bits) or (in_the_middle and float32)'
 fi
 

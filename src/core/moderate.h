@@ -11,8 +11,6 @@
 // as integers. A term is exact to 2^-28 (float) or 2^-57 (double); what comes of it is rounded once.
 #pragma once
 
-#include <iterator>
-
 #include "fold.h"
 #include "lanes.h"
 
@@ -39,7 +37,7 @@ struct Moderate<double> {
 };
 
 template <class T>
-constexpr int kSeriesTerms = std::size(Format<T>::kDecay);
+constexpr int kSeriesTerms = sizeof(Format<T>::kDecay) / sizeof(T);
 
 // What the exponentials of rows of one temperature have in common; in a tile, of a row per lane.
 template <class T>
@@ -50,8 +48,10 @@ struct Scale {
 };
 
 // Comparisons as integers of the lanes' size: -1 where true.
-SIGMAX_INLINE FloatBits mask_bits(decltype(Floats{} == Floats{}) mask) { return bit_cast<FloatBits>(mask); }
-SIGMAX_INLINE Bits mask_bits(Mask mask) { return bit_cast<Bits>(mask); }
+template <class T, class M>
+SIGMAX_INLINE Integers<T> mask_bits(M mask) {
+  return bit_cast<Integers<T>>(mask);
+}
 
 template <class V, class I>
 SIGMAX_INLINE V only_in_lanes(I mask, V x) {
@@ -74,7 +74,7 @@ SIGMAX_INLINE Integers<T> lanes_below(std::ptrdiff_t count) {
   constexpr int lanes = sizeof(Lanes<T>) / sizeof(T);
   Lanes<T> index;
   for (int lane = 0; lane < lanes; ++lane) index[lane] = static_cast<T>(lane);
-  return mask_bits(index < constant(static_cast<T>(count)));
+  return mask_bits<T>(index < constant(static_cast<T>(count)));
 }
 
 template <class I>
@@ -153,7 +153,7 @@ SIGMAX_INLINE PairOf<Lanes<T>> exponential(Lanes<T> x, Lanes<T> offset, const Sc
 template <class T>
 SIGMAX_INLINE Integers<T> out_of_window(Integers<T> used) {
   typedef typename Moderate<T>::Word Word;
-  return mask_bits((used & ~Word{Moderate<T>::kWindow - 1}) != Integers<T>{} + Moderate<T>::kRound);
+  return mask_bits<T>((used & ~Word{Moderate<T>::kWindow - 1}) != Integers<T>{} + Moderate<T>::kRound);
 }
 
 // ---------------------------------------------------------------- sums
@@ -189,7 +189,7 @@ struct TermSum {
 
   SIGMAX_INLINE void add(V x, V max, PairOf<V> term, Integers<T> valid = ~Integers<T>{}) {
     if constexpr (apart) {
-      Integers<T> tie = mask_bits(x == max);
+      Integers<T> tie = mask_bits<T>(x == max);
       ties -= tie & valid;
       add_any(sum, only_in(~tie & valid, term));
     } else {

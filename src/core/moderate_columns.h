@@ -94,7 +94,7 @@ struct ModerateColumns {
   SIGMAX_NOINLINE bool finish() {
     Integers<T> all = {};
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
-      Integers<T> bad = out_of_window<T>(used[k]) | ~mask_bits(abs_lanes(max[k]) <= scale[k].limit);
+      Integers<T> bad = out_of_window<T>(used[k]) | ~mask_bits<T>(abs_lanes(max[k]) <= scale[k].limit);
       store_vector(outside + k * kVectorLanes, only_in_lanes(bad, constant(T{1})));
       all |= bad;
     }
