@@ -2,7 +2,7 @@
 //
 // One source is compiled once per instruction-set level; only the width of `Vec` changes. A kernel must
 // therefore never let the width reach a result: lanes are independent, or are added in the fixed order of
-// `kVirtualLanes` (see normalization.h). Contraction is off (-ffp-contract=off): a fused multiply-add
+// `kVirtualLanes` (fold.h) or of a block (moderate.h). Contraction is off (-ffp-contract=off): a fused multiply-add
 // happens where `fma` or `mul_add` is written, and nowhere else. That is what makes the bits of AVX2,
 // AVX-512 and NEON agree.
 #pragma once
