@@ -92,6 +92,15 @@ def test_temperature(name: str, dtype: str, classes: int, temperature: float) ->
 
 
 @every_type
+@pytest.mark.parametrize(("classes", "count"), [(5000, 300), (70_001, 20)])
+def test_sums_of_many_classes(dtype: str, classes: int, count: int) -> None:
+    """Confident rows among them: what the low part of a sum loses shows in all probabilities of the row."""
+    x = rows(classes, dtype, count)
+    assert largest_error(sigmax.softmax(x), exact("softmax", x)) < 0.8
+    assert largest_error(sigmax.log_softmax(x), exact("log_softmax", x)) < 0.8
+
+
+@every_type
 @every_count
 def test_logsumexp_of_log_probabilities(dtype: str, classes: int) -> None:
     """The largest logit cancels nearly all of the logarithm."""
