@@ -243,9 +243,10 @@ struct AxisKernels {
   static void chunk_max(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials) {
     Chunk part(call, row, chunk, false);
     Partial& partial = partials[chunk] = {};
+    partial.max = -kInfinity;
     if (kTakesLanes<P> && part.n >= kBlock<T>)
       partial.max = ModerateRow<T>{part.engine.x, nullptr, nullptr, part.n}.largest();
-    if (!(partial.max > -kInfinity && kTakesLanes<P> && part.n >= kBlock<T>)) partial = part.engine.largest(0, part.n);
+    if (!(partial.max > -kInfinity)) partial = part.engine.largest(0, part.n);
   }
 
   static void merge_max(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {

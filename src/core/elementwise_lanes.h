@@ -244,7 +244,7 @@ struct LanesKernel {
       Integers<T> used{};
       decltype(formula(in, used)) result[together];
       SIGMAX_UNROLL_ALL for (int k = 0; k < together; ++k) result[k] = formula(in + i + k * kCount, used);
-      if (__builtin_expect(any_lane(used > InLanes<F>::template kReach<T>), false))
+      if (__builtin_expect(any(used > InLanes<F>::template kReach<T>), false))
         for (int k = 0; k < together; ++k) mixed(out + i + k * kCount, in + i + k * kCount);
       else
         SIGMAX_UNROLL_ALL for (int k = 0; k < together; ++k) store_rounded(out + i + k * kCount, result[k]);

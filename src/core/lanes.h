@@ -82,9 +82,6 @@ struct Format<double> {
 
 typedef std::int32_t FloatMask __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));  // -1 where true, 0 elsewhere
 
-template <class T>
-using Masks = typename std::conditional<std::is_same<T, double>::value, Mask, FloatMask>::type;
-
 SIGMAX_INLINE Floats constant(float x) { return x - Floats{}; }
 SIGMAX_INLINE Vec constant(double x) { return splat(x); }
 SIGMAX_INLINE FloatBits bits_of(Floats x) { return bit_cast<FloatBits>(x); }
@@ -125,24 +122,16 @@ SIGMAX_INLINE Floats polynomial(Floats x, const float (&coefficients)[n]) {
   return sum;
 }
 
-// Compilers spell this out lane by lane.
-template <class M>
-SIGMAX_INLINE bool any_lane(M mask) {
-#if defined(__AVX512F__)
-  bool set;
-  __asm__("vptestmd %1, %1, %%k1\n\tkortestw %%k1, %%k1" : "=@ccnz"(set) : "v"(mask) : "k1");
-  return set;
-#elif defined(__AVX2__)
-  bool set;
-  __asm__("vptest %1, %1" : "=@ccnz"(set) : "x"(mask));
-  return set;
+// table[index mod 8]; a table of words comes twice, for vectors of sixteen.
+SIGMAX_INLINE FloatBits look_up(const std::uint32_t (&table)[16], FloatBits index) {
+  FloatBits r;
+#if defined(__AVX2__)
+  __asm__("vpermd %1, %2, %0" : "=v"(r) : "v"(load_vector<FloatBits>(table)), "v"(index));
 #else
-  return any(bit_cast<Mask>(mask));
+  for (int lane = 0; lane < 2 * kLanes; ++lane) r[lane] = table[index[lane] & 7u];
 #endif
+  return r;
 }
-
-// table[index mod 8]
-SIGMAX_INLINE FloatBits look_up(const std::uint32_t (&table)[16], FloatBits index) { return lookup8(table, index); }
 SIGMAX_INLINE Bits look_up(const std::uint64_t (&table)[8], Bits index) {
   Bits r;
 #if defined(__AVX512F__)

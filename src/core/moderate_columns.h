@@ -100,7 +100,7 @@ struct ModerateColumns {
     }
     for (int group = 0; group < kGroups; ++group) sums[group] = folded(group);
     if constexpr (apart) divide_by_factors();
-    return !any_lane(all);
+    return !any(all);
   }
 
   // The sums of kLanes rows.

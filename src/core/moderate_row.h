@@ -6,6 +6,18 @@
 namespace sigmax {
 namespace {
 
+// out = of(x) for n >= kBlock numbers, where out may be x: the last block, which overlaps others, is computed first.
+template <class S, class Of>
+SIGMAX_INLINE void map_row(const S* x, std::ptrdiff_t n, S* out, Of of) {
+  typedef typename Arithmetic<S>::T T;
+  constexpr int lanes = kBlock<T> / kBlockVectors;
+  const std::ptrdiff_t tail = n - kBlock<T>;
+  Lanes<T> last[kBlockVectors];
+  SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) last[k] = of(load_lanes(x + tail + k * lanes));
+  for (std::ptrdiff_t i = 0; i + lanes <= n; i += lanes) store_lanes(out + i, of(load_lanes(x + i)));
+  SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_lanes(out + tail + k * lanes, last[k]);
+}
+
 // A row of n >= kBlock classes in contiguous memory. Class i goes to lane i mod kBlock; of a last block that is not
 // whole, class n - k goes to lane kBlock - k. Terms are kept block by block, the high parts first.
 template <class S>
@@ -16,8 +28,7 @@ struct ModerateRow {
   static constexpr int kVectorLanes = kBlock<T> / kBlockVectors;
 
   const S* x;
-  const S* next;  // what is read, and written, after this row: memory brings it while this row is computed
-  const S* out;
+  const S *next, *out;  // what is read, and what is written, later: memory brings it while this row is computed
   std::ptrdiff_t n;
 
   static std::ptrdiff_t terms_size(std::ptrdiff_t n) { return 2 * (n + kBlock<T>); }
@@ -33,10 +44,9 @@ struct ModerateRow {
       }
     T lanes[kBlock<T>];
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_vector(lanes + k * kVectorLanes, unfused(m[k]));
-    auto larger = [](Vec a, Vec b) { return a > b ? a : b; };
     Vec parts[kBlock<T> / kLanes];
     SIGMAX_UNROLL for (int k = 0; k < kBlock<T> / kLanes; ++k) parts[k] = load(lanes + k * kLanes);
-    return static_cast<T>(fold<kBlock<T> / kLanes>(parts, larger)[0]);
+    return static_cast<T>(fold<kBlock<T> / kLanes>(parts, [](Vec a, Vec b) { return max(a, b); })[0]);
   }
 
   // False, and no sums, for a row that is not moderate. `terms` is used if the terms are kept.
@@ -54,7 +64,7 @@ struct ModerateRow {
         sums[k].add(v, vmax, term, ~lanes_below<T>(kBlock<T> - (n - whole) - k * kVectorLanes));
         if (kept) keep(terms + 2 * whole, k, term);
       }
-    if (any_lane(out_of_window<T>(used))) return false;
+    if (any(out_of_window<T>(used))) return false;
     result->total = folded(sums);
     if constexpr (apart) {
       result->total = divide(result->total, factor_of(vmax, offset, scale));
@@ -146,14 +156,8 @@ struct ModerateRow {
   SIGMAX_NOINLINE void write_again(const Scale<T> scale, T max, W total, S* to) const {
     const PairOf<V> factor = inverse(total);
     const V offset = offset_of<T>(constant(max), scale.rate);
-    auto result = [&](const S* from) SIGMAX_ALWAYS {
-      Integers<T> used = {};
-      return rounded_product(exponential<T>(load_lanes(from), offset, scale, used), factor);
-    };
-    V last[kBlockVectors];
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) last[k] = result(x + n - kBlock<T> + k * kVectorLanes);
-    for (std::ptrdiff_t i = 0; i + kVectorLanes <= n; i += kVectorLanes) store_lanes(to + i, result(x + i));
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_lanes(to + n - kBlock<T> + k * kVectorLanes, last[k]);
+    Integers<T> used = {};
+    map_row(x, n, to, [&](V v) SIGMAX_ALWAYS { return rounded_product(exponential<T>(v, offset, scale, used), factor); });
   }
 };
 
@@ -203,15 +207,7 @@ struct LogProbabilities {
   // One row of n classes; `out` may be x.
   template <class S>
   SIGMAX_NOINLINE static void write(const LogProbability<Lanes<T>> log, const S* x, std::ptrdiff_t n, S* out) {
-    typedef Lanes<T> V;
-    constexpr int lanes = kBlock<T> / kBlockVectors;
-    V last[kBlockVectors];
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-      last[k] = log.of(load_lanes(x + n - kBlock<T> + k * lanes));
-    for (std::ptrdiff_t i = 0; i + kBlock<T> <= n; i += kBlock<T>)
-      SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k)
-        store_lanes(out + i + k * lanes, log.of(load_lanes(x + i + k * lanes)));
-    SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) store_lanes(out + n - kBlock<T> + k * lanes, last[k]);
+    map_row(x, n, out, [&](Lanes<T> v) SIGMAX_ALWAYS { return log.of(v); });
   }
 };
 

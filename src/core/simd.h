@@ -114,10 +114,23 @@ SIGMAX_INLINE Vec opaque(double x) {
 SIGMAX_INLINE Vec abs(Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & 0x7fffffffffffffffu); }
 SIGMAX_INLINE Vec only_where(Mask mask, Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & bit_cast<Bits>(mask)); }
 
-SIGMAX_INLINE bool any(Mask mask) {
-  std::int64_t set = 0;
-  for (int lane = 0; lane < kLanes; ++lane) set |= mask[lane];
+// Whether a lane is set. Compilers spell this out lane by lane.
+template <class M>
+SIGMAX_INLINE bool any(M mask) {
+#if defined(__AVX512F__)
+  bool set;
+  __asm__("vptestmd %1, %1, %%k1\n\tkortestw %%k1, %%k1" : "=@ccnz"(set) : "v"(mask) : "k1");
+  return set;
+#elif defined(__AVX2__)
+  bool set;
+  __asm__("vptest %1, %1" : "=@ccnz"(set) : "x"(mask));
+  return set;
+#else
+  Bits bits = bit_cast<Bits>(mask);
+  std::uint64_t set = 0;
+  for (int lane = 0; lane < kLanes; ++lane) set |= bits[lane];
   return set != 0;
+#endif
 }
 
 // a·b + c, fused where the hardware can. GCC turns a loop over std::fma into one instruction mostly, not always.
@@ -155,17 +168,6 @@ SIGMAX_INLINE Floats mul_add(Floats a, Floats b, Floats c) {
 
 SIGMAX_INLINE Vec mul_add(Vec a, Vec b, double c) { return mul_add(a, b, splat(c)); }
 SIGMAX_INLINE Vec mul_add(Vec a, double b, Vec c) { return mul_add(a, splat(b), c); }
-
-// table[index mod 8]; the table comes twice, for vectors of sixteen.
-SIGMAX_INLINE FloatBits lookup8(const std::uint32_t (&table)[16], FloatBits index) {
-  FloatBits r;
-#if defined(__AVX2__)
-  __asm__("vpermd %1, %2, %0" : "=v"(r) : "v"(load_vector<FloatBits>(table)), "v"(index));
-#else
-  for (int lane = 0; lane < 2 * kLanes; ++lane) r[lane] = table[index[lane] & 7];
-#endif
-  return r;
-}
 
 // p(x) with ascending coefficients, by Horner's rule.
 template <int n>
