@@ -22,6 +22,7 @@ struct AxisKernels {
   typedef typename Arithmetic<S>::W W;
   static constexpr std::ptrdiff_t kSize = sizeof(S);
   static constexpr bool kConverts = sizeof(S) != sizeof(T);
+  static constexpr std::ptrdiff_t kWide = sizeof(W) / sizeof(Vec);
 
   // One cache line more than a multiple of lines: rows a power of two apart would share cache sets.
   static std::ptrdiff_t padded(std::ptrdiff_t classes) { return ((classes + 63) & ~63) + 64; }
@@ -29,7 +30,8 @@ struct AxisKernels {
   // What rows in between need: the terms, one row each for split_infinite and conversions, strided rows.
   struct Scratch {
     double* terms;
-    T *finite, *x, *c, *out;
+    Second<P, T>* c;
+    T *finite, *x, *soft, *out;
     char *strided_x, *strided_c;
   };
   static constexpr std::ptrdiff_t kRowsOfT = 4, kRowsOfS = 2 * kStridedRows;
@@ -45,16 +47,17 @@ struct AxisKernels {
 
   static std::size_t scratch_bytes(std::ptrdiff_t classes) {
     if (classes <= kShort) return 0;
-    return terms_bytes(classes) + padded(classes) * (kRowsOfT * sizeof(T) + kRowsOfS * sizeof(S));
+    return terms_bytes(classes) + padded(classes) * (kWide * sizeof(*Scratch::c) + kRowsOfT * sizeof(T) + kRowsOfS * sizeof(S));
   }
 
   static Scratch scratch_at(char* memory, std::ptrdiff_t classes) {
     std::ptrdiff_t n = padded(classes);
     Scratch s;
     s.terms = reinterpret_cast<double*>(memory);
-    s.finite = reinterpret_cast<T*>(memory + terms_bytes(classes));
-    s.c = s.finite + n;
-    s.x = s.c + n;
+    s.c = reinterpret_cast<Second<P, T>*>(memory + terms_bytes(classes));
+    s.finite = reinterpret_cast<T*>(s.c + kWide * n);
+    s.soft = s.finite + n;
+    s.x = s.soft + n;
     s.out = s.x + n;
     s.strided_x = reinterpret_cast<char*>(s.out + n);
     s.strided_c = s.strided_x + kStridedRows * n * kSize;
@@ -64,7 +67,8 @@ struct AxisKernels {
   static void rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
     if (call.classes == 0) return empty_rows(call, begin, end);
     ScaleAt<T> scale_at;
-    bool columns = kTakesLanes<P> && call.x.row_stride == kSize && call.out.row_stride == kSize;
+    bool columns = kTakesLanes<P> && call.x.row_stride == kSize && (!kWrites<P> || call.out.row_stride == kSize) &&
+                   (!P::labelled || has_hard_labels(call));
     if (call.classes <= kShort) {
       alignas(64) T terms[ColumnGroup<P, S, 1>::kMost * 2 * kShort * kBlock<T>];
       auto others = [&](std::ptrdiff_t begin, std::ptrdiff_t end) { short_rows(call, begin, end, scale_at); };
@@ -100,6 +104,11 @@ struct AxisKernels {
         group.n = call.classes;
         group.temperatures = temperatures;
         group.blocks = static_cast<int>(blocks);
+        if constexpr (P::labelled) {
+          group.value = block_at(call.loss.value, row);
+          for (int g = 0; g < blocks; ++g)
+            group.labels[g].template read<S>(call, row + g * kBlock<T>, block_at(call.x, row + g * kBlock<T>), kBlock<T>);
+        }
         group.run(false, terms, scale_at);
         for (int g = 0; g < blocks; ++g, row += kBlock<T>)
           if (!group.done[g] || group.cancelled[g] != 0) others(row, row + kBlock<T>);
@@ -109,7 +118,9 @@ struct AxisKernels {
   }
 
   static void empty_rows(const AxisCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
-    if (P::reduces)
+    if constexpr (P::labelled)
+      for (std::ptrdiff_t row = begin; row < end; ++row) set_value(call, row, 0.0);
+    else if (P::reduces)
       for (std::ptrdiff_t row = begin; row < end; ++row)
         store_scalar(reinterpret_cast<S*>(block_at(call.out, row).data), P::masked);
   }
@@ -119,9 +130,13 @@ struct AxisKernels {
     alignas(64) S spare[kConverts ? kShort * kTileRows : 1];
     for (std::ptrdiff_t row = begin; row < end; row += kTileRows) {
       tile.read(call, row, row + kTileRows < end ? row + kTileRows : end, spare);
-      tile.run(scale_at);
+      tile.run(call, row, scale_at);
       tile.write(call, row, spare);
     }
+  }
+
+  static void set_value(const AxisCall& call, std::ptrdiff_t row, double loss) {
+    std::memcpy(block_at(call.loss.value, row).data, &loss, sizeof(loss));
   }
 
   // Contiguous rows are read and written where they are, strided ones through scratch.
@@ -130,7 +145,8 @@ struct AxisKernels {
     std::ptrdiff_t n = call.classes, stride = padded(n) * kSize;
     Block spare = {s.strided_x, stride, kSize};
     Block x = contiguous(call.x, begin, end, n, spare), c = x, out = block_at(call.out, begin);
-    if (P::per_class) c = contiguous(call.per_class, begin, end, n, {s.strided_c, stride, kSize});
+    if (P::per_class && call.per_class.data != nullptr)
+      c = contiguous(call.per_class, begin, end, n, {s.strided_c, stride, kSize});
     bool in_place = P::reduces || call.out.class_stride == kSize;
     if (!in_place) out = spare;
     for (std::ptrdiff_t i = 0; i < end - begin; i += RowBatch<P, S>::size(n))
@@ -147,19 +163,52 @@ struct AxisKernels {
     for (std::ptrdiff_t k = 0; k < batch.count; ++k) {
       batch.x[k] = reinterpret_cast<const S*>(x.at(i + k, 0));
       batch.out[k] = reinterpret_cast<S*>(out.at(i + k, 0));
-      batch.temperature[k] = temperature_at(call, begin + i + k);
+      batch.temperature[k] = number_at<double>(call.temperature, begin + i + k);
       batch.moderate[k] = false;
     }
-    if constexpr (kTakesLanes<P>) batch.run(reinterpret_cast<T*>(s.terms), scale_at);
-    for (std::ptrdiff_t k = 0; k < batch.count; ++k) {
-      if (batch.moderate[k]) continue;
-      double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, begin + i + k).data) : 0.0;
-      T* row_out = computable_out(out.at(i + k, 0), s.out);
-      whole_row<P, T>(computable(x.at(i + k, 0), batch.n, s.x),
-                      P::per_class ? computable(c.at(i + k, 0), batch.n, s.c) : nullptr, batch.temperature[k], cotangent,
-                      row_out, batch.n, s.terms, s.finite);
-      finish_out(out.at(i + k, 0), row_out, P::reduces ? 1 : batch.n);
+    if constexpr (kTakesLanes<P> && P::labelled) {
+      if (has_hard_labels(call)) {
+        batch.labels.template read<S>(call, begin + i, {x.at(i, 0), x.row_stride, x.class_stride},
+                                      batch.count);
+        batch.run(reinterpret_cast<T*>(s.terms), scale_at);
+      }
+    } else if constexpr (kTakesLanes<P>) {
+      batch.run(reinterpret_cast<T*>(s.terms), scale_at);
     }
+    for (std::ptrdiff_t k = 0; k < batch.count; ++k)
+      if (batch.moderate[k]) {
+        if (P::labelled) set_value(call, begin + i + k, batch.value[k]);
+      } else {
+        general_row(call, begin + i + k, x.at(i + k, 0), c.at(i + k, 0), out.at(i + k, 0), s);
+      }
+  }
+
+  static void general_row(const AxisCall& call, std::ptrdiff_t row, char* x, char* c, char* out, const Scratch& s) {
+    const std::ptrdiff_t n = call.classes;
+    RowOptions options = options_of<P, S>(call, row);
+    if (options.left_out()) {
+      if (kWrites<P>) std::memset(out, 0, n * kSize);
+      return set_value(call, row, 0.0);
+    }
+    const T* values = computable(x, n, s.x);
+    const T* second_values = P::per_class && call.per_class.data != nullptr ? computable(c, n, s.soft) : nullptr;
+    if (P::labelled && has_mask(call.loss)) {
+      values = copy_masked(call, row, values, 0, n, s.x);
+      if (P::of_two_rows) second_values = copy_masked(call, row, second_values, 0, n, s.soft);
+    }
+    const Second<P, T>* second;
+    if constexpr (P::weighs_classes) {
+      ClassWeights<W, T>(call, row, second_values, 0, n).write(s.c);
+      second = s.c;
+    } else {
+      second = second_values;
+    }
+    T* row_out = computable_out(out, s.out);
+    double loss = whole_row<P, T>(values, second, options, row_out, n, s.terms, s.finite, s.soft);
+    finish_out(out, row_out, outputs<P>(n));
+    if constexpr (!P::labelled) return;
+    set_value(call, row, loss);
+    if (kWrites<P> && has_mask(call.loss)) clear_masked<S>(call, row, {out, 0, kSize}, 0, n);
   }
 
   static Block contiguous(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t n,
@@ -192,18 +241,38 @@ struct AxisKernels {
   struct Chunk {
     alignas(64) T x_copy[kChunk];
     alignas(64) T c_copy[P::per_class ? kChunk : 1];
+    alignas(64) double weights[P::weighs_classes ? kWide * kChunk : 1];
     alignas(64) S stored[kChunk];
     RowEngine<P, T> engine;
-    std::ptrdiff_t n;
+    std::ptrdiff_t begin, n;
 
-    Chunk(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, bool infinite) {
-      std::ptrdiff_t begin = chunk * kChunk;
+    Chunk(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, bool infinite) : begin(chunk * kChunk) {
       n = call.classes - begin < kChunk ? call.classes - begin : kChunk;
-      const T* c = P::per_class ? part(call.per_class, row, begin, c_copy, c_copy) : nullptr;
-      engine = {part(call.x, row, begin, x_copy, x_copy), c, x_copy};
+      engine.c = second(call, row);
+      engine.x = part(call.x, row, begin, x_copy, x_copy);
+      engine.out = x_copy;
+      if (P::labelled && has_mask(call.loss)) engine.x = copy_masked(call, row, engine.x, begin, n, x_copy);
       if (!infinite) return;
       split_infinite(engine.x, n, x_copy);
       engine.x = x_copy;
+    }
+    void split_second() {
+      if constexpr (P::of_two_rows) {
+        split_infinite(engine.c, n, c_copy);
+        engine.c = c_copy;
+      }
+    }
+    const Second<P, T>* second(const AxisCall& call, std::ptrdiff_t row) {
+      bool has_operand = P::per_class && call.per_class.data != nullptr;
+      const T* c = has_operand ? part(call.per_class, row, begin, c_copy, c_copy) : nullptr;
+      if constexpr (P::of_two_rows)
+        if (has_mask(call.loss)) c = copy_masked(call, row, c, begin, n, c_copy);
+      if constexpr (P::weighs_classes) {
+        ClassWeights<W, T>(call, row, c, begin, n).write(weights);
+        return weights;
+      } else {
+        return c;
+      }
     }
     const T* part(const Operand& operand, std::ptrdiff_t row, std::ptrdiff_t begin, T* converted, void* in_place) {
       Block block = block_at(operand, row);
@@ -227,22 +296,36 @@ struct AxisKernels {
       set_temperature(scale, temperature);
       possible = part.n >= kBlock<T> && __builtin_fabs(whole.max) <= scale.limit[0];
     }
-    W factor() const {
+    W unit() const {
       Lanes<T> lanes = constant(max);
-      return row.factor_of(lanes, offset_of<T>(lanes, scale.rate), scale);
+      return row.unit_of(lanes, offset_of<T>(lanes, scale.rate), scale);
     }
     bool sums(Sums<W>* result) const {
       ModerateSums<W> moderate;
       if (!possible || !row.template sums<kApart<P>, false>(scale, max, nullptr, &moderate)) return false;
-      if (!kApart<P>) moderate.total = divide(moderate.total, factor());
+      if (!kApart<P>) moderate.total = divide(moderate.total, unit());
       *result = sums_of(moderate);
       return true;
     }
   };
 
+  // What the hard label, if it is in the chunk, adds to the sums.
+  static void add_label(const AxisCall& call, std::ptrdiff_t row, const Chunk& part, const Partial& whole, Sums<W>* sums) {
+    std::ptrdiff_t label = number_at<std::int64_t>(call.loss.label, row) - part.begin;
+    if (label < 0 || label >= part.n) return;
+    W a = weight_at<W>(part.weights, label);
+    (part.engine.x[label] == whole.max ? sums->tied_cotangent : sums->other_cotangent) = a;
+    sums->moment = multiply(difference<W>(splat(whole.max), splat(part.engine.x[label])), a);
+  }
+
+  static bool is_left_out(const AxisCall& call, std::ptrdiff_t row) {
+    return P::labelled && number_at<std::int64_t>(call.loss.label, row) < 0;
+  }
+
   static void chunk_max(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials) {
-    Chunk part(call, row, chunk, false);
     Partial& partial = partials[chunk] = {};
+    if (is_left_out(call, row)) return;
+    Chunk part(call, row, chunk, false);
     partial.max = -kInfinity;
     if (kTakesLanes<P> && part.n >= kBlock<T>)
       partial.max = ModerateRow<T>{part.engine.x, nullptr, nullptr, part.n}.largest();
@@ -252,7 +335,11 @@ struct AxisKernels {
   static void merge_max(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
     *whole = partials[0];
     for (std::ptrdiff_t k = 1; k < chunks; ++k) {
-      if (partials[k].max > whole->max) whole->max = partials[k].max, whole->pivot = partials[k].pivot;
+      if (P::of_two_rows && partials[k].pivot > whole->pivot) whole->pivot = partials[k].pivot;
+      if (partials[k].max > whole->max) {
+        whole->max = partials[k].max;
+        if (!P::of_two_rows) whole->pivot = partials[k].pivot;
+      }
       if (partials[k].unordered != 0.0) whole->unordered = 1.0;
       if (partials[k].cotangent > whole->cotangent) whole->cotangent = partials[k].cotangent;
     }
@@ -262,30 +349,35 @@ struct AxisKernels {
   static Row<W> row_at(const AxisCall& call, std::ptrdiff_t row, const Partial& whole) {
     Partial partial = whole;
     if (whole.max == kInfinity) partial.max = 0.0;
-    double cotangent = P::per_row ? load_scalar<S>(block_at(call.per_row, row).data) : 0.0;
-    return row_of<W>(partial, temperature_at(call, row), P::per_row, cotangent);
+    if (P::of_two_rows && whole.pivot == kInfinity) partial.pivot = 0.0;
+    return row_of<P, W>(partial, options_of<P, S>(call, row));
   }
 
   static void chunk_sums(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials,
                          const Partial& whole) {
-    if (is_decided<P>(whole)) return;
+    if (is_decided<P>(whole) || is_left_out(call, row)) return;
     Chunk part(call, row, chunk, whole.max == kInfinity);
+    if (whole.pivot == kInfinity) part.split_second();
     Sums<W> sums;
     partials[chunk].moderate = false;
     if constexpr (kTakesLanes<P>)
-      partials[chunk].moderate = ModerateChunk(part, whole, temperature_at(call, row)).sums(&sums);
+      if (!P::labelled || has_hard_labels(call))
+        partials[chunk].moderate = ModerateChunk(part, whole, temperature_at(call, row)).sums(&sums);
     if (!partials[chunk].moderate)
       sums = part.engine.template sums<false>(0, part.n, row_at(call, row, whole), nullptr);
+    else if constexpr (P::labelled)
+      add_label(call, row, part, whole, &sums);
     save(sums, partials + chunk);
   }
 
   static double temperature_at(const AxisCall& call, std::ptrdiff_t row) {
-    return load_scalar<double>(block_at(call.temperature, row).data);
+    return number_at<double>(call.temperature, row);
   }
 
   static void save(Sums<W> sums, Partial* partial) {
-    W fields[5] = {sums.total, sums.ties, sums.moment, sums.tied_cotangent, sums.other_cotangent};
-    for (int k = 0; k < 5; ++k) {
+    W fields[8] = {sums.total,           sums.ties, sums.moment,     sums.tied_cotangent,
+                   sums.other_cotangent, sums.mass, sums.impossible, sums.information};
+    for (int k = 0; k < 8; ++k) {
       partial->sums[2 * k] = leading(fields[k])[0];
       partial->sums[2 * k + 1] = trailing(fields[k])[0];
     }
@@ -293,7 +385,8 @@ struct AxisKernels {
   static W restored(const double* sums) { return add(wide<W>(splat(sums[0])), wide<W>(splat(sums[1]))); }
   static Sums<W> restored(const Partial& partial) {
     const double* s = partial.sums;
-    return {restored(s), restored(s + 2), restored(s + 4), restored(s + 6), restored(s + 8)};
+    return {restored(s),     restored(s + 2),  restored(s + 4), restored(s + 6),
+            restored(s + 8), restored(s + 10), restored(s + 12), restored(s + 14)};
   }
 
   static void merge_sums(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
@@ -306,25 +399,44 @@ struct AxisKernels {
                         const Partial& whole) {
     if (P::reduces && chunk > 0) return;
     Chunk part(call, row, chunk, whole.max == kInfinity);
-    std::ptrdiff_t outputs = P::reduces ? 1 : part.n;
+    if (whole.pivot == kInfinity) part.split_second();
     Block to = block_at(call.out, row);
-    to.data = to.at(0, P::reduces ? 0 : chunk * kChunk);
+    if (kWrites<P>) to.data = to.at(0, P::reduces ? 0 : part.begin);
     bool in_place = P::reduces || to.class_stride == kSize;
     char* stored = in_place ? to.data : reinterpret_cast<char*>(kConverts ? static_cast<void*>(part.stored) : part.x_copy);
     T* out = computable_out(stored, part.x_copy);
-    write_chunk(call, row, whole, part, partials[chunk].moderate, out, outputs);
-    finish_out(stored, out, outputs);
-    if (!in_place) copy_elements<S>(to, {stored, 0, kSize}, 0, 1, 0, outputs);
+    double loss = write_chunk(call, row, whole, part, partials[chunk].moderate, out);
+    finish_out(stored, out, outputs<P>(part.n));
+    if (!in_place) copy_elements<S>(to, {stored, 0, kSize}, 0, 1, 0, part.n);
+    if constexpr (!P::labelled) return;
+    if (chunk == 0) set_value(call, row, loss);
+    if (kWrites<P> && has_mask(call.loss)) clear_masked<S>(call, row, to, part.begin, part.n);
   }
 
-  static void write_chunk(const AxisCall& call, std::ptrdiff_t row, const Partial& whole, Chunk& part, bool moderate,
-                          T* out, std::ptrdiff_t outputs) {
+  // Returns the loss of a row with labels.
+  static double write_chunk(const AxisCall& call, std::ptrdiff_t row, const Partial& whole, Chunk& part, bool moderate,
+                            T* out) {
+    const std::ptrdiff_t count = outputs<P>(part.n);
     Sums<W> sums = restored(whole);
-    if (is_decided<P>(whole)) return fill(out, outputs, decided<P>(whole));
-    if (any(is_nan(sums))) return fill(out, outputs, kNaN);
+    if (is_left_out(call, row)) return fill(out, count, 0.0);
+    if (is_decided<P>(whole)) {
+      fill(out, count, decided<P>(whole));
+      if constexpr (!P::labelled || P::of_probabilities) return kNaN;
+      if (whole.unordered != 0.0) return kNaN;
+      RowOptions options = options_of<P, S>(call, row);
+      if constexpr (P::of_two_rows)
+        return divergence_of_nothing(whole, options);
+      else
+        return loss_of_nothing(options, mass_of(call, row));
+    }
+    if (any(is_nan(sums))) return fill(out, count, kNaN);
     Row<W> r = row_at(call, row, whole);
     P::template finish<W>(r, sums);
-    if constexpr (P::reduces) {
+    if constexpr (P::labelled) {
+      if (kTakesLanes<P> && any(is_cancelled_loss<T>(r.z_loss, leading(r.logsumexp), leading(r.log_total))))
+        P::template finish<W>(r, general_sums(call, row, whole));
+      return write_loss(call, row, whole, part, moderate, r, out);
+    } else if constexpr (P::reduces) {
       double result = result_of<P>(r, whole.max == kInfinity);
       if (any(is_cancelled<P, T>(splat(result), splat(whole.max)))) {
         P::template finish<W>(r, general_sums(call, row, whole));
@@ -335,6 +447,47 @@ struct AxisKernels {
       write_moderate(ModerateChunk(part, whole, temperature_at(call, row)), part, r, sums, out);
     else
       part.engine.template write<false>(0, part.n, r, nullptr, out);
+    return 0.0;
+  }
+
+  // Σ a of a row of chunks.
+  static double mass_of(const AxisCall& call, std::ptrdiff_t row) {
+    double mass = 0.0;
+    for (std::ptrdiff_t chunk = 0; chunk * kChunk < call.classes; ++chunk) {
+      Chunk part(call, row, chunk, false);
+      mass += sum_of(part.weights, kWide * whole_blocks(part.n));
+    }
+    return mass;
+  }
+
+  static double write_loss(const AxisCall& call, std::ptrdiff_t row, const Partial& whole, Chunk& part, bool moderate,
+                           const Row<W>& r, T* out) {
+    RowOptions options = options_of<P, S>(call, row);
+    bool pulled = whole.max == kInfinity && options.z_loss != 0.0;
+    if constexpr (!P::reduces) {
+      T shares[kChunk];
+      if (pulled) std::memcpy(shares, part.engine.x, part.n * sizeof(T));
+      bool written = false;
+      if constexpr (kTakesLanes<P>)
+        written = moderate && write_terms(ModerateChunk(part, whole, options.temperature), part, r, options, out);
+      if (!written) part.engine.template write<false>(0, part.n, r, nullptr, out);
+      if (pulled) write_infinite_pull(shares, options, out, part.n);
+    }
+    return pulled ? kInfinity : r.value[0];
+  }
+
+  // A moderate chunk's gradient of a hard label; false where its common factor is out of reach.
+  static bool write_terms(const ModerateChunk& chunk, Chunk& part, const Row<W>& row, const RowOptions& options, T* out) {
+    W gain = multiply(row.beta, splat(options.cotangent)), strength = multiply(gain, row.strength);
+    if (any(~is_in_reach<T>(leading(strength)))) return false;
+    std::ptrdiff_t label = options.label - part.begin;
+    bool has_label = label >= 0 && label < part.n;
+    Vec x = splat(has_label ? part.engine.x[label] : row.max[0]);
+    W a = has_label ? weight_at<W>(part.weights, label) : W{};
+    Vec target = P::template apply<W>(x, a, P::template term<W>(x, row), row);
+    chunk.row.write_again(chunk.scale, chunk.max, divide(multiply(strength, row.inverse), chunk.unit()), out);
+    if (has_label) out[label] = static_cast<T>(target[0]);
+    return true;
   }
 
   // The sums of a whole row, none of them in lanes of T.
@@ -354,8 +507,8 @@ struct AxisKernels {
       logs.set(0, row.max, row.beta, negate(row.log_total));
       logs.write(logs.row(0), part.engine.x, part.n, out);
     } else if constexpr (kTakesLanes<P>) {
-      W total = multiply(scale(sums.total, splat(1.0 / kExpScale<W>)), chunk.factor());
-      chunk.row.write_again(chunk.scale, chunk.max, total, out);
+      W total = multiply(scale(sums.total, splat(1.0 / kExpScale<W>)), chunk.unit());
+      chunk.row.write_again(chunk.scale, chunk.max, reciprocal(total), out);
     }
   }
 

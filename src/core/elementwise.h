@@ -117,13 +117,13 @@ struct Log1mexp {
 
 // derivative·g, where the derivative comes times kExpScale<W>: the scale is taken from g where g is large
 // and from the product where it is small, so that neither overflows nor loses bits.
-template <class W>
-SIGMAX_INLINE Vec times_cotangent(W derivative, Vec g) {
+template <class W, class G>
+SIGMAX_INLINE Vec times_cotangent(W derivative, G g) {
   constexpr double unscale = 1.0 / kExpScale<W>;
-  Mask large = abs(g) >= 1.0;
-  Vec product = rounded(multiply(derivative, select(large, g * unscale, g)));
+  Mask large = abs(leading(g)) >= 1.0;
+  Vec product = rounded(multiply(derivative, choose(large, scale(g, splat(unscale)), g)));
   Vec result = select(large, product, product * unscale);
-  return select(result == result, result, leading(derivative) * g);  // infinite, or g is NaN
+  return select(result == result, result, leading(derivative) * leading(g));  // infinite, or g is NaN
 }
 
 // sigmoid' = t/(1+t)², even in x.

@@ -233,11 +233,13 @@ SIGMAX_INLINE void split(W x, T* hi, T* lo) {
   store(lo, (leading(x) - load(hi)) + trailing(x));
 }
 
-// Σ e^((x - max)/T) of a row, or of a row per lane; with the ties apart, of the others.
+// Σ e^((x - max)/T) of a row, or of a row per lane, times the unit of its terms. With the ties apart it is that of the
+// others, without the unit.
 template <class W>
 struct ModerateSums {
   W total;
   Vec ties = {};
+  W unit = {};
 };
 
 }  // namespace

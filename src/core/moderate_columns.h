@@ -9,7 +9,7 @@ namespace {
 // kBlock rows side by side, of `n` classes `x_stride` bytes apart, computed range by range of the classes. With
 // lanes = kBlock terms are added in the order of ModerateRow, in as many sums as it has lanes: the same bits. With
 // lanes = 1, for few classes, they are added in class order.
-template <class S, bool apart, int lanes>
+template <class S, bool apart, bool kept, int lanes>
 struct ModerateColumns {
   typedef typename Arithmetic<S>::T T;
   typedef typename Arithmetic<S>::W W;
@@ -20,7 +20,7 @@ struct ModerateColumns {
   const char* x;
   Index x_stride, n;
   const Scale<T>* scale;  // one per vector of rows
-  T* terms;               // room for those of all classes, or null: computed once more
+  T* terms;               // room for those of all classes where they are kept, or null: computed once more
   V max[kBlockVectors], offset[kBlockVectors];
   Integers<T> used[kBlockVectors] = {};
   TermSum<T, apart> lane_sums[kBlockVectors][lanes];
@@ -62,7 +62,7 @@ struct ModerateColumns {
         V v = load_lanes(reinterpret_cast<const S*>(from + j * x_stride));
         PairOf<V> term = exponential<T>(v, shift, own, integers);
         sum.add(v, largest, term);
-        if (!apart && to) reinterpret_cast<PairOf<V>*>(to)[j * kBlockVectors + k] = term;
+        if (kept && to) reinterpret_cast<PairOf<V>*>(to)[j * kBlockVectors + k] = term;
       };
       if constexpr (lanes == 1)
         add_in_order(lane_sums[k][0], begin, end, add_class);
@@ -99,7 +99,7 @@ struct ModerateColumns {
       all |= bad;
     }
     for (int group = 0; group < kGroups; ++group) sums[group] = folded(group);
-    if constexpr (apart) divide_by_factors();
+    if constexpr (apart) divide_by_units();
     return !any(all);
   }
 
@@ -120,7 +120,7 @@ struct ModerateColumns {
     return {parts[0], load(counts + first)};
   }
 
-  void divide_by_factors() {
+  void divide_by_units() {
     alignas(64) T hi[kBlock<T>], lo[kBlock<T>];
     SIGMAX_UNROLL for (int k = 0; k < kBlockVectors; ++k) {
       Integers<T> used = {};
@@ -128,22 +128,20 @@ struct ModerateColumns {
       store_vector(hi + k * kVectorLanes, term.hi);
       store_vector(lo + k * kVectorLanes, term.lo);
     }
-    for (int group = 0; group < kGroups; ++group)
-      sums[group].total = divide(sums[group].total, joined(hi + group * kLanes, lo + group * kLanes, 0));
+    for (int group = 0; group < kGroups; ++group) {
+      sums[group].unit = joined(hi + group * kLanes, lo + group * kLanes, 0);
+      sums[group].total = divide(sums[group].total, sums[group].unit);
+    }
   }
 
-  // 1/total as pairs of T.
+  // What the terms of the rows are multiplied with, as pairs of T.
   struct Factors {
     alignas(64) T hi[kBlock<T>], lo[kBlock<T>];
-  };
-  Factors factors() const {
-    Factors f;
-    for (int group = 0; group < kGroups; ++group)
-      split(reciprocal(sums[group].total), f.hi + group * kLanes, f.lo + group * kLanes);
-    return f;
-  }
 
-  // Terms times 1/total; rows that are not moderate keep what `out` has.
+    SIGMAX_INLINE void set(int group, W factor) { split(factor, hi + group * kLanes, lo + group * kLanes); }
+  };
+
+  // Terms times factors; rows that are not moderate keep what `out` has.
   SIGMAX_NOINLINE void write(Index begin, Index end, const Factors& f, char* out, Index out_stride, bool some) const {
     for (int k = 0; k < kBlockVectors; ++k) {
       const PairOf<V> factor = {load_vector<V>(f.hi + k * kVectorLanes), load_vector<V>(f.lo + k * kVectorLanes)};
@@ -172,12 +170,12 @@ struct ModerateColumns {
   template <class Result>
   SIGMAX_INLINE void write_classes(int k, Index begin, Index end, char* out, Index out_stride, bool some,
                                    Result result) const {
-    const auto kept = load_vector<V>(outside + k * kVectorLanes) != 0;
+    const auto stays = load_vector<V>(outside + k * kVectorLanes) != 0;
     for (Index j = begin; j < end; ++j) {
       prefetch_ahead(j, out, out_stride);
       S* to = reinterpret_cast<S*>(out + j * out_stride) + k * kVectorLanes;
       V v = result(j);
-      if (__builtin_expect(some, false)) v = kept ? load_lanes(to) : v;
+      if (__builtin_expect(some, false)) v = stays ? load_lanes(to) : v;
       store_lanes(to, v);
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "moderate_columns.h"
+#include "moderate_losses.h"
 #include "rows.h"
 
 namespace sigmax {
@@ -14,6 +15,8 @@ template <class P>
 constexpr bool kTakesLanes = SIGMAX_HAS_FMA && P::lane_terms != LaneTerms::kNone;
 template <class P>
 constexpr bool kApart = P::lane_terms == LaneTerms::kApart;
+template <class P>
+constexpr bool kWritesTerms = !P::reduces && (!kApart<P> || P::labelled);  // results are multiples of the terms
 
 // The Scale of the last temperature: rows mostly share one.
 template <class T>
@@ -92,6 +95,8 @@ struct RowBatch {
   alignas(64) double temperature[kMost], max[kMost];
   bool moderate[kMost];
   std::ptrdiff_t count, n;
+  LabelledRows<P::labelled ? kMost : 1> labels;
+  double value[kMost];  // of losses
 
   // Computes the rows that are moderate, and says which.
   void run(T* terms, ScaleAt<T>& scale_at) {
@@ -101,22 +106,22 @@ struct RowBatch {
       const Scale<T>& scale = scale_at.row(temperature[i]);
       T largest = static_cast<T>(max[i]);
       moderate[i] = __builtin_fabs(largest) <= scale.limit[0] &&
-                    (kApart<P> || n > kKeptInRow
+                    (!kWritesTerms<P> || n > kKeptInRow
                          ? row(i).template sums<kApart<P>, false>(scale, largest, nullptr, &sums[i])
-                         : row(i).template sums<kApart<P>, !kApart<P>>(scale, largest, terms_of(terms, i), &sums[i]));
+                         : row(i).template sums<kApart<P>, kWritesTerms<P>>(scale, largest, terms_of(terms, i), &sums[i]));
     }
     if constexpr (kApart<P>)
-      for (int first = 0; first < count; first += kLanes) finish(first, sums);
+      for (int first = 0; first < count; first += kLanes) finish(first, sums, terms, scale_at);
     else
       for (int i = 0; i < count; ++i)
-        if (moderate[i]) write(i, sums[i].total, terms, scale_at);
+        if (moderate[i]) write(i, reciprocal(sums[i].total), terms, scale_at);
   }
 
-  void write(int i, W total, const T* terms, ScaleAt<T>& scale_at) const {
+  void write(int i, W factor, const T* terms, ScaleAt<T>& scale_at) const {
     if (n > kKeptInRow)
-      row(i).write_again(scale_at.row(temperature[i]), static_cast<T>(max[i]), total, out[i]);
+      row(i).write_again(scale_at.row(temperature[i]), static_cast<T>(max[i]), factor, out[i]);
     else
-      ModerateRow<S>::write(terms_of(terms, i), n, total, out[i]);
+      ModerateRow<S>::write(terms_of(terms, i), n, factor, out[i]);
   }
 
   ModerateRow<S> row(int i) const { return {x[i], x[i] + count * n, P::reduces ? x[i] : out[i], n}; }
@@ -124,20 +129,32 @@ struct RowBatch {
   template <class Terms>
   Terms* terms_of(Terms* terms, int i) const { return terms + i * ModerateRow<S>::terms_size(n); }
 
-  void finish(int first, const ModerateSums<W>* sums) {
+  // kLanes rows.
+  struct Lane {
+    alignas(64) double total[2][kLanes] = {}, unit[2][kLanes] = {}, ties[kLanes] = {}, max[kLanes] = {},
+                       temperature[kLanes];
+  };
+  SIGMAX_INLINE void finish(int first, const ModerateSums<W>* sums, const T* terms, ScaleAt<T>& scale_at) {
     int rows = count - first < kLanes ? static_cast<int>(count - first) : kLanes;
-    alignas(64) double hi[kLanes] = {}, lo[kLanes] = {}, ties[kLanes] = {}, row_max[kLanes] = {}, row_temperature[kLanes];
-    for (int lane = 0; lane < kLanes; ++lane) row_temperature[lane] = 1.0;
+    Lane lanes;
+    for (int lane = 0; lane < kLanes; ++lane) lanes.temperature[lane] = 1.0, lanes.unit[0][lane] = 1.0;
     for (int lane = 0; lane < rows; ++lane) {
       if (!moderate[first + lane]) continue;
-      hi[lane] = leading(sums[first + lane].total)[0];
-      lo[lane] = trailing(sums[first + lane].total)[0];
-      ties[lane] = sums[first + lane].ties[0];
-      row_max[lane] = max[first + lane];
-      row_temperature[lane] = temperature[first + lane];
+      take(sums[first + lane].total, lanes.total, lane);
+      take(sums[first + lane].unit, lanes.unit, lane);
+      lanes.ties[lane] = sums[first + lane].ties[0];
+      lanes.max[lane] = max[first + lane];
+      lanes.temperature[lane] = temperature[first + lane];
     }
-    ModerateSums<W> lanes{joined(hi, lo, W{}), load(ties)};
-    Row<W> row = finished<P, W>(load(row_max), load(row_temperature), lanes);
+    ModerateSums<W> together{joined(lanes.total, W{}), load(lanes.ties), joined(lanes.unit, W{})};
+    if constexpr (P::labelled)
+      finish_losses(first, rows, lanes, together, terms, scale_at);
+    else
+      finish_logarithms(first, rows, lanes, together);
+  }
+
+  void finish_logarithms(int first, int rows, const Lane& lanes, const ModerateSums<W>& sums) {
+    Row<W> row = finished<P, W>(load(lanes.max), load(lanes.temperature), sums);
     LogProbabilities<T> logs;
     Vec result{};
     Mask again{};
@@ -157,8 +174,38 @@ struct RowBatch {
     }
   }
 
-  static SIGMAX_INLINE Vec joined(const double* hi, const double*, Vec) { return load(hi); }
-  static SIGMAX_INLINE Pair joined(const double* hi, const double* lo, Pair) { return {load(hi), load(lo)}; }
+  void finish_losses(int first, int rows, const Lane& lanes, const ModerateSums<W>& sums, const T* terms,
+                     ScaleAt<T>& scale_at) {
+    HardLoss<W> loss = hard_loss<T, W>(labels, first, load(lanes.max), load(lanes.temperature), sums);
+    double factor[2][kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) take_lane(loss.factor, factor, lane);
+    for (int lane = 0; lane < rows; ++lane) {
+      int i = first + lane;
+      moderate[i] = moderate[i] && loss.outside[lane] == 0;
+      if (!moderate[i]) continue;
+      value[i] = loss.value[lane];
+      if constexpr (!P::reduces) {
+        write(i, all_lanes(factor, lane, W{}), terms, scale_at);
+        if (labels.label[i] >= 0) store_scalar(out[i] + labels.label[i], loss.target[lane]);
+      }
+    }
+  }
+
+  // The first lane of W, and any.
+  static SIGMAX_INLINE void take(W from, double (*to)[kLanes], int lane) {
+    to[0][lane] = leading(from)[0];
+    to[1][lane] = trailing(from)[0];
+  }
+  static SIGMAX_INLINE void take_lane(W from, double (*to)[kLanes], int lane) {
+    to[0][lane] = leading(from)[lane];
+    to[1][lane] = trailing(from)[lane];
+  }
+  static SIGMAX_INLINE Vec joined(const double (*parts)[kLanes], Vec) { return load(parts[0]); }
+  static SIGMAX_INLINE Pair joined(const double (*parts)[kLanes], Pair) { return {load(parts[0]), load(parts[1])}; }
+  static SIGMAX_INLINE Vec all_lanes(const double (*parts)[kLanes], int lane, Vec) { return splat(parts[0][lane]); }
+  static SIGMAX_INLINE Pair all_lanes(const double (*parts)[kLanes], int lane, Pair) {
+    return {splat(parts[0][lane]), splat(parts[1][lane])};
+  }
 };
 
 // A few blocks of rows side by side, range by range of the classes: their lines are neighbours in memory.
@@ -166,7 +213,7 @@ template <class P, class S, int lanes>
 struct ColumnGroup {
   typedef typename Arithmetic<S>::T T;
   typedef typename Arithmetic<S>::W W;
-  typedef ModerateColumns<S, kApart<P>, lanes> Columns;
+  typedef ModerateColumns<S, kApart<P>, kWritesTerms<P>, lanes> Columns;
   static constexpr int kMost = 4;
   static constexpr std::ptrdiff_t kRange = 64;  // classes
 
@@ -174,9 +221,13 @@ struct ColumnGroup {
   std::ptrdiff_t n;
   const double* temperatures;
   int blocks;
+  LabelledRows<kBlock<T>> labels[P::labelled ? kMost : 1];
+  Block value;           // of losses: doubles
+  bool scatters = true;  // or somebody else writes the gradients of the labels
   Columns columns[kMost];
   bool done[kMost];                 // or the rows of the block are to be computed otherwise
   std::uint32_t cancelled[kMost];  // rows that are to be computed again, alone
+  alignas(64) double losses[kMost][kBlock<T>], targets[kMost][kBlock<T>];
 
   // Rows that are not moderate: with `some`, they keep what `out` has; else nothing of their block is written.
   void run(bool some, T* terms, ScaleAt<T>& scale_at) {
@@ -190,12 +241,16 @@ struct ColumnGroup {
     for_ranges([&](int g, std::ptrdiff_t begin, std::ptrdiff_t end) { columns[g].find_largest(begin, end); });
     for_ranges([&](int g, std::ptrdiff_t begin, std::ptrdiff_t end) { columns[g].add(begin, end); });
     bool all[kMost];
+    typename Columns::Factors factors[kMost];
     for (int g = 0; g < blocks; ++g) {
       all[g] = columns[g].finish();
+      if constexpr (P::labelled) all[g] = find_losses(g, &factors[g]) && all[g];
       done[g] = all[g] || some;
       cancelled[g] = 0;
     }
-    if constexpr (P::reduces)
+    if constexpr (P::labelled)
+      write_losses(all, factors);
+    else if constexpr (P::reduces)
       for (int g = 0; g < blocks; ++g) cancelled[g] = done[g] ? write_results(g) : 0;
     else
       write(all);
@@ -221,10 +276,45 @@ struct ColumnGroup {
           factors[g].set(first, row.max, row.beta, negate(row.log_total));
         }
       else
-        factors[g] = columns[g].factors();
+        for (int group = 0; group < Columns::kGroups; ++group)
+          factors[g].set(group, reciprocal(columns[g].sums[group].total));
     for_ranges([&](int g, std::ptrdiff_t begin, std::ptrdiff_t end) {
       if (done[g]) columns[g].write(begin, end, factors[g], out.at(g * kBlock<T>, 0), out.class_stride, !all[g]);
     });
+  }
+
+  // Whether all rows of the block are in reach.
+  bool find_losses(int g, typename Columns::Factors* factors) {
+    Mask any_outside{};
+    for (int first = 0; first < kBlock<T>; first += kLanes) {
+      HardLoss<W> loss = hard_loss<T, W>(labels[g], first, load(lane_pointer(columns[g].max[0]) + first),
+                                         load(temperatures + g * kBlock<T> + first), columns[g].sums[first / kLanes]);
+      factors->set(first / kLanes, loss.factor);
+      store(losses[g] + first, loss.value);
+      store(targets[g] + first, loss.target);
+      store(columns[g].outside + first, select(loss.outside, splat(1.0), load(columns[g].outside + first)));
+      any_outside |= loss.outside;
+    }
+    return !any(any_outside);
+  }
+
+  void write_losses(const bool* all, const typename Columns::Factors* factors) {
+    if constexpr (!P::reduces)
+      for_ranges([&](int g, std::ptrdiff_t begin, std::ptrdiff_t end) {
+        if (done[g]) columns[g].write(begin, end, factors[g], out.at(g * kBlock<T>, 0), out.class_stride, !all[g]);
+      });
+    for (int g = 0; g < blocks; ++g)
+      for (int i = 0; done[g] && i < kBlock<T>; ++i) {
+        if (columns[g].outside[i] != 0) continue;
+        std::memcpy(value.at(g * kBlock<T> + i, 0), &losses[g][i], sizeof(double));
+        if (scatters) scatter(g, i, out.at(g * kBlock<T> + i, 0), out.class_stride);
+      }
+  }
+
+  // The label's own gradient.
+  void scatter(int g, int i, char* row, std::ptrdiff_t class_stride) const {
+    std::ptrdiff_t label = labels[g].label[i];
+    if (!P::reduces && label >= 0) store_scalar(reinterpret_cast<S*>(row + label * class_stride), targets[g][i]);
   }
 
   std::uint32_t write_results(int g) {

@@ -67,7 +67,8 @@ struct ModerateRow {
     if (any(out_of_window<T>(used))) return false;
     result->total = folded(sums);
     if constexpr (apart) {
-      result->total = divide(result->total, factor_of(vmax, offset, scale));
+      result->unit = unit_of(vmax, offset, scale);
+      result->total = divide(result->total, result->unit);
       result->ties = splat(count(sums));
     }
     return true;
@@ -120,8 +121,8 @@ struct ModerateRow {
     return static_cast<double>(sum_of_lanes(ties));
   }
 
-  // What the largest logit would add: the factor of all terms.
-  static SIGMAX_INLINE W factor_of(V max, V offset, const Scale<T>& scale) {
+  // What the largest logit would add.
+  static SIGMAX_INLINE W unit_of(V max, V offset, const Scale<T>& scale) {
     Integers<T> used = {};
     PairOf<V> term = exponential<T>(max, offset, scale, used);
     T hi[kBlock<T>], lo[kBlock<T>];
@@ -130,15 +131,15 @@ struct ModerateRow {
     return joined(hi, lo, 0);
   }
 
-  static SIGMAX_INLINE PairOf<V> inverse(W total) {
+  static SIGMAX_INLINE PairOf<V> pair_of(W x) {
     T hi[kLanes], lo[kLanes];
-    split(reciprocal(total), hi, lo);
+    split(x, hi, lo);
     return {constant(hi[0]), constant(lo[0])};
   }
 
-  // Terms times 1/total, rounded once: kept ones, ...
-  static SIGMAX_NOINLINE void write(const T* terms, std::ptrdiff_t n, W total, S* out) {
-    const PairOf<V> factor = inverse(total);
+  // Terms times a factor, rounded once: kept ones, ...
+  static SIGMAX_NOINLINE void write(const T* terms, std::ptrdiff_t n, W times, S* out) {
+    const PairOf<V> factor = pair_of(times);
     std::ptrdiff_t whole = n / kBlock<T> * kBlock<T>;
     for (std::ptrdiff_t i = 0; i < whole; i += kBlock<T>) write_block(terms + 2 * i, factor, out + i);
     if (whole < n) write_block(terms + 2 * whole, factor, out + n - kBlock<T>);
@@ -153,8 +154,8 @@ struct ModerateRow {
   }
 
   // ... or computed once more; `to` may be x.
-  SIGMAX_NOINLINE void write_again(const Scale<T> scale, T max, W total, S* to) const {
-    const PairOf<V> factor = inverse(total);
+  SIGMAX_NOINLINE void write_again(const Scale<T> scale, T max, W times, S* to) const {
+    const PairOf<V> factor = pair_of(times);
     const V offset = offset_of<T>(constant(max), scale.rate);
     Integers<T> used = {};
     map_row(x, n, to, [&](V v) SIGMAX_ALWAYS { return rounded_product(exponential<T>(v, offset, scale, used), factor); });

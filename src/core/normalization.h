@@ -43,6 +43,9 @@ struct AxisPolicy {
   static constexpr bool reduces = false;    // one output per row, else one per class
   static constexpr bool keeps_terms = true;
   static constexpr bool infinite_at_infinity = false;
+  static constexpr bool labelled = false;        // a loss: it has the operands of labels.h
+  static constexpr bool weighs_classes = false;  // its second numbers are the weights of classes
+  static constexpr bool of_two_rows = false;     // or a second row of logits, of which it needs the largest
   static constexpr bool of_probabilities = false;
   static constexpr LaneTerms lane_terms = LaneTerms::kNone;
   static constexpr double padding = -kInfinity;  // a class that adds nothing

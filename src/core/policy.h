@@ -12,12 +12,13 @@ enum class LaneTerms { kNone, kAll, kApart };
 
 template <class W>
 struct Sums {  // a policy uses the ones it needs; the others vanish in compilation
-  W total, ties, moment, tied_cotangent, other_cotangent;
+  W total, ties, moment, tied_cotangent, other_cotangent, mass, impossible, information;
 };
 
 template <class W>
 struct Row {
   Vec max, pivot;  // pivot: the per-class operand of the first largest class
+  Vec second_max;  // of the second row
   W beta;                     // 1/temperature
   Vec beta_log2e, lowest;     // lowest: x - max (Vec) or x (Pair) below which a class has no probability
   // Of a vector-Jacobian product: cotangents are taken times `unit`, `gain` is the row's cotangent over T, and
@@ -25,6 +26,9 @@ struct Row {
   Vec unit, power1, power2;
   W gain;
   W inverse, log_total, mean, others, tied_cotangent, other_cotangent;  // what `finish` made of the sums
+  Vec weight, z_loss;  // of a loss, and what `finish` made of its sums:
+  Vec value;
+  W logsumexp, strength, pull;
 };
 
 SIGMAX_INLINE void set_temperature(Row<Vec>& row, Vec temperature) {
@@ -60,7 +64,8 @@ SIGMAX_INLINE Vec descaled(Pair x, const Row<Pair>& row) { return one_nan(rounde
 template <class W>
 SIGMAX_INLINE Sums<W> added(Sums<W> a, Sums<W> b) {
   return {add(a.total, b.total), add(a.ties, b.ties), add(a.moment, b.moment),
-          add(a.tied_cotangent, b.tied_cotangent), add(a.other_cotangent, b.other_cotangent)};
+          add(a.tied_cotangent, b.tied_cotangent), add(a.other_cotangent, b.other_cotangent),
+          add(a.mass, b.mass), add(a.impossible, b.impossible), add(a.information, b.information)};
 }
 
 template <class W>
@@ -76,6 +81,9 @@ SIGMAX_INLINE Sums<W> folded(Sums<W>* lanes) {
   SIGMAX_FOLD(moment)
   SIGMAX_FOLD(tied_cotangent)
   SIGMAX_FOLD(other_cotangent)
+  SIGMAX_FOLD(mass)
+  SIGMAX_FOLD(impossible)
+  SIGMAX_FOLD(information)
 #undef SIGMAX_FOLD
   return sum;
 }

@@ -1,22 +1,41 @@
 // The general way of a row: classes in lanes, class i in virtual lane i mod 32, lanes folded 32 -> 1.
 #pragma once
 
-#include "layout.h"
-#include "policy.h"
+#include "labels.h"
 
 namespace sigmax {
 namespace {
 
+// The second numbers of classes are stored like x; the weights of labels come from class_weights.
+template <class P, class T>
+using Second = typename std::conditional<P::weighs_classes, double, T>::type;
+
+// Whether a function writes a number per class or per row; the value of a loss has its own place.
+template <class P>
+constexpr bool kWrites = !(P::labelled && P::reduces);
+template <class P>
+SIGMAX_INLINE std::ptrdiff_t outputs(std::ptrdiff_t classes) {
+  return !kWrites<P> ? 0 : P::reduces ? 1 : classes;
+}
+
+// The second number in the arithmetic of the policy.
+template <class P, class W>
+using SecondOf = typename std::conditional<P::weighs_classes, W, Vec>::type;
+
 template <class P, class T>
 struct RowEngine {
   typedef typename Arithmetic<T>::W W;
+  typedef Second<P, T> C;
+  typedef SecondOf<P, W> VC;
   static constexpr int kWide = sizeof(W) / sizeof(Vec);
-  static constexpr bool kTakesCotangents = P::per_class && !P::weighted && kWide == 2;
+  static constexpr bool kTakesCotangents = P::per_class && !P::weighted && !P::labelled && kWide == 2;
 
   const T* x;
-  const T* c;    // the per-class operand, or null
+  const C* c;    // the per-class operand, or null
   const T* out;  // where `write` will write
 
+  template <class V>
+  static SIGMAX_INLINE Vec logits(Vec x, V) { return x; }
   static SIGMAX_INLINE Vec logits(Vec x, Vec c) {
     return P::weighted ? select(c != 0.0, x, splat(-kInfinity)) : x;
   }
@@ -24,20 +43,24 @@ struct RowEngine {
   // Calls body(x, c, i) for blocks of kVirtualLanes classes, the last one padded with classes that add nothing.
   template <class Body>
   SIGMAX_INLINE void for_each_block(std::ptrdiff_t begin, std::ptrdiff_t end, Body body) const {
-    T padded_x[kVirtualLanes], padded_c[kVirtualLanes];
+    T padded_x[kVirtualLanes];
+    C padded_c[kVirtualLanes];
     for (std::ptrdiff_t i = begin; i < end; i += kVirtualLanes) {
-      const T *block_x = x + i, *block_c = P::per_class ? c + i : nullptr;
+      const T* block_x = x + i;
+      const C* block_c = P::per_class ? c + i * (P::weighs_classes ? kWide : 1) : nullptr;
       if (__builtin_expect(i + kVirtualLanes > end, 0)) {
         block_x = padded(padded_x, block_x, end - i, P::padding);
-        if (P::per_class) block_c = padded(padded_c, block_c, end - i, 0.0);
+        if (P::per_class && !P::weighs_classes)
+          block_c = padded(padded_c, block_c, end - i, P::of_two_rows ? P::padding : 0.0);
       }
       body(block_x, block_c, i);
     }
   }
 
-  static const T* padded(T* to, const T* from, std::ptrdiff_t n, double padding) {
+  template <class N>
+  static const N* padded(N* to, const N* from, std::ptrdiff_t n, double padding) {
     for (int k = 0; k < kVirtualLanes; k += kLanes) store(to + k, splat(padding));
-    std::memcpy(to, from, n * sizeof(T));
+    std::memcpy(to, from, n * sizeof(N));
     return to;
   }
 
@@ -51,9 +74,12 @@ struct RowEngine {
   }
 
   // All loads of a block come before its stores: the compiler cannot know that they never meet.
-  static SIGMAX_INLINE void load_block(const T* x, const T* c, Vec* vx, Vec* vc) {
+  static SIGMAX_INLINE void load_block(const T* x, const C* c, Vec* vx, VC* vc) {
     SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-      vc[k] = P::per_class ? load(c + k * kLanes) : Vec{};
+      if constexpr (P::weighs_classes)
+        vc[k] = load_wide<W>(c + k * kLanes * kWide);
+      else
+        vc[k] = P::per_class ? load(c + k * kLanes) : Vec{};
       vx[k] = logits(load(x + k * kLanes), vc[k]);
     }
   }
@@ -61,29 +87,38 @@ struct RowEngine {
   // NaN is passed over; it comes out of the sums.
   SIGMAX_NOINLINE Partial largest(std::ptrdiff_t begin, std::ptrdiff_t end) const {
     typedef decltype(load_comparable(x)) V;
-    V largest[kVectors];
+    V largest[kVectors], seconds[kVectors];
     Vec cotangents[kVectors] = {};
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) largest[k] = V{} - static_cast<float>(kInfinity);
-    for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t) SIGMAX_ALWAYS {
+    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) largest[k] = seconds[k] = V{} - static_cast<float>(kInfinity);
+    for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         V v = load_comparable(x + k * kLanes);
         if constexpr (kTakesCotangents) cotangents[k] = max(abs(load(c + k * kLanes)), cotangents[k]);
         if constexpr (P::weighted) v = load_comparable(c + k * kLanes) != 0 ? v : V{} - static_cast<float>(kInfinity);
         largest[k] = v > largest[k] ? v : largest[k];
+        if constexpr (P::of_two_rows) {
+          V second = load_comparable(c + k * kLanes);
+          seconds[k] = second > seconds[k] ? second : seconds[k];
+        }
       }
     });
     V m = fold(largest, [](V a, V b) { return a > b ? a : b; });
     Partial partial = {};
     partial.max = m[0];
-    if (partial.max == -kInfinity) partial.unordered = has_nan(begin, end);
+    if (partial.max == -kInfinity) partial.unordered = has_nan(x, begin, end);
     if (P::pivoted) partial.pivot = pivot(begin, end, partial.max);
+    if constexpr (P::of_two_rows) {
+      partial.pivot = fold(seconds, [](V a, V b) { return a > b ? a : b; })[0];
+      bool nothing = partial.max == -kInfinity || partial.pivot == -kInfinity;
+      if (nothing && (has_nan(x, begin, end) || has_nan(c, begin, end))) partial.unordered = 1.0;
+    }
     if (kTakesCotangents) partial.cotangent = fold(cotangents, [](Vec a, Vec b) { return max(a, b); })[0];
     return partial;
   }
 
-  bool has_nan(std::ptrdiff_t begin, std::ptrdiff_t end) const {
+  bool has_nan(const T* numbers, std::ptrdiff_t begin, std::ptrdiff_t end) const {
     for (std::ptrdiff_t i = begin; i < end; ++i)
-      if (x[i] != x[i] && !(P::weighted && c[i] == 0)) return true;
+      if (numbers[i] != numbers[i] && !(P::weighted && c[i] == 0)) return true;
     return false;
   }
 
@@ -98,8 +133,9 @@ struct RowEngine {
   template <bool keep>
   SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, double* terms) const {
     Sums<W> lanes[kVectors] = {};
-    for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
-      Vec vx[kVectors], vc[kVectors];
+    for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
+      Vec vx[kVectors];
+      VC vc[kVectors];
       W term[kVectors];
       load_block(x, c, vx, vc);
       prefetch(x + (end - begin), out + i);
@@ -114,11 +150,12 @@ struct RowEngine {
   template <bool kept>
   SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, const double* terms,
                            T* out) const {
-    for_each_block(begin, end, [&](const T* x, const T* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
+    for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       T padded[kVirtualLanes];
       bool whole = i + kVirtualLanes <= end;
       T* to = whole ? out + i : padded;
-      Vec vx[kVectors], vc[kVectors], result[kVectors];
+      Vec vx[kVectors], result[kVectors];
+      VC vc[kVectors];
       load_block(x, c, vx, vc);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         W term = kept ? load_wide<W>(terms + (i + k * kLanes) * kWide) : P::template term<W>(vx[k], row);
@@ -131,8 +168,9 @@ struct RowEngine {
 };
 
 template <class T>
-SIGMAX_INLINE void fill(T* out, std::ptrdiff_t n, double value) {
+SIGMAX_INLINE double fill(T* out, std::ptrdiff_t n, double value) {
   for (std::ptrdiff_t i = 0; i < n; ++i) out[i] = static_cast<T>(value);
+  return value;
 }
 
 // +inf logits share the probability: a row of 0 where x is +inf and -inf elsewhere has the same softmax.
@@ -142,14 +180,16 @@ void split_infinite(const T* x, std::ptrdiff_t n, T* finite) {
     finite[i] = x[i] == x[i] ? static_cast<T>(x[i] == kInfinity ? 0.0 : -kInfinity) : x[i];
 }
 
-template <class W>
-SIGMAX_INLINE Row<W> row_of(const Partial& partial, double temperature, bool per_row, double cotangent) {
+template <class P, class W>
+SIGMAX_INLINE Row<W> row_of(const Partial& partial, const RowOptions& options) {
   Row<W> row;
   row.max = splat(partial.max);
-  row.pivot = splat(partial.pivot);
-  set_temperature(row, splat(temperature));
-  if (per_row)
-    set_gain(row, splat(cotangent), abs(splat(cotangent)));
+  row.pivot = row.second_max = splat(partial.pivot);
+  row.weight = splat(options.weight);
+  row.z_loss = splat(options.z_loss);
+  set_temperature(row, splat(options.temperature));
+  if (P::per_row)
+    set_gain(row, splat(options.cotangent), abs(splat(options.cotangent)));
   else
     set_gain(row, splat(1.0), splat(partial.cotangent));
   return row;
@@ -158,7 +198,8 @@ SIGMAX_INLINE Row<W> row_of(const Partial& partial, double temperature, bool per
 // A row whose largest number decides it: nothing in it but -inf and NaN, or an infinite "probability".
 template <class P>
 SIGMAX_INLINE bool is_decided(const Partial& partial) {
-  return partial.max == -kInfinity || (P::of_probabilities && partial.max == kInfinity);
+  return partial.max == -kInfinity || (P::of_probabilities && partial.max == kInfinity) ||
+         (P::of_two_rows && partial.pivot == -kInfinity);
 }
 template <class P>
 SIGMAX_INLINE double decided(const Partial& partial) {
@@ -179,28 +220,75 @@ SIGMAX_INLINE double result_of(const Row<W>& row, bool infinite) {
   return result > -kInfinity ? kInfinity : kNaN;
 }
 
-// One whole row: x, c and out contiguous; `terms` has room for the terms, `finite` for one more row.
+// The loss of a row without a finite logit: infinite if a label counts, or if the square of its logsumexp does.
+SIGMAX_INLINE double loss_of_nothing(const RowOptions& options, double mass) {
+  double likelihood = options.weight * mass == 0.0 ? 0.0 : options.weight * mass * kInfinity;
+  return options.z_loss == 0.0 ? likelihood : kInfinity;
+}
+
+// The divergence of rows of which one has nothing: infinite if the second alone has something.
+SIGMAX_INLINE double divergence_of_nothing(const Partial& partial, const RowOptions& options) {
+  return partial.pivot == -kInfinity || options.weight == 0.0 ? 0.0 : options.weight * kInfinity;
+}
+
+// Where the logsumexp is infinite and its square counts, the gradient is so for the classes that share the probability.
+template <class T>
+void write_infinite_pull(const T* finite, const RowOptions& options, T* out, std::ptrdiff_t n) {
+  for (std::ptrdiff_t i = 0; i < n; ++i)
+    if (finite[i] == 0) out[i] = static_cast<T>(options.cotangent * kInfinity);
+}
+
+SIGMAX_INLINE std::ptrdiff_t whole_blocks(std::ptrdiff_t n) {
+  return (n + kVirtualLanes - 1) / kVirtualLanes * kVirtualLanes;
+}
+template <class N>
+SIGMAX_INLINE double sum_of(const N* numbers, std::ptrdiff_t n) {
+  double sum = 0.0;
+  for (std::ptrdiff_t i = 0; i < n; ++i) sum += numbers[i];
+  return sum;
+}
+
+// One whole row: x, c and out contiguous; `terms` has room for the terms, `finite` and `finite_c` for one more row each.
+// Returns the loss of a row with labels.
 template <class P, class T>
-void whole_row(const T* x, const T* c, double temperature, double cotangent, T* out, std::ptrdiff_t n, double* terms,
-               T* finite) {
+double whole_row(const T* x, const Second<P, T>* c, const RowOptions& options, T* out, std::ptrdiff_t n, double* terms,
+                 T* finite, T* finite_c) {
   typedef typename Arithmetic<T>::W W;
-  std::ptrdiff_t outputs = P::reduces ? 1 : n;
   RowEngine<P, T> engine{x, c, P::reduces ? x : out};
   Partial partial = engine.largest(0, n);
-  if (is_decided<P>(partial)) return fill(out, outputs, decided<P>(partial));
-  if (partial.max == kInfinity) {
+  if (is_decided<P>(partial)) {
+    fill(out, outputs<P>(n), decided<P>(partial));
+    if constexpr (!P::labelled || P::of_probabilities) return kNaN;
+    if (partial.unordered != 0.0) return kNaN;
+    if constexpr (P::of_two_rows)
+      return divergence_of_nothing(partial, options);
+    else
+      return loss_of_nothing(options, sum_of(c, whole_blocks(n) * static_cast<std::ptrdiff_t>(sizeof(W) / sizeof(Vec))));
+  }
+  bool infinite = partial.max == kInfinity;
+  if (infinite) {
     split_infinite(x, n, finite);
     engine.x = finite;
     partial.max = 0.0;
   }
-  Row<W> row = row_of<W>(partial, temperature, P::per_row, cotangent);
+  if constexpr (P::of_two_rows)
+    if (partial.pivot == kInfinity) {
+      split_infinite(c, n, finite_c);
+      engine.c = finite_c;
+      partial.pivot = 0.0;
+    }
+  Row<W> row = row_of<P, W>(partial, options);
   Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
-  if (any(is_nan(sums))) return fill(out, outputs, kNaN);
+  if (any(is_nan(sums))) return fill(out, outputs<P>(n), kNaN);
   P::template finish<W>(row, sums);
-  if constexpr (P::reduces)
-    *out = static_cast<T>(result_of<P>(row, engine.x != x));
-  else
+  if constexpr (!P::reduces)
     engine.template write<P::keeps_terms>(0, n, row, terms, out);
+  else if constexpr (!P::labelled)
+    *out = static_cast<T>(result_of<P>(row, infinite));
+  if constexpr (!P::labelled) return 0.0;
+  if (!infinite || options.z_loss == 0.0) return row.value[0];
+  write_infinite_pull(finite, options, out, outputs<P>(n));
+  return kInfinity;
 }
 
 }  // namespace

@@ -1,0 +1,217 @@
+// Cross-entropy, its gradient and the mass of labels, as policies for the kernels of axis_kernels.h.
+//
+// With the class weights a_i of labels.h, A = Σ a, and energies y_i = (x_i - m)/T <= 0 (normalization.h), a row's loss is
+//   s·Σ a_i·(-log p_i) + z·lse² = s·(Σ a_i·(-y_i) + A·log Σ e^y) + z·lse²,   lse = m/T + log Σ e^y:
+// terms of one sign, so that nothing of a confident row is lost. Its gradient is
+//   scale/T·(s·(A·p_i - a_i) + 2·z·lse·p_i).
+#pragma once
+
+#include "normalization.h"
+
+namespace sigmax {
+namespace {
+
+struct LossPolicy : CancellingPolicy {
+  static constexpr bool per_class = true, labelled = true, weighs_classes = true;
+};
+
+// a·log a, which a divergence adds to the cross-entropy.
+template <class W>
+SIGMAX_INLINE W information(W a) {
+  return keep(leading(a) > 0.0, multiply(log_probability<W>(leading(a)), a));
+}
+
+// With `relative`, of soft labels alone: s·Σ q_i·(log q_i - log p_i), the divergence of the labels from the row.
+template <bool with_gradient, bool relative = false>
+struct CrossEntropyPolicy : LossPolicy {
+  static constexpr bool per_row = with_gradient, reduces = !with_gradient, keeps_terms = with_gradient;
+  static constexpr LaneTerms lane_terms = relative ? LaneTerms::kNone : LaneTerms::kApart;
+
+  template <class W>
+  static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec x, W a, W e, const Row<W>& row) {
+    accumulate_apart(sums, x == row.max, e, splat(1.0));
+    Mask counts = leading(a) != 0.0;
+    add_moment(sums, counts, x, a, row);
+    sigmax::accumulate(sums.tied_cotangent, keep(x == row.max, a));
+    sigmax::accumulate(sums.other_cotangent, keep(x != row.max, a));
+    if (relative) sigmax::accumulate(sums.information, information(a));
+  }
+  // Σ a·(m - x). That of a Pair keeps to finite numbers: infinity would become NaN.
+  static SIGMAX_INLINE void add_moment(Sums<Vec>& sums, Mask counts, Vec x, Vec a, const Row<Vec>& row) {
+    sums.moment = sums.moment + keep(counts, (row.max - x) * a);
+  }
+  static SIGMAX_INLINE void add_moment(Sums<Pair>& sums, Mask counts, Vec x, Pair a, const Row<Pair>& row) {
+    Mask possible = x > -kInfinity;
+    sigmax::accumulate(sums.moment, keep(counts & possible, multiply(difference<Pair>(row.max, x), a)));
+    sigmax::accumulate(sums.impossible, wide<Pair>(only_where(counts & ~possible, splat(1.0))));
+  }
+
+  template <class W>
+  static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
+    constexpr double s = kExpScale<W>;
+    row.log_total = log_of_total(sums);
+    row.tied_cotangent = sums.tied_cotangent;
+    row.other_cotangent = sums.other_cotangent;
+    W mass = add(row.tied_cotangent, row.other_cotangent);
+    row.logsumexp = add(row.log_total, multiply(row.beta, row.max));
+    W likelihood = add(multiply(sums.moment, row.beta), multiply(mass, row.log_total));
+    if (relative) likelihood = add(likelihood, sums.information);
+    Mask counts = row.weight != 0.0;  // 0 times infinity is 0
+    likelihood = keep(counts, multiply(likelihood, row.weight));
+    Vec value = rounded(add(likelihood, multiply(multiply(row.logsumexp, row.logsumexp), row.z_loss)));
+    Mask infinite = (leading(sums.impossible) > 0.0) | (value != value);
+    row.value = select(infinite & counts, row.weight * kInfinity, value);
+    if constexpr (with_gradient) {
+      row.inverse = reciprocal(add(scale(sums.total, splat(1.0 / s)), leading(sums.ties)));
+      row.others = add(sums.total, (leading(sums.ties) - 1.0) * s);
+      row.pull = multiply(row.logsumexp, 2.0 * row.z_loss);
+      row.strength = add(multiply(mass, row.weight), row.pull);
+    }
+  }
+  // For a tie p_i = 1/Σe, and (A·p_i - a_i)·Σe = (A - a_i) - a_i·others, with the sum of the other weights not by a
+  // difference: those of a confident label may be tiny.
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x, W a, W e, const Row<W>& row) {
+    Vec unscale = splat(kExpScale<W>);
+    W of_others = multiply(add(add(row.tied_cotangent, negate(a)), row.other_cotangent), row.weight);
+    W own = multiply(a, row.weight);
+    W of_tie = add(scale(add(of_others, row.pull), unscale), negate(multiply(row.others, own)));
+    W of_other = add(multiply(multiply(e, row.inverse), row.strength), negate(scale(own, unscale)));
+    return descaled(multiply(choose(x == row.max, multiply(of_tie, row.inverse), of_other), row.gain), row);
+  }
+};
+
+// Probabilities as they are given: s·Σ a_i·(-log p_i), and -scale·s·a_i/p_i.
+template <bool with_gradient, bool relative = false>
+struct CrossEntropyOfProbabilitiesPolicy : LossPolicy {
+  static constexpr bool of_probabilities = true, keeps_terms = false;
+  static constexpr bool per_row = with_gradient, reduces = !with_gradient;
+  static constexpr double padding = 0.0;
+
+  template <class W>
+  static SIGMAX_INLINE W term(Vec p, const Row<W>&) {
+    return keep(p > 0.0, negate(log_probability<W>(p)));
+  }
+  template <class W>
+  static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec p, W a, W information_of_p, const Row<W>&) {
+    sigmax::accumulate(sums.moment, multiply(information_of_p, a));
+    if (relative) sigmax::accumulate(sums.information, information(a));
+    sigmax::accumulate(sums.impossible, wide<W>(only_where((leading(a) != 0.0) & (p == 0.0), splat(1.0))));
+  }
+  template <class W>
+  static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
+    Vec value = rounded(multiply(relative ? add(sums.moment, sums.information) : sums.moment, row.weight));
+    Mask infinite = (leading(sums.impossible) > 0.0) & (row.weight != 0.0);
+    row.value = select(infinite, row.weight * kInfinity, value);
+  }
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec p, W a, W, const Row<W>& row) {
+    Vec unscale = splat(kExpScale<W> == 1.0 ? 1.0 : 0x1p256), lift = select(p < kTiny, splat(kLift), splat(1.0));
+    W quotient = multiply(divide(multiply(a, -row.weight), wide<W>(lifted(p))), row.gain);
+    Vec result = rounded(quotient) * (kExpScale<W> == 1.0 ? splat(1.0) : row.power1 * unscale * (row.power2 * unscale));
+    Vec own = leading(a) * row.weight;
+    Vec at_zero = select(own == 0.0, splat(0.0), -own * leading(row.gain) * kInfinity);
+    return one_nan(select(p == 0.0, at_zero, result * lift));
+  }
+};
+
+template <bool with_gradient>
+using RelativeEntropyPolicy = CrossEntropyPolicy<with_gradient, true>;
+template <bool with_gradient>
+using RelativeEntropyOfProbabilitiesPolicy = CrossEntropyOfProbabilitiesPolicy<with_gradient, true>;
+
+// The divergence of the row z from the row x, s·Σ q_i·(log q_i - log p_i) with q = softmax(z/T), p = softmax(x/T).
+//
+// With Boltzmann factors f of z and e of x, each measured from its own largest logit, δ = log f - log e and
+// S = Σ (e - f)/Σ f, it is
+//   Σ f·(e^-δ - 1 + δ)/Σ f - (S - log(1 + S)):
+// small to second order where the rows are close, and so are its two terms, of which the first is a sum of positive ones.
+// Where |δ| is small, e - f = f·(e^-δ - 1). The gradient is scale·s/T·(p_i - q_i) = scale·s/T·((e_i - f_i) - f_i·S)/Σ e.
+template <bool with_gradient>
+struct DivergencePolicy : CancellingPolicy {
+  static constexpr bool per_class = true, labelled = true, of_two_rows = true, keeps_terms = false;
+  static constexpr bool per_row = with_gradient, reduces = !with_gradient;
+
+  template <class W>
+  struct Pairing {
+    W f, difference, excess;  // of e - f, and f·(e^-δ - 1 + δ)
+  };
+
+  // Without a class in x the excess is infinite: `accumulate` counts it. Without one in z it is e.
+  template <class W>
+  static SIGMAX_INLINE Pairing<W> pairing(Vec x, Vec z, W e, const Row<W>& row) {
+    Row<W> second = row;
+    second.max = row.second_max;
+    W f = keep(z > -kInfinity, boltzmann_precise(z, second));
+    e = keep(x > -kInfinity, e);
+    W minus_delta = add(energy(x, row), negate(energy(z, second)));
+    Mask both = (x > -kInfinity) & (z > -kInfinity), close = both & (abs(leading(minus_delta)) < 0.34);
+    W r = keep(close, minus_delta);
+    W curve = multiply(multiply(r, r), half_and_more(r));
+    W far = add(e, negate(f));
+    W difference = choose(close, multiply(f, add(r, curve)), far);
+    W linear = keep(both, multiply(f, minus_delta));
+    return {f, difference, choose(close, multiply(f, curve), add(far, negate(linear)))};
+  }
+  // (e^r - 1 - r)/r².
+  static SIGMAX_INLINE Vec half_and_more(Vec r) { return mul_add(r, polynomial(r, kExpTail), 0.5); }
+  static SIGMAX_INLINE Pair half_and_more(Pair r) {
+    return fast_two_sum(splat(0.5), r.hi * polynomial(r.hi, kExpTail) + r.lo * kExpTail[0]);
+  }
+
+  template <class W>
+  static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec x, Vec z, W e, const Row<W>& row) {
+    Pairing<W> p = pairing(x, z, e, row);
+    sigmax::accumulate(sums.total, p.f);
+    sigmax::accumulate(sums.mass, p.difference);
+    sigmax::accumulate(sums.moment, p.excess);
+    sigmax::accumulate(sums.impossible, wide<W>(only_where((x == -kInfinity) & (z > -kInfinity), splat(1.0))));
+    sigmax::accumulate(sums.ties, wide<W>(x + z == x + z ? Vec{} : splat(kNaN)));
+  }
+  template <class W>
+  static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
+    W inverse = reciprocal(sums.total), shift = multiply(sums.mass, inverse);
+    W value = multiply(add(multiply(sums.moment, inverse), negate(less_its_log1p(shift))), row.weight);
+    Mask infinite = (leading(sums.impossible) > 0.0) & (row.weight != 0.0);
+    row.value = select(infinite, row.weight * kInfinity, rounded(value));
+    row.mean = shift;
+    row.inverse = reciprocal(scale(add(sums.total, sums.mass), splat(1.0 / kExpScale<W>)));
+  }
+  // S - log(1 + S); for small S it is S²·(1/2 - S/3 + S²/4 - ...).
+  template <class W>
+  static SIGMAX_INLINE W less_its_log1p(W s) {
+    constexpr double series[] = {1.0 / 2, -1.0 / 3, 1.0 / 4, -1.0 / 5, 1.0 / 6, -1.0 / 7, 1.0 / 8, -1.0 / 9, 1.0 / 10, -1.0 / 11};
+    Mask small = abs(leading(s)) < 0x1p-6;
+    W of_small = multiply(multiply(s, s), wide<W>(polynomial(leading(s), series)));
+    return choose(small, of_small, add(s, negate(log_of_sum(splat(1.0), choose(small, W{}, s)))));
+  }
+  template <class W>
+  static SIGMAX_INLINE Vec apply(Vec x, Vec z, W e, const Row<W>& row) {
+    Pairing<W> p = pairing(x, z, e, row);
+    W slope = multiply(add(p.difference, negate(multiply(p.f, row.mean))), row.inverse);
+    return descaled(multiply(multiply(slope, row.weight), row.gain), row);
+  }
+};
+
+// Σ a_i·q_i of a row q of labels; NaN where a number is none.
+struct MassPolicy : LossPolicy {
+  static constexpr bool of_probabilities = true, reduces = true, keeps_terms = false;
+  static constexpr double padding = 0.0;
+
+  template <class W>
+  static SIGMAX_INLINE W term(Vec, const Row<W>&) {
+    return W{};
+  }
+  template <class W>
+  static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec q, W a, W, const Row<W>&) {
+    sigmax::accumulate(sums.mass, multiply(a, q));
+    sigmax::accumulate(sums.impossible, wide<W>(improper(q)));
+  }
+  template <class W>
+  static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {
+    row.value = select(leading(sums.impossible) == 0.0, rounded(sums.mass), splat(kNaN));
+  }
+};
+
+}  // namespace
+}  // namespace sigmax
