@@ -3,26 +3,39 @@
 from importlib.metadata import version as _version
 
 from ._config import get_num_threads, release_memory, set_num_threads, show_config
+from .binary_cross_entropy import binary_cross_entropy
+from .distillation import distillation_loss
 from .elementwise import log1mexp, log_sigmoid, logit, sigmoid, softplus
-from .gradients import vjp
+from .gradients import value_and_grad, vjp
+from .labels import one_hot, smooth_labels
+from .linear_cross_entropy import linear_cross_entropy
+from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
 
 __version__ = _version("sigmax")
 
 __all__ = [
+    "binary_cross_entropy",
+    "cross_entropy",
+    "distillation_loss",
     "entropy",
     "get_num_threads",
     "inverse_softmax",
+    "kl_divergence",
+    "linear_cross_entropy",
     "log1mexp",
     "log_sigmoid",
     "log_softmax",
     "logit",
     "logsumexp",
+    "one_hot",
     "release_memory",
     "set_num_threads",
     "show_config",
     "sigmoid",
+    "smooth_labels",
     "softmax",
     "softplus",
+    "value_and_grad",
     "vjp",
 ]

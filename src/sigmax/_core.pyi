@@ -13,6 +13,11 @@ softplus_vjp: np.ufunc
 logit_vjp: np.ufunc
 log1mexp_vjp: np.ufunc
 
+binary_cross_entropy: np.ufunc
+binary_cross_entropy_of_probabilities: np.ufunc
+binary_cross_entropy_gradient: np.ufunc
+binary_cross_entropy_of_probabilities_gradient: np.ufunc
+
 softmax: np.ufunc
 log_softmax: np.ufunc
 logsumexp: np.ufunc
@@ -28,9 +33,42 @@ entropy_vjp: np.ufunc
 inverse_softmax_vjp: np.ufunc
 entropy_of_probabilities_vjp: np.ufunc
 
+cross_entropy: np.ufunc
+cross_entropy_gradient: np.ufunc
+soft_cross_entropy: np.ufunc
+soft_cross_entropy_gradient: np.ufunc
+cross_entropy_of_probabilities: np.ufunc
+cross_entropy_of_probabilities_gradient: np.ufunc
+soft_cross_entropy_of_probabilities: np.ufunc
+soft_cross_entropy_of_probabilities_gradient: np.ufunc
+mass: np.ufunc
+relative_entropy: np.ufunc
+relative_entropy_gradient: np.ufunc
+relative_entropy_of_probabilities: np.ufunc
+relative_entropy_of_probabilities_gradient: np.ufunc
+divergence: np.ufunc
+divergence_gradient: np.ufunc
+
 axis_functions: dict[str, int]
+loss_functions: dict[str, int]
+binary_loss_functions: dict[str, int]
 
 def call_plain(function: int, x: Any, operand: Any, temperature: Any, out: Any, /) -> Any: ...
+def sum_plain(
+    function: int,
+    x: Any,
+    labels: Any,
+    weight: Any,
+    pos_weight: Any,
+    smoothing: Any,
+    divisor: Any,
+    out: Any,
+    /,
+) -> Any: ...
+def in_unit_interval(x: Any, /) -> bool: ...
+def total(x: Any, /) -> float: ...
+def class_indices(labels: Any, classes: int, /) -> Any: ...
+def loss_plain(function: int, x: Any, /, *operands: Any) -> Any: ...
 def get_num_threads() -> int: ...
 def set_num_threads(count: int, /) -> None: ...
 def release_memory() -> int: ...

@@ -1,12 +1,16 @@
-"""Gradients without a framework: the vector-Jacobian product of every function."""
+"""Gradients without a framework: the vector-Jacobian product of every function, value and gradient of every loss."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core, elementwise, normalization
+from . import _core, elementwise, losses, normalization
+from .binary_cross_entropy import _binary_cross_entropy, binary_cross_entropy
+from .distillation import _distillation_loss, distillation_loss
+from .linear_cross_entropy import _linear_cross_entropy, linear_cross_entropy
 from .normalization import (
     Axis,
     _axes,
@@ -21,7 +25,7 @@ from .normalization import (
     _weights_for,
 )
 
-__all__ = ["vjp"]
+__all__ = ["value_and_grad", "vjp"]
 
 
 def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options: Any) -> Any:
@@ -228,4 +232,79 @@ _plain_rules: dict[Any, int] = {
     normalization.log_softmax: _core.axis_functions["log_softmax_vjp"],
     normalization.logsumexp: _core.axis_functions["logsumexp_vjp"],
     normalization.entropy: _core.axis_functions["entropy_vjp"],
+}
+
+
+def value_and_grad(loss: Callable[..., Any], /) -> Callable[..., Any]:
+    r"""Turn a loss into a function that returns its value and its gradient, from one pass.
+
+    .. math:: (x, \ldots) \mapsto \left( L(x, \ldots), \;
+        \frac{\partial}{\partial x} \sum_n L_n(x, \ldots) \right)
+
+    Parameters
+    ----------
+    loss : function
+        ``binary_cross_entropy``, ``cross_entropy``, ``kl_divergence``, ``distillation_loss`` or
+        ``linear_cross_entropy`` of this package.
+
+    Returns
+    -------
+    function
+        It takes the arguments of ``loss``, and ``out``: an array for the gradient, of the shape and type of the first
+        argument, which it may be itself; for ``linear_cross_entropy`` a tuple of three, each an array or None.
+        It returns a tuple.
+
+        value : scalar or ndarray
+            Bit for bit what ``loss`` returns.
+        gradient : ndarray
+            With respect to the first argument, in its shape and type; of ``linear_cross_entropy`` a tuple: with
+            respect to features, weight and bias (None without a bias). With ``reduction="none"`` it is the gradient
+            of the sum. Finite wherever the value is, short of overflow; 0 for what is masked or left out.
+            Largest error: float16 and bfloat16 0.51 ULP, float32 1 ULP, float64 2 ULP, confident rows included: the
+            gradient of their label is the sum of the others, never p - 1. Where terms of both signs cancel, as those
+            of soft labels do, the float64 error is 2 ULP of the sum of their absolute values. What
+            ``linear_cross_entropy`` adds to this is said there.
+
+    Raises
+    ------
+    TypeError
+        If ``loss`` is not one of these functions, or ``out`` is not an array.
+    ValueError
+        If ``out`` has another shape or type or is read-only, or as ``loss`` does; ``out`` is then left alone.
+
+    See Also
+    --------
+    vjp : the gradient of the functions that are not losses.
+
+    References
+    ----------
+    Griewank, A., Walther, A. (2008). Evaluating Derivatives. doi:10.1137/1.9780898717761.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> value, gradient = sigmax.value_and_grad(sigmax.cross_entropy)([[40.0, 0.0]], [0])
+    >>> print(value)
+    4.248354255291589e-18
+    >>> gradient
+    array([[-4.24835426e-18,  4.24835426e-18]])
+    """
+    if not callable(loss) or loss not in _losses:
+        names = ", ".join(f.__name__ for f in _losses)
+        raise TypeError(f"loss must be one of {names}, got {loss!r}")
+    implementation = _losses[loss]
+
+    @functools.wraps(loss)
+    def both(*arguments: Any, out: Any = None, **options: Any) -> Any:
+        return implementation(*arguments, gradient=True, out=out, **options)
+
+    return both
+
+
+_losses: dict[Any, Callable[..., Any]] = {
+    binary_cross_entropy: _binary_cross_entropy,
+    losses.cross_entropy: losses._cross_entropy,
+    losses.kl_divergence: losses._kl_divergence,
+    distillation_loss: _distillation_loss,
+    linear_cross_entropy: _linear_cross_entropy,
 }

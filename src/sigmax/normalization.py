@@ -374,11 +374,16 @@ def _positive(temperature: Any) -> Any:
         raise TypeError(f"temperature must be real numbers, got {temperature!r}")
     t = t.astype(np.float64, copy=False)
     legal = (t >= _SMALLEST_TEMPERATURE) & (t <= _LARGEST_TEMPERATURE)
+    _check_legal(legal, t, "temperature", "in [2^-1022, 2^1000]")
+    return t
+
+
+def _check_legal(legal: Any, values: Any, name: str, what: str) -> None:
+    """Raise an error about the first of the values that is not legal."""
     if not legal.all():
         index = tuple(int(i) for i in np.argwhere(~legal)[0])
         where = f" at index {index}" if index else ""
-        raise ValueError(f"temperature must be in [2^-1022, 2^1000], got {t[index]}{where}")
-    return t
+        raise ValueError(f"{name} must be {what}, got {values[index]}{where}")
 
 
 _SMALLEST_TEMPERATURE, _LARGEST_TEMPERATURE = 2.0**-1022, 2.0**1000
