@@ -15,6 +15,8 @@ import reference
 from numpy.typing import NDArray
 
 import sigmax
+from sigmax import _core
+from sigmax._reduction import reduced
 
 try:
     from ml_dtypes import bfloat16
@@ -31,6 +33,7 @@ UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 CANCELLATION = {"float16": 2.0**20, "bfloat16": 2.0**20, "float32": 2.0**20, "float64": 2.0**4}
 
 ELEMENTWISE = ("sigmoid", "log_sigmoid", "softplus", "logit", "log1mexp")
+BINARY_LOSSES = ("binary_cross_entropy", "binary_cross_entropy_of_probabilities")
 AXIS = (
     "logsumexp",
     "softmax",
@@ -158,6 +161,88 @@ def elementwise_vjp_error(name: str, dtype: str) -> Error:
     worst = int(errors.argmax())
     where = f"vjp({name}, {dtype} {float(x[worst]).hex()}, {float(g[worst]).hex()}) = {float(result[worst]).hex()}"
     return Error(float(errors[worst]), where)
+
+
+# --- binary losses -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BinaryLossInputs:
+    """Elements, each with options of its own; the gradient is divided by the divisor."""
+
+    x: NDArray[np.floating]
+    labels: NDArray[np.floating]
+    options: tuple[Array, Array, Array]  # sample weight, pos_weight, label smoothing
+    divisor: Array
+
+
+@cache
+def binary_loss_inputs(name: str, dtype: str) -> BinaryLossInputs:
+    """Hard and soft labels, and options of which most are the default."""
+    x = elementwise_inputs("logit" if name.endswith("probabilities") else "sigmoid", dtype)
+    x = x[:: 4 if np.dtype(x.dtype).itemsize == 2 else 2]
+    if name.endswith("probabilities"):
+        with np.errstate(invalid="ignore"):
+            x = x[(x >= 0) & (x <= 1)]
+    seeded = generator("binary loss", name, dtype)
+
+    def some(share: float, values: Array, default: Array | float) -> Array:
+        return np.where(seeded.random(len(x)) < share, values, default)
+
+    hard = seeded.integers(0, 2, len(x)).astype(float)
+    labels = some(0.4, seeded.random(len(x)), hard)
+    labels = some(0.1, 10.0 ** -seeded.uniform(0, 7, len(x)), labels)
+    weight = some(0.4, seeded.normal(0, 1, len(x)) * 10.0 ** seeded.uniform(-3, 3, len(x)), 1.0)
+    pos_weight = some(0.4, 10.0 ** seeded.uniform(-3, 3, len(x)), 1.0)
+    smoothing = some(0.3, seeded.random(len(x)), 0.0)
+    divisor = some(0.7, 10.0 ** seeded.uniform(0, 7, len(x)), 1.0)
+    return BinaryLossInputs(x, labels.astype(x.dtype), (weight, pos_weight, smoothing), divisor)
+
+
+def binary_loss_error(name: str, dtype: str) -> Error:
+    inputs = binary_loss_inputs(name, dtype)
+    losses = getattr(_core, name)(inputs.x, inputs.labels, *inputs.options)
+    result = reduced(losses, "none", 1.0, inputs.x.dtype)
+    columns = [as_float(inputs.x), as_float(inputs.labels), *inputs.options]
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    exact = [reference.exact(getattr(reference, name), *row) for row in rows]
+    return worst_of(reference.ulp_error(result, exact, dtype), name, dtype, rows, result, exact)
+
+
+def binary_loss_gradient_error(name: str, dtype: str) -> Error:
+    inputs = binary_loss_inputs(name, dtype)
+    gradient = getattr(_core, f"{name}_gradient")
+    _, result = gradient(inputs.x, inputs.labels, *inputs.options, inputs.divisor)
+    assert result.dtype == inputs.x.dtype
+    definition = getattr(reference, f"{name}_vjp")
+    columns = [as_float(inputs.x), as_float(inputs.labels), *inputs.options]
+    x, *others = (column.tolist() for column in columns)
+    rows = list(zip(x, inputs.divisor.tolist(), *others, strict=True))
+    exact = [reference.exact(lambda x, d, *rest: definition(x, 1 / d, *rest), *row) for row in rows]
+    errors = in_units(result, exact, size_of_slopes(name, inputs), dtype)
+    return worst_of(errors, f"vjp({name})", dtype, rows, result, exact)
+
+
+def size_of_slopes(name: str, inputs: BinaryLossInputs) -> Array:
+    """The sum of both terms of a gradient, whose difference it is; 0 where there is one alone."""
+    x, y = as_float(inputs.x), as_float(inputs.labels)
+    weight, pos_weight, smoothing = inputs.options
+    y = (1 - smoothing) * y + smoothing / 2
+    with np.errstate(all="ignore"):
+        if name.endswith("probabilities"):
+            slopes = (1 - y) / (1 - x) + pos_weight * y / x
+        else:
+            slopes = (1 - y) / (1 + np.exp(-x)) + pos_weight * y / (1 + np.exp(x))
+        both = (y != 0) & (y != 1) & (pos_weight != 0) & np.isfinite(slopes)
+        return np.where(both, np.abs(weight / inputs.divisor) * slopes, 0.0)
+
+
+def worst_of(
+    errors: Array, name: str, dtype: str, rows: list, result: Array, exact: list[reference.arb]
+) -> Error:
+    i = int(errors.argmax())
+    found = f"{float(result[i])!r}, exact {exact[i].str(20, radius=False)}"
+    return Error(float(errors[i]), f"{name}{tuple(map(str, rows[i]))} {dtype}: {found}")
 
 
 # --- along an axis -------------------------------------------------------------------------------
@@ -288,7 +373,8 @@ def in_units(
         floor = np.broadcast_to(np.asarray(terms, float) / CANCELLATION[dtype], size.shape)
         larger = np.isfinite(floor) & (floor > size)
         precision, least = reference.FORMATS[dtype]
-        ulp = lambda v: np.ldexp(1.0, np.maximum(np.frexp(v)[1] - 1, least) - precision + 1)  # noqa: E731
+        leading = lambda v: np.where(v > 0, np.frexp(v)[1] - 1, least)  # noqa: E731
+        ulp = lambda v: np.ldexp(1.0, np.maximum(leading(v), least) - precision + 1)  # noqa: E731
         return np.where(larger, errors * (ulp(size) / ulp(np.where(larger, floor, 1.0))), errors)
 
 
@@ -396,3 +482,137 @@ def axis_vjp_error(
             named = Case(f"{case.kind}, {kind} cotangent", case.x, case.temperature)
             worst = max(worst, row_error(name, named, sample, cotangent=g))
     return worst
+
+
+# --- losses --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss with one kind of labels: the public function and its definition."""
+
+    function: str
+    definition: str
+    labels: str
+    options: dict[str, object]  # of both
+    flags: dict[str, bool]  # of the function: they choose the definition
+
+
+LOSSES = {
+    "cross_entropy(x, class indices)": Loss("cross_entropy", "cross_entropy", "hard", {}, {}),
+    "cross_entropy(x, distributions)": Loss("cross_entropy", "cross_entropy", "soft", {}, {}),
+    "cross_entropy(x, class indices, label_smoothing=0.1)": Loss(
+        "cross_entropy", "cross_entropy", "hard", {"label_smoothing": 0.1}, {}
+    ),
+    "cross_entropy(p, distributions, from_logits=False)": Loss(
+        "cross_entropy", "cross_entropy_of_probabilities", "soft", {}, {"from_logits": False}
+    ),
+    "kl_divergence(x, distributions)": Loss("kl_divergence", "kl_divergence", "soft", {}, {}),
+    "kl_divergence(x, logits, labels_from_logits=True)": Loss(
+        "kl_divergence", "kl_divergence", "logits", {"labels_from_logits": True}, {}
+    ),
+    "kl_divergence(p, distributions, from_logits=False)": Loss(
+        "kl_divergence", "kl_divergence_of_probabilities", "soft", {}, {"from_logits": False}
+    ),
+}
+LOSS_CLASSES = (1, 2, 3, 10, 17, 32, 33, 100, 1000)
+
+
+def loss_cases(loss: Loss, dtype: str, classes: int, rows: int) -> Iterator[Case]:
+    """Probabilities are those of the logits rounded to the type, 0 and subnormal numbers included."""
+    for case in logit_cases(dtype, classes, rows):
+        if loss.flags.get("from_logits", True):
+            yield case
+        elif case.kind.split()[0] not in ("offset", "temperature"):
+            p = np.stack([softmax_float64(row, 1.0) for row in as_float(case.x)])
+            yield Case(case.kind, p.astype(case.x.dtype), case.temperature)
+
+
+def labels_for(loss: Loss, case: Case, seeded: np.random.Generator) -> NDArray[np.generic]:
+    """In turn: the winner, the loser, any class; distributions close to the row's, far from it, nearly one-hot."""
+    x, t = as_float(case.x), case.temperature[:, None]
+    turn = np.arange(len(x)) % 3
+    if loss.labels == "hard":
+        return np.choose(turn, [x.argmax(1), x.argmin(1), seeded.integers(0, x.shape[1], len(x))])
+    if not loss.flags.get("from_logits", True):
+        x = np.log(np.maximum(x, 1e-300))
+    noise = t * seeded.normal(0, 1, x.shape)
+    y = np.choose(turn[:, None], [x + noise / 64, noise, 30 * noise])
+    if loss.labels == "soft":
+        rows = zip(y, case.temperature, strict=True)
+        y = np.stack([softmax_float64(row, float(t)) for row, t in rows])
+    limit = 6e4 if case.x.dtype == np.float16 else 1e38
+    return np.clip(y, -limit, limit).astype(case.x.dtype)
+
+
+def sum_of_others(values: Array) -> Array:
+    """Σ_{j≠i} v_j for every i, of numbers that are not negative."""
+    result, top = values.sum() - values, values.argmax()
+    result[top] = np.delete(values, top).sum()
+    return result
+
+
+def size_of_loss_terms(
+    loss: Loss, x: Array, q: Array, temperature: float, gradient: bool
+) -> Array | float:
+    """Σ|terms|: of Σ q log q − Σ q log p, and of p_i Σ_{j≠i} q_j − q_i Σ_{j≠i} p_j over T."""
+    of_probabilities = not loss.flags.get("from_logits", True)
+    if gradient and not of_probabilities:
+        e = np.exp((x - x.max()) / temperature)
+        return (e * sum_of_others(q) + q * sum_of_others(e)) / e.sum() / temperature
+    if gradient or loss.function == "cross_entropy":
+        return 0.0
+    p = x if of_probabilities else softmax_float64(x, temperature)
+    possible = (q > 0) & (p > 0)
+    q, p = q[possible], p[possible]
+    return float(-(q * (np.log(q) + np.log(p))).sum())
+
+
+def distribution(loss: Loss, q: Array, temperature: float) -> Array:
+    """The labels of a row as probabilities; float64 is enough for the size of terms."""
+    if loss.labels == "logits":
+        return softmax_float64(q, temperature)
+    smoothing = float(loss.options.get("label_smoothing", 0.0))  # type: ignore[arg-type]
+    return q * (1 - smoothing) + smoothing / len(q)
+
+
+def loss_error(
+    name: str,
+    dtype: str,
+    classes: int,
+    rows: int = 3,
+    kinds: tuple[str, ...] = (),
+    gradient: bool = False,
+) -> Error:
+    """The largest error of a loss per row, or of its gradient."""
+    loss = LOSSES[name]
+    function = sigmax.value_and_grad(getattr(sigmax, loss.function))
+    definition = getattr(reference, loss.definition + ("_grad" if gradient else ""))
+    seeded = generator("loss", name, dtype, classes)
+    worst = Error(-1.0, "")
+    for case in loss_cases(loss, dtype, classes, rows):
+        if kinds and case.kind not in kinds:
+            continue
+        labels = labels_for(loss, case, seeded)
+        options = {**loss.options, **loss.flags}
+        if (case.temperature != 1).any():
+            options["temperature"] = case.temperature
+        result = function(case.x, labels, reduction="none", **options)[gradient]
+        assert result.dtype == case.x.dtype
+        hot = (np.arange(classes) == labels[:, None]) if loss.labels == "hard" else labels
+        for i, (x, q, t) in enumerate(zip(case.x, hot, case.temperature.tolist(), strict=True)):
+            named = dict(loss.options) | ({"temperature": t} if "temperature" in options else {})
+            exact = as_list(reference.exact(definition, x, q, **named))
+            shares = distribution(loss, as_float(q), t)
+            terms = size_of_loss_terms(loss, as_float(x), shares, t, gradient)
+            row = result[i].reshape(-1)
+            errors = in_units(row, exact, terms, dtype)
+            j = int(errors.argmax())
+            found = f"{float(row[j])!r}, exact {exact[j].str(20, radius=False)}"
+            where = f"{name} {dtype} {case.kind}: row {i} of {classes} classes, T={t!r}, class {j}: {found}"
+            worst = max(worst, Error(float(errors[j]), where))
+    return worst
+
+
+def loss_gradient_error(name: str, dtype: str, classes: int, **options: object) -> Error:
+    return loss_error(name, dtype, classes, gradient=True, **options)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from flint import arb, ctx
 
-INF, NAN, ONE = arb.pos_inf(), arb.nan(), arb(1)
+INF, NAN, ZERO, ONE = arb.pos_inf(), arb.nan(), arb(0), arb(1)
 Row = list[arb]
 
 
@@ -102,6 +102,41 @@ def log1mexp_vjp(x: arb, g: arb) -> arb:
     return g * x.exp() / x.expm1() if x < 0 else NAN
 
 
+# --- binary losses: one element, its label, sample weight, pos_weight and label smoothing ----------
+
+
+def smoothed(y: arb, smoothing: arb) -> arb:
+    return (1 - smoothing) * y + smoothing / 2
+
+
+def binary_cross_entropy(x: arb, y: arb, s: arb = ONE, w: arb = ONE, e: arb = ZERO) -> arb:
+    y = smoothed(y, e)
+    return times(s, times(w * y, softplus(-x)) + times(1 - y, softplus(x)))
+
+
+def binary_cross_entropy_vjp(
+    x: arb, g: arb, y: arb, s: arb = ONE, w: arb = ONE, e: arb = ZERO
+) -> arb:
+    y = smoothed(y, e)
+    return g * s * ((1 - y) * sigmoid(x) - w * y * sigmoid(-x))
+
+
+def binary_cross_entropy_of_probabilities(
+    p: arb, y: arb, s: arb = ONE, w: arb = ONE, e: arb = ZERO
+) -> arb:
+    y = smoothed(y, e)
+    return -times(s, times(w * y, log(p)) + times(1 - y, log(1 - p)))
+
+
+def binary_cross_entropy_of_probabilities_vjp(
+    p: arb, g: arb, y: arb, s: arb = ONE, w: arb = ONE, e: arb = ZERO
+) -> arb:
+    y = smoothed(y, e)
+    one = times(w * y, INF if p == 0 else 1 / p)
+    zero = times(1 - y, INF if p == 1 else 1 / (1 - p))
+    return times(g * s, zero - one)
+
+
 # --- along an axis -------------------------------------------------------------------------------
 
 
@@ -172,6 +207,202 @@ def entropy_of_probabilities_vjp(p: Row, g: arb) -> Row:
     return [-times(g, log(v) + 1) for v in proper(p)]
 
 
+# --- losses, of one row --------------------------------------------------------------------------
+# q is the row's distribution over the classes (one-hot for a class index), `where` a row of 0 and 1.
+
+
+def kept(values: Row, where: Row | None, masked: arb) -> Row:
+    """`masked` where the mask is 0."""
+    return [v if k == 1 else masked for v, k in zip(values, where or ones(values), strict=True)]
+
+
+def one_hot(label: arb, num_classes: arb) -> Row:
+    return [arb(int(label == k)) for k in range(int(float(num_classes)))]
+
+
+def smooth_labels(
+    q: Row, smoothing: arb, prior: Row | None = None, where: Row | None = None
+) -> Row:
+    """(1 − ε)·q + ε·prior, with the prior of the classes that are kept."""
+    shares = kept(prior or ones(q), where, arb(0))
+    share = smoothing / sum(shares, arb(0))
+    return [(1 - smoothing) * v + times(k, share) for v, k in zip(q, shares, strict=True)]
+
+
+def weighted_labels(
+    q: Row,
+    class_weight: Row | None = None,
+    label_smoothing: arb = ZERO,
+    smoothing_prior: Row | None = None,
+    where: Row | None = None,
+) -> Row:
+    """w·q of the smoothed labels."""
+    smooth = smooth_labels(q, label_smoothing, smoothing_prior, where)
+    return [w * v for w, v in zip(class_weight or ones(q), smooth, strict=True)]
+
+
+def inner(shares: Row, values: Row) -> arb:
+    return sum((times(k, v) for k, v in zip(shares, values, strict=True)), arb(0))
+
+
+def cross_entropy(
+    x: Row,
+    q: Row,
+    temperature: arb = ONE,
+    sample_weight: arb = ONE,
+    z_loss: arb = ZERO,
+    where: Row | None = None,
+    **labels: Row | arb,
+) -> arb:
+    """s·Σ w q (−log p) + z·lse²."""
+    x, wq = kept(x, where, -INF), weighted_labels(q, where=where, **labels)
+    loss = -inner(wq, log_softmax(x, temperature))
+    return times(sample_weight, loss) + times(z_loss, logsumexp(x, temperature) ** 2)
+
+
+def cross_entropy_grad(
+    x: Row,
+    q: Row,
+    temperature: arb = ONE,
+    sample_weight: arb = ONE,
+    z_loss: arb = ZERO,
+    where: Row | None = None,
+    **labels: Row | arb,
+) -> Row:
+    """(s·(p_i·Σ w q − w_i q_i) + 2z·lse·p_i)/T; 0 for what is masked and for a row without a class."""
+    x, wq = kept(x, where, -INF), weighted_labels(q, where=where, **labels)
+    p, a, lse = softmax(x, temperature), sum(wq, arb(0)), logsumexp(x, temperature)
+    row = [
+        sample_weight * (v * a - k) + times(2 * z_loss * v, lse) for v, k in zip(p, wq, strict=True)
+    ]
+    return kept([v / temperature for v in row], where, arb(0)) if sum(p, arb(0)) > 0 else p
+
+
+def cross_entropy_of_probabilities(
+    p: Row, q: Row, sample_weight: arb = ONE, where: Row | None = None, **labels: Row | arb
+) -> arb:
+    wq = weighted_labels(q, where=where, **labels)
+    return times(sample_weight, -inner(wq, [log(v) for v in kept(p, where, arb(0))]))
+
+
+def cross_entropy_of_probabilities_grad(
+    p: Row, q: Row, sample_weight: arb = ONE, where: Row | None = None, **labels: Row | arb
+) -> Row:
+    """−s·w·q/p."""
+    wq = weighted_labels(q, where=where, **labels)
+    row = [-times(sample_weight * k, INF if v == 0 else 1 / v) for v, k in zip(p, wq, strict=True)]
+    return kept(row, where, arb(0))
+
+
+def teacher(q: Row, from_logits: arb, temperature: arb, where: Row | None) -> Row:
+    """The distribution that labels stand for."""
+    return softmax(kept(q, where, -INF), temperature) if from_logits == 1 else q
+
+
+def divergence(q: Row, log_p: Row) -> arb:
+    return inner(q, [log(k) - v for k, v in zip(q, log_p, strict=True)])
+
+
+def kl_divergence(
+    x: Row,
+    q: Row,
+    temperature: arb = ONE,
+    sample_weight: arb = ONE,
+    where: Row | None = None,
+    labels_from_logits: arb = ZERO,
+) -> arb:
+    """s·Σ q (log q − log p)."""
+    q = teacher(q, labels_from_logits, temperature, where)
+    return times(sample_weight, divergence(q, log_softmax(kept(x, where, -INF), temperature)))
+
+
+def kl_divergence_grad(
+    x: Row,
+    q: Row,
+    temperature: arb = ONE,
+    sample_weight: arb = ONE,
+    where: Row | None = None,
+    labels_from_logits: arb = ZERO,
+) -> Row:
+    """That of the cross-entropy: the entropy of q is no function of x."""
+    q = teacher(q, labels_from_logits, temperature, where)
+    return cross_entropy_grad(x, q, temperature, sample_weight, where=where)
+
+
+def kl_divergence_of_probabilities(
+    p: Row,
+    q: Row,
+    sample_weight: arb = ONE,
+    where: Row | None = None,
+    labels_from_logits: arb = ZERO,
+) -> arb:
+    q = teacher(q, labels_from_logits, ONE, where)
+    return times(sample_weight, divergence(q, [log(v) for v in kept(p, where, arb(0))]))
+
+
+def kl_divergence_of_probabilities_grad(
+    p: Row,
+    q: Row,
+    sample_weight: arb = ONE,
+    where: Row | None = None,
+    labels_from_logits: arb = ZERO,
+) -> Row:
+    q = teacher(q, labels_from_logits, ONE, where)
+    return cross_entropy_of_probabilities_grad(p, q, sample_weight, where)
+
+
+def distillation_loss(
+    x: Row,
+    y: Row,
+    q: Row,
+    temperature: arb = ONE,
+    alpha: arb = ONE,
+    sample_weight: arb = ONE,
+    where: Row | None = None,
+    **options: Row | arb,
+) -> arb:
+    """α·T²·KL(teacher_T ‖ student_T) + (1 − α)·cross_entropy, the latter at temperature 1."""
+    soft = kl_divergence(x, y, temperature, sample_weight, where, ONE)
+    hard = cross_entropy(x, q, ONE, sample_weight, where=where, **options)
+    return times(alpha * temperature**2, soft) + times(1 - alpha, hard)
+
+
+def distillation_loss_grad(
+    x: Row,
+    y: Row,
+    q: Row,
+    temperature: arb = ONE,
+    alpha: arb = ONE,
+    sample_weight: arb = ONE,
+    where: Row | None = None,
+    **options: Row | arb,
+) -> Row:
+    soft = kl_divergence_grad(x, y, temperature, sample_weight, where, ONE)
+    hard = cross_entropy_grad(x, q, ONE, sample_weight, where=where, **options)
+    factors = alpha * temperature**2, 1 - alpha
+    return [inner(list(factors), [a, b]) for a, b in zip(soft, hard, strict=True)]
+
+
+def linear_logits(features: Row, weight: list[Row], bias: Row | None) -> Row:
+    shifts = bias or [arb(0)] * len(weight)
+    return [inner(w, features) + b for w, b in zip(weight, shifts, strict=True)]
+
+
+def linear_cross_entropy(
+    features: Row, weight: list[Row], q: Row, bias: Row | None = None, **options: Row | arb
+) -> arb:
+    return cross_entropy(linear_logits(features, weight, bias), q, **options)
+
+
+def linear_cross_entropy_grad(
+    features: Row, weight: list[Row], q: Row, bias: Row | None = None, **options: Row | arb
+) -> Row:
+    """Of the features, then of the weights of each class, then of the bias."""
+    slopes = cross_entropy_grad(linear_logits(features, weight, bias), q, **options)
+    of_features = [inner(slopes, [w[k] for w in weight]) for k in range(len(features))]
+    return [*of_features, *(g * f for g in slopes for f in features), *slopes]
+
+
 # --- evaluation ----------------------------------------------------------------------------------
 
 
@@ -183,16 +414,14 @@ def settled(v: arb) -> bool:
 def as_exact(value: object) -> object:
     """Floats of any type as `arb`, which represents each of them; arrays as lists."""
     if isinstance(value, np.ndarray):
-        return [arb(v) for v in value.astype(float).tolist()] if value.ndim else arb(float(value))
+        return [as_exact(v) for v in value] if value.ndim else arb(float(value))
     return value if value is None or isinstance(value, arb) else arb(float(value))  # type: ignore[arg-type]
 
 
 def has_nan(value: object) -> bool:
-    return (
-        any(v.is_nan() for v in value)
-        if isinstance(value, list)
-        else isinstance(value, arb) and value.is_nan()
-    )
+    if isinstance(value, list):
+        return any(map(has_nan, value))
+    return isinstance(value, arb) and value.is_nan()
 
 
 def exact(function: Callable[..., arb | Row], *arguments: object, **options: object) -> arb | Row:

@@ -1,16 +1,26 @@
 """The numerical contract, one row per function and type, against the definitions in reference.py."""
 
+from collections.abc import Callable
+
 import pytest
 from accuracy_cases import (
     AXIS,
+    BINARY_LOSSES,
     CLASSES,
     ELEMENTWISE,
+    LOSS_CLASSES,
+    LOSSES,
     MANY_CLASSES,
     TYPES,
+    Error,
     axis_error,
     axis_vjp_error,
+    binary_loss_error,
+    binary_loss_gradient_error,
     elementwise_error,
     elementwise_vjp_error,
+    loss_error,
+    loss_gradient_error,
 )
 
 CORRECTLY_ROUNDED = 0.5
@@ -42,6 +52,14 @@ def test_elementwise_vjp(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", BINARY_LOSSES)
+@pytest.mark.parametrize("measure", [binary_loss_error, binary_loss_gradient_error])
+def test_binary_loss(measure: Callable[[str, str], Error], name: str, dtype: str) -> None:
+    error = measure(name, dtype)
+    assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("name", AXIS)
 def test_axis(name: str, classes: int, dtype: str) -> None:
@@ -54,6 +72,22 @@ def test_axis(name: str, classes: int, dtype: str) -> None:
 @pytest.mark.parametrize("name", AXIS)
 def test_axis_vjp(name: str, classes: int, dtype: str) -> None:
     error = axis_vjp_error(name, dtype, classes)
+    assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("classes", LOSS_CLASSES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss(name: str, classes: int, dtype: str) -> None:
+    error = loss_error(name, dtype, classes)
+    assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("classes", LOSS_CLASSES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_gradient(name: str, classes: int, dtype: str) -> None:
+    error = loss_gradient_error(name, dtype, classes)
     assert within(error.ulp, CONTRACT[dtype][1]), error
 
 
@@ -72,3 +106,13 @@ def test_many_classes(name: str, classes: int, dtype: str) -> None:
 def test_many_classes_vjp(name: str, dtype: str) -> None:
     error = axis_vjp_error(name, dtype, MANY_CLASSES[0], rows=1, kinds=("spread 1",), sample=2000)
     assert within(error.ulp, CONTRACT[dtype][1]), error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("error_of", [loss_error, loss_gradient_error])
+def test_many_classes_loss(error_of, dtype: str) -> None:
+    kinds = ("spread 1", "confident winner")
+    for name in ("cross_entropy(x, class indices)", "cross_entropy(x, distributions)"):
+        error = error_of(name, dtype, MANY_CLASSES[0], rows=1, kinds=kinds)
+        assert within(error.ulp, CONTRACT[dtype][1]), error

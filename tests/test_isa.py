@@ -9,7 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_inputs import AXIS, ELEMENTWISE, KERNELS, TYPES, Array, operands
+from kernel_inputs import (
+    AXIS,
+    BINARY_LOSSES,
+    ELEMENTWISE,
+    KERNELS,
+    LOSSES,
+    SMOOTHING,
+    TYPES,
+    Array,
+    class_weights,
+    operands,
+    prior,
+)
 
 import sigmax
 
@@ -105,8 +117,58 @@ def neon(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+def binary_loss_request(name: str, dtype: str, arrays: list[Array]) -> bytes:
+    options = np.broadcast_arrays(arrays[0], *arrays[2:])[1:]
+    kind, has_gradient = 2, name.endswith("_gradient")
+    where = [BINARY_LOSSES.index(name), NEON_TYPES.index(dtype)]
+    header = np.array([kind, *where, *arrays[0].shape, has_gradient, 0, 0], np.int64)
+    return b"".join(part.tobytes() for part in (header, *arrays[:2], *options))
+
+
+# After the functions that are no losses, in the order of AxisFunction in kernels.h.
+LOSS_FUNCTIONS = [
+    "cross_entropy",
+    "cross_entropy_gradient",
+    "cross_entropy_of_probabilities",
+    "cross_entropy_of_probabilities_gradient",
+    "mass",
+    "relative_entropy",
+    "relative_entropy_gradient",
+    "relative_entropy_of_probabilities",
+    "relative_entropy_of_probabilities_gradient",
+    "divergence",
+    "divergence_gradient",
+]
+
+
+def loss_request(name: str, dtype: str, arrays: list[Array]) -> bytes:
+    """Of the mass, weights of the classes are what a prior is to the others, with nothing else of a label."""
+    kernel, masked = name.removeprefix("masked_"), name.startswith("masked_")
+    rows, classes = arrays[0].shape
+    weights = class_weights(classes)
+    if name == "mass":
+        label, one = np.zeros(rows, np.int64), np.ones(rows)
+        arrays = [arrays[0], label, one, one, 0 * one, one, one]
+        shared = np.concatenate([[1.0], np.ones(classes), weights])
+    else:
+        smoothing = SMOOTHING if masked and "cross_entropy" in name else 0.0
+        shared = np.concatenate([[smoothing], weights, prior(classes)])
+        arrays = arrays if masked else [*arrays, np.ones(rows)]
+    is_soft = arrays[2].ndim == 2
+    first = len([name for name in AXIS if name not in (*LOSSES, "mass")])
+    function = first + LOSS_FUNCTIONS.index(kernel.removeprefix("soft_"))
+    kind, has_gradient = 3, name.endswith("_gradient")
+    where = [function, NEON_TYPES.index(dtype), rows, classes]
+    header = np.array([kind, *where, is_soft, has_gradient, masked], np.int64)
+    return b"".join(part.tobytes() for part in (header, *arrays, shared))
+
+
 def request(name: str, dtype: str, arrays: list[Array]) -> bytes:
     """A call as tests/neon/run_kernels.cpp reads it."""
+    if name in BINARY_LOSSES:
+        return binary_loss_request(name, dtype, arrays)
+    if name in LOSSES or name == "mass":
+        return loss_request(name, dtype, arrays)
     signature = KERNELS[name].signature
     rows, classes = arrays[0].shape
     per_class = [a for a in arrays[1:] if a.ndim == 2]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from kernel_inputs import AXIS, CLASSES, ELEMENTWISE, KERNELS, TYPES, Array, operands
+from kernel_inputs import AXIS, CLASSES, KERNELS, TYPES, Array, operands
 
 import sigmax
 
@@ -67,7 +67,7 @@ def same_bytes(result: Array, expected: Array) -> bool:
 
 
 def cases(name: str, dtype: str) -> Iterator[tuple[list[Array], Array]]:
-    for classes in CLASSES[::3] if name in ELEMENTWISE else CLASSES:
+    for classes in CLASSES if name in AXIS else CLASSES[::3]:
         rows = slice(None, None, 1 if classes < 10_000 else 3)
         arrays = [a[rows] for a in operands(name, dtype, classes)]
         yield arrays, KERNELS[name](*arrays)
@@ -143,7 +143,8 @@ def test_layouts_of_the_result(name: str, dtype: str) -> None:
 def test_in_place(name: str, dtype: str) -> None:
     for arrays, expected in cases(name, dtype):
         for layout in WRITABLE:
-            for k in [k for k, a in enumerate(arrays) if a.shape == expected.shape]:
+            same = [(a.shape, a.dtype) == (expected.shape, expected.dtype) for a in arrays]
+            for k in np.flatnonzero(same):
                 mine = [layout(a) for a in arrays]
                 KERNELS[name](*mine, out=mine[k])
                 what = f"over operand {k}, {layout.__name__}, {arrays[0].shape}"
@@ -154,6 +155,8 @@ def test_in_place(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", SHAPED)
 def test_overlapping_result(name: str, dtype: str) -> None:
     for arrays, expected in cases(name, dtype):
+        if expected.dtype != arrays[0].dtype:  # the losses of a narrow type
+            continue
         memory = np.concatenate([arrays[0], arrays[0][:1]])
         KERNELS[name](memory[:-1], *arrays[1:], out=memory[1:])
         assert same_bytes(memory[1:], expected), arrays[0].shape

@@ -131,6 +131,9 @@ float16 and bfloat16: the elementwise functions are measured on all 65,536 input
 Axis functions: 1 to 1,000 classes, spreads from 1e-3 to 1e4, offsets up to 1e30, subnormal results, confident winners,
 ties, temperatures from 1e-3 to 1e3. A sum of terms of both signs that nearly vanishes (some gradients; a log-sum-exp
 near 0) is measured in ULP of the terms divided by 16 in float64 and by a million in the other types.
+Losses: the same rows; labels are the winner, the loser, any class, distributions close to the row's, far from it and
+nearly one-hot. The terms of a divergence are those of Σ q log q − Σ q log p, those of a gradient
+p_i Σ_{j≠i} q_j and q_i Σ_{j≠i} p_j: a confident row does not cancel.
 """
 
 TABLE_CLASSES = (1, 2, 3, 10, 17, 64, 100, 1000)
@@ -143,7 +146,7 @@ def over_classes(measure: Callable[..., cases.Error]) -> Measure:
 
 
 def label(name: str) -> str:
-    return "entropy(…, from_logits=False)" if name == "entropy_of_probabilities" else name
+    return name.replace("_of_probabilities", "(…, from_logits=False)")
 
 
 def markdown_rows(names: Iterable[str], measure: Measure, form: str) -> Iterable[str]:
@@ -160,9 +163,13 @@ def table() -> str:
     head = f"| function | {' | '.join(cases.TYPES)} |\n|---|{'---:|' * len(cases.TYPES)}"
     sections = [
         ("Elementwise", cases.ELEMENTWISE, cases.elementwise_error, "{}"),
+        ("Binary losses", cases.BINARY_LOSSES, cases.binary_loss_error, "{}"),
         ("Along an axis", cases.AXIS, over_classes(cases.axis_error), "{}"),
         ("Gradients, elementwise", cases.ELEMENTWISE, cases.elementwise_vjp_error, "vjp({})"),
+        ("Losses", cases.LOSSES, over_classes(cases.loss_error), "{}"),
+        ("Gradients of binary losses", cases.BINARY_LOSSES, cases.binary_loss_gradient_error, "{}"),
         ("Gradients, along an axis", cases.AXIS, over_classes(cases.axis_vjp_error), "vjp({})"),
+        ("Gradients of losses", cases.LOSSES, over_classes(cases.loss_gradient_error), "{}"),
     ]
     parts = [HEADER]
     for title, names, measure, form in sections:

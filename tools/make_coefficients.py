@@ -1,4 +1,4 @@
-"""Derive the polynomial coefficients, tables and constants of src/core/math.h and src/core/lanes.h.
+"""Derive the polynomial coefficients, tables and constants of src/core: math.h, lanes.h, binary_cross_entropy_lanes.h.
 
     python tools/make_coefficients.py                    print the C++ lines
     python tools/make_coefficients.py --check FILE ...   fail unless these files contain exactly these lines
@@ -88,6 +88,12 @@ def polynomials() -> list[Polynomial]:
         ),
         *lane_polynomials(24, "Float", degrees=(2, 4, 3, 2)),
         *lane_polynomials(53, "Double", degrees=(5, 9, 8, 6)),
+        Polynomial(
+            "kLog1mFloat", "P in -log(1-r) = r + r^2/2 + r^3 P(r), 0 <= r <= 1/2, relative error",
+            7, (8,), mpf(0), margin(mpf(1) / 2),
+            target=lambda r: (-mp.log1p(-r) - r - r * r / 2) / r**3,
+            weight=lambda r: r**3 / -mp.log1p(-r), digits=24,
+        ),
     ]  # fmt: skip
 
 

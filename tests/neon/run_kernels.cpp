@@ -13,8 +13,11 @@ namespace {
 
 using namespace sigmax;
 
+enum Kind { kElementwise, kAxis, kBinaryLoss, kLoss };
+
 struct Header {
-  std::int64_t is_axis, function, type, rows, classes;
+  std::int64_t kind, function, type, rows, classes;
+  // Of a binary loss the first is has_gradient; of a loss they are is_soft, has_gradient, has_mask.
   std::int64_t has_per_class, has_per_row, reduces;
 };
 
@@ -32,6 +35,28 @@ void elementwise(const Header& h, std::int64_t size, char* x, char* cotangent, c
   call.cotangent = {cotangent, size, 0};
   call.out = {out, size, 0};
   sigmax_kernels_neon.elementwise[h.function][h.type](call, 0, h.rows * h.classes);
+}
+
+// Sample weight, pos_weight, smoothing and divisor are doubles; the answer is the gradient, or else the losses.
+std::vector<char> binary_loss(const Header& h, std::int64_t size, char* x) {
+  std::int64_t count = h.rows * h.classes;
+  constexpr std::int64_t kDouble = sizeof(double);
+  std::vector<char> labels = operand(count, size), weight = operand(count, kDouble);
+  std::vector<char> pos_weight = operand(count, kDouble), smoothing = operand(count, kDouble);
+  std::vector<char> divisor = operand(h.has_per_class ? count : 0, kDouble);
+  std::vector<char> loss(static_cast<std::size_t>(count * kDouble)), gradient(static_cast<std::size_t>(count * size));
+  BinaryLossCall call;
+  call.x = {x, size, 0};
+  call.labels = {labels.data(), size, 0};
+  call.weight = {weight.data(), kDouble, 0};
+  call.pos_weight = {pos_weight.data(), kDouble, 0};
+  call.smoothing = {smoothing.data(), kDouble, 0};
+  double one = 1.0;
+  call.divisor = h.has_per_class ? Operand{divisor.data(), kDouble, 0} : Operand{reinterpret_cast<char*>(&one), 0, 0};
+  call.loss = {loss.data(), kDouble, 0};
+  call.gradient = {gradient.data(), size, 0};
+  sigmax_kernels_neon.binary_loss[h.function][h.type](call, 0, count);
+  return h.has_per_class ? gradient : loss;
 }
 
 void long_row(const AxisKernel& kernel, const AxisCall& call, std::int64_t row) {
@@ -55,6 +80,40 @@ void axis(const Header& h, const AxisCall& call) {
   }
 }
 
+// Of each row: label, soft labels, weight, temperature, z_loss, scale, total of the prior, mask; then of all rows: smoothing,
+// weights of the classes, prior. The answer is the gradient, or else the losses.
+std::vector<char> loss(const Header& h, std::int64_t size, char* x) {
+  constexpr std::int64_t kDouble = sizeof(double);
+  std::int64_t numbers = h.rows * h.classes;
+  std::vector<char> label = operand(h.rows, sizeof(std::int64_t)), soft = operand(h.has_per_class ? numbers : 0, size);
+  std::vector<char> options[5];
+  for (std::vector<char>& option : options) option = operand(h.rows, kDouble);
+  std::vector<char> mask = operand(h.reduces ? numbers : 0, 1), smoothing = operand(1, kDouble);
+  std::vector<char> class_weight = operand(h.classes, kDouble), prior = operand(h.classes, kDouble);
+  std::vector<char> value(static_cast<std::size_t>(h.rows * kDouble)), gradient(static_cast<std::size_t>(numbers * size));
+  char no_mask = 1;
+  auto per_row = [](std::vector<char>& numbers) { return Operand{numbers.data(), sizeof(double), 0}; };
+  AxisCall call;
+  call.rows = h.rows;
+  call.classes = h.classes;
+  call.x = {x, h.classes * size, size};
+  if (h.has_per_class) call.per_class = {soft.data(), h.classes * size, size};
+  call.temperature = per_row(options[1]);
+  call.out = {gradient.data(), h.classes * size, size};
+  call.loss.label = {label.data(), sizeof(std::int64_t), 0};
+  call.loss.weight = per_row(options[0]);
+  call.loss.class_weight = {class_weight.data(), 0, kDouble};
+  call.loss.smoothing = {smoothing.data(), 0, 0};
+  call.loss.prior = {prior.data(), 0, kDouble};
+  call.loss.prior_total = per_row(options[4]);
+  call.loss.mask = h.reduces ? Operand{mask.data(), h.classes, 1} : Operand{&no_mask, 0, 0};
+  call.loss.z_loss = per_row(options[2]);
+  call.loss.scale = per_row(options[3]);
+  call.loss.value = per_row(value);
+  axis(h, call);
+  return h.has_per_row ? gradient : value;
+}
+
 }  // namespace
 
 int main() {
@@ -62,11 +121,16 @@ int main() {
   for (Header h; read(&h, sizeof(h));) {
     std::int64_t size = sizes[h.type], numbers = h.rows * h.classes;
     std::vector<char> x = operand(numbers, size);
+    if (h.kind == kBinaryLoss || h.kind == kLoss) {
+      std::vector<char> answer = h.kind == kLoss ? loss(h, size, x.data()) : binary_loss(h, size, x.data());
+      if (std::fwrite(answer.data(), 1, answer.size(), stdout) != answer.size()) return 1;
+      continue;
+    }
     std::vector<char> per_class = operand(h.has_per_class ? numbers : 0, size);
     std::vector<char> per_row = operand(h.has_per_row ? h.rows : 0, size);
-    std::vector<char> temperature = operand(h.is_axis ? h.rows : 0, sizeof(double));
+    std::vector<char> temperature = operand(h.kind == kAxis ? h.rows : 0, sizeof(double));
     std::vector<char> out(static_cast<std::size_t>((h.reduces ? h.rows : numbers) * size));
-    if (h.is_axis) {
+    if (h.kind == kAxis) {
       AxisCall call;
       call.rows = h.rows;
       call.classes = h.classes;
