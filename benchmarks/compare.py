@@ -19,79 +19,26 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import product, repeat
+from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import linear
+import losses
 import numpy as np
-from peers import ALONG_AXIS, ELEMENTWISE, GRADIENTS, PEERS, TAKES_OUT, Call, NumPy, Sigmax, Task
+import peers
+from grid import DTYPES, FUNCTIONS, GROUP_OF, Cell, grid, make_task
+from memory import measure_memory
+from peers import Call, Task
 from report import draw, markdown, table_line, two_best
-
-FUNCTIONS = ELEMENTWISE + ALONG_AXIS + GRADIENTS
-DTYPES = ("float16", "float32", "float64")
-ELEMENTWISE_SHAPES = [(10,), (1_000,), (100_000,), (1_000_000,), (10_000_000,)]
-ROWS_BY_CLASSES = [(100_000, 10), (10_000, 100), (10_000, 1_000), (256, 50_257)]
-# (shape, class axis): the same rows once with the classes last and once with the classes first
-AXIS_SHAPES = [
-    *[((10,), -1), ((1_000,), -1), ((1, 1_000_000), -1)],
-    *[(shape, -1) for shape in ROWS_BY_CLASSES],
-    *[(shape[::-1], 0) for shape in ROWS_BY_CLASSES],
-]
-QUICK_ELEMENTWISE_SHAPES = [(1_000,), (1_000_000,)]
-QUICK_AXIS_SHAPES = [((10,), -1), ((100_000, 10), -1), ((10_000, 1_000), -1)]
 
 SHORTEST_SAMPLE = 2e-3  # seconds
 SLOW = 50e-3  # seconds: a call this long needs no warm-up
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 21
 HOPELESS = 3  # a peer whose first call is this many times behind the fastest peer is called once
 MOST_VALUES_CHECKED = 1_000_000  # larger results are not compared with the exact ones
-
-
-class Cell(NamedTuple):
-    function: str
-    dtype: str
-    shape: tuple[int, ...]
-    axis: int
-    into_out: bool
-
-
-# ------------------------------------------------------------------------------------ the grid
-
-
-def grid(args: argparse.Namespace) -> Iterator[Cell]:
-    sizes = QUICK_ELEMENTWISE_SHAPES if args.quick else ELEMENTWISE_SHAPES
-    elementwise = [(shape, -1) for shape in sizes]
-    along_axis = QUICK_AXIS_SHAPES if args.quick else AXIS_SHAPES
-    for dtype, function in product(args.dtypes, args.functions):
-        for shape, axis in elementwise if function in ELEMENTWISE else along_axis:
-            for into_out in (True, False) if function in TAKES_OUT else (False,):
-                yield Cell(function, dtype, shape, axis, into_out)
-
-
-@lru_cache(maxsize=32)
-def normal(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-
-
-def make_input(cell: Cell) -> np.ndarray:
-    if cell.function == "logit":
-        return np.random.default_rng(0).random(cell.shape, dtype=np.float32).astype(cell.dtype)
-    x = 4 * normal(cell.shape, 0)
-    return (-abs(x) if cell.function == "log1mexp" else x).astype(cell.dtype)
-
-
-def make_task(cell: Cell) -> Task:
-    task = Task(cell.function, make_input(cell), cell.axis)
-    if cell.function in GRADIENTS:
-        task.cotangent = normal(cell.shape, 1).astype(cell.dtype)
-    if cell.into_out:
-        shape = np.delete(cell.shape, cell.axis) if cell.function == "logsumexp" else cell.shape
-        # Not np.empty or np.zeros: the pages have to exist before the clock starts.
-        task.out = np.full(shape, 1, cell.dtype)
-    return task
 
 
 # ------------------------------------------------------------------------------------ one cell
@@ -154,11 +101,11 @@ def race(contenders: list[Contender], seconds: float, threads: int) -> None:
     deadline = time.perf_counter() + seconds
     for contender in contenders:
         contender.calibrate()
-    peers = [c for c in contenders if c.name not in ("sigmax", "copyto")]
+    others = [c for c in contenders if c.name not in ("sigmax", "copyto")]
     for finished_rounds in range(MOST_ROUNDS):
         if finished_rounds >= FEWEST_ROUNDS and time.perf_counter() > deadline:
             break
-        fastest_peer = min(peer.fastest for peer in peers)
+        fastest_peer = min(other.fastest for other in others)
         for contender in contenders:
             if still_racing(contender, fastest_peer):
                 if threads > 1:
@@ -174,29 +121,70 @@ def copy_call(task: Task) -> Call:
     return lambda: np.copyto(target, task.x)
 
 
-def largest_error(result: np.ndarray, task: Task) -> float:
-    """In units in the last place of the exact result, which is computed in long double."""
-    wide = [a.astype(np.longdouble) for a in (task.x, task.cotangent) if a is not None]
-    axis = [] if task.function in ELEMENTWISE else [task.axis]
-    exact = getattr(NumPy, task.function)(*wide, *axis)
-    spacing = np.spacing(np.abs(exact).astype(task.x.dtype)).astype(np.longdouble)
-    return float(np.max(np.abs(np.asarray(result) - exact) / spacing))
+def arrays_of(result: Any) -> list[np.ndarray]:
+    """The value, or the value and its gradients; None is that of a bias that there is not."""
+    if isinstance(result, tuple | list):
+        return [array for part in result if part is not None for array in arrays_of(part)]
+    return [np.asarray(result)]
 
 
-def measure(cell: Cell, libraries: list, seconds: float, threads: int) -> dict:
+def widened(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.longdouble) if array.dtype.kind == "f" else array
+
+
+def exact_results(task: Task) -> list[np.ndarray]:
+    operands = tuple(map(widened, task.operands))
+    task = replace(task, x=widened(task.x), operands=operands, out=None)
+    numpy = losses.Exact if is_loss(task.function) else peers.NumPy
+    return arrays_of(numpy(1).prepare(task)())
+
+
+def largest_error(result: Any, task: Task) -> float:
+    """In units in the last place of the exact results, which are computed in long double."""
+    largest = []
+    for array, exact in zip(arrays_of(result), exact_results(task), strict=True):
+        spacing = np.spacing(np.abs(exact).astype(task.x.dtype)).astype(np.longdouble)
+        largest.append(float(np.max(np.abs(array - exact) / spacing)))
+    return max(largest)
+
+
+def is_loss(function: str) -> bool:
+    return function in losses.LOSSES + losses.LOSS_GRADIENTS
+
+
+def is_checked(cell: Cell, task: Task) -> bool:
+    # float64 would need more than long double, and `out=` gives the same values as a new array.
+    if cell.function in linear.LINEAR or cell.dtype == "float64" or cell.into_out:
+        return False
+    return task.x.size <= MOST_VALUES_CHECKED
+
+
+@lru_cache
+def start(libraries: tuple[type, ...], threads: int) -> list:
+    return [library(threads) for library in libraries]
+
+
+def libraries_for(function: str, threads: int) -> list:
+    if function in linear.LINEAR:
+        return start(linear.LIBRARIES, threads)
+    return start(losses.LIBRARIES if is_loss(function) else peers.LIBRARIES, threads)
+
+
+def measure(cell: Cell, seconds: float, threads: int) -> dict:
     task = make_task(cell)
-    calls = {library.name: library.prepare(task) for library in libraries}
+    calls = {
+        library.name: library.prepare(task) for library in libraries_for(cell.function, threads)
+    }
     contenders = [Contender(name, call) for name, call in calls.items() if call]
     contenders.append(Contender("copyto", copy_call(task)))
     race(contenders, seconds, threads)
-    result = np.asarray(calls["sigmax"]())
-    row = cell._asdict() | {"threads": threads}
-    row["bytes"] = sum(a.nbytes for a in (task.x, task.cotangent, result) if a is not None)
+    moved = [task.x, *task.operands, *arrays_of(calls["sigmax"]())]
+    row = cell._asdict() | {"group": GROUP_OF[cell.function], "threads": threads}
+    row["bytes"] = sum(array.nbytes for array in moved)
     row["median"] = {c.name: c.median for c in contenders}
     row["fastest"] = {c.name: c.fastest for c in contenders}
     row["ulp"] = {}
-    # float64 would need more than long double, and `out=` gives the same values as a new array.
-    if cell.dtype != "float64" and not cell.into_out and task.x.size <= MOST_VALUES_CHECKED:
+    if is_checked(cell, task):
         row["ulp"] = {name: largest_error(calls[name](), task) for name in two_best(row)}
     return row
 
@@ -220,11 +208,9 @@ def run_worker(args: argparse.Namespace) -> None:
     confine_to_cpus(args.worker)
     np.seterr(all="ignore")
     warnings.simplefilter("ignore")
-    libraries = [library(args.worker) for library in (Sigmax, *PEERS)]
-    print(json.dumps(libraries[0].config(), default=str), flush=True)
+    print(json.dumps(peers.Sigmax(args.worker).config(), default=str), flush=True)
     for cell in grid(args):
-        row = measure(cell, libraries, args.seconds_per_cell, args.worker)
-        print(json.dumps(row), flush=True)
+        print(json.dumps(measure(cell, args.seconds_per_cell, args.worker)), flush=True)
 
 
 def run_workers(args: argparse.Namespace) -> tuple[list[dict], dict]:
@@ -248,7 +234,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="a small part of the grid, in under three minutes")
+    add("--quick", action="store_true", help="a small part of the grid, in under five minutes")
     add("--functions", nargs="+", choices=FUNCTIONS, default=FUNCTIONS, metavar="NAME")
     add("--dtypes", nargs="+", choices=DTYPES, help="default: all; with --quick float32")
     add("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
@@ -269,12 +255,15 @@ def main() -> None:
         run_worker(args)
         return
     rows, config = run_workers(args)
+    memory = measure_memory([cell for cell in grid(args) if cell.function in linear.LINEAR])
     if args.json:
-        Path(args.json).write_text(json.dumps({"config": config, "cells": rows}, indent=1))
+        results = {"config": config, "cells": rows, "memory": memory}
+        Path(args.json).write_text(json.dumps(results, indent=1))
+    report = markdown(rows, config, memory)
     if args.markdown:
-        Path(args.markdown).write_text(markdown(rows, config))
+        Path(args.markdown).write_text(report)
     else:
-        print(markdown(rows, config))
+        print(report)
     if args.figure:
         draw(rows, args.figure)
 

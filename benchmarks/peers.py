@@ -1,5 +1,7 @@
 """sigmax and the libraries it is compared with, each reduced to one question: give me a call.
 
+The losses are in ``losses.py`` and ``linear.py``.
+
 ``library.prepare(task)`` returns a function of no arguments that does the whole job and returns its
 result, or None where the library has no such function, type or ``out=``. What a patient user would
 do once (wrap the array, compile, build a session, bind memory) is done in ``prepare`` and therefore
@@ -25,13 +27,16 @@ Call = Callable[[], Any]
 
 @dataclass
 class Task:
-    """One job: ``function`` of ``x``, into ``out`` if it is given. Gradients read ``cotangent``."""
+    """One job: ``function`` of ``x``, into ``out`` if it is given.
+
+    ``operands`` are what it reads besides: the cotangent of a gradient, the labels of a loss.
+    """
 
     function: str
     x: np.ndarray
     axis: int
     out: np.ndarray | None = None
-    cotangent: np.ndarray | None = None
+    operands: tuple[np.ndarray, ...] = ()
 
 
 class Sigmax:
@@ -50,7 +55,7 @@ class Sigmax:
         name = task.function.removesuffix("_vjp")
         function = getattr(self.library, name)
         if task.function in GRADIENTS:
-            return partial(self.library.vjp, function, task.x, task.cotangent, axis=task.axis)
+            return partial(self.library.vjp, function, task.x, *task.operands, axis=task.axis)
         options = {} if task.out is None else {"out": task.out}
         if task.function not in ELEMENTWISE:
             options["axis"] = task.axis
@@ -68,7 +73,7 @@ class NumPy:
     def prepare(self, task: Task) -> Call | None:
         expression = getattr(self, task.function)
         if task.function in GRADIENTS:
-            return partial(expression, task.x, task.cotangent, task.axis)
+            return partial(expression, task.x, *task.operands, task.axis)
         axis = () if task.function in ELEMENTWISE else (task.axis,)
         out = () if task.out is None else (task.out,)
         return partial(expression, task.x, *axis, *out)
@@ -183,7 +188,8 @@ class PyTorch:
     def prepare(self, task: Task) -> Call | None:
         torch, x, axis = self.torch, self.torch.from_numpy(task.x), task.axis
         if task.function in GRADIENTS:
-            return partial(self.gradient, task.function, x, torch.from_numpy(task.cotangent), axis)
+            cotangent = torch.from_numpy(*task.operands)
+            return partial(self.gradient, task.function, x, cotangent, axis)
         calls = {
             "sigmoid": partial(torch.sigmoid, x),
             "log_sigmoid": partial(torch._C._nn.log_sigmoid, x),
@@ -223,8 +229,7 @@ class Jax:
     def prepare(self, task: Task) -> Call | None:
         if task.out is not None:
             return None  # JAX arrays are immutable
-        inputs = (task.x, task.cotangent) if task.function in GRADIENTS else (task.x,)
-        arguments = [self.jax.numpy.asarray(array) for array in inputs]
+        arguments = [self.jax.numpy.asarray(array) for array in (task.x, *task.operands)]
         compiled = self.jax.jit(self.function(task.function, task.axis))
         compiled(*arguments).block_until_ready()
         return lambda: compiled(*arguments).block_until_ready()
@@ -307,4 +312,4 @@ class OnnxRuntime:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-PEERS = (NumPy, SciPy, PyTorch, Jax, OnnxRuntime)
+LIBRARIES = (Sigmax, NumPy, SciPy, PyTorch, Jax, OnnxRuntime)

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from peers import ELEMENTWISE, PEERS
+from grid import PER_ELEMENT
+from linear import LINEAR
 
 LARGE = 32_000_000  # bytes read and written that no level-2 cache holds
 HEADER = [
@@ -73,7 +74,7 @@ def table_line(row: dict) -> list[str]:
         row["function"],
         row["dtype"],
         " x ".join(f"{n:_}" for n in row["shape"]),
-        "" if row["function"] in ELEMENTWISE else last_or_first,
+        "" if row["function"] in PER_ELEMENT + LINEAR else last_or_first,
         "out" if row["into_out"] else "new",
         str(row["threads"]),
         show_time(times["sigmax"]) + show_error(row, "sigmax"),
@@ -91,23 +92,43 @@ def table(header: list[str], lines: list[list[str]]) -> str:
 
 def means_by(rows: list[dict], key: str) -> str:
     groups = {value: [row for row in rows if row[key] == value] for value in unique(rows, key)}
-    lines = [
-        [str(value), f"{mean_ratio(group):.2f}", f"{mean_ratio(group, 'fastest'):.2f}"]
-        for value, group in groups.items()
-    ]
-    return table([key, "mean ratio", "mean ratio of fastest"], lines)
+    lines = [[str(value), *means(group)] for value, group in groups.items()]
+    return table([key, "cells", "ahead", "mean ratio", "mean ratio of fastest"], lines)
+
+
+def means(rows: list[dict]) -> list[str]:
+    ahead = sum(ratio(row) >= 1 for row in rows)
+    mean, mean_of_fastest = mean_ratio(rows), mean_ratio(rows, "fastest")
+    return [str(len(rows)), str(ahead), f"{mean:.2f}", f"{mean_of_fastest:.2f}"]
 
 
 def unique(rows: list[dict], key: str) -> list:
     return list(dict.fromkeys(row[key] for row in rows))
 
 
-def markdown(rows: list[dict], config: dict) -> str:
+def memory_table(rows: list[dict]) -> str:
+    """The peak of each library, and as a part of the logits that it may or may not hold."""
+    count, features, classes = rows[0]["shape"]
+    item = np.dtype(rows[0]["dtype"]).itemsize
+    logits, gradients = count * classes * item, (count + classes) * features * item
+    lines = [
+        [row["library"], f"{row['peak'] / 1e6:,.0f} MB", f"{row['peak'] / logits:.2f}"]
+        for row in sorted(rows, key=lambda row: row["peak"])
+    ]
+    return (
+        f"{rows[0]['function']}, {rows[0]['dtype']}, {count:_} rows x {features:_} features x "
+        f"{classes:_} classes: what the process holds at the peak of one call beyond what it held "
+        f"before. The gradients, {gradients / 1e6:,.0f} MB, are part of it; the logits would be "
+        f"{logits / 1e6:,.0f} MB.\n\n" + table(["library", "peak", "of the logits"], lines)
+    )
+
+
+def markdown(rows: list[dict], config: dict, memory: list[dict]) -> str:
     losing = sorted((row for row in rows if ratio(row) < 1), key=ratio)
     clearly = [row for row in losing if ratio(row, "fastest") < 1]
     large = [row for row in rows if row["bytes"] >= LARGE]
     at_copy_speed = [row for row in large if copy_fraction(row) >= 0.8]
-    packages = ("numpy", "scipy", "torch", "jax", "onnxruntime")
+    packages = ("numpy", "scipy", "torch", "jax", "optax", "onnxruntime", "scikit-learn")
     summary = (
         f"**{len(rows)} cells, geometric mean ratio {mean_ratio(rows):.2f}, ahead in "
         f"{len(rows) - len(losing)}.** `ratio` is the time of the best peer divided by ours: by "
@@ -121,7 +142,8 @@ def markdown(rows: list[dict], config: dict) -> str:
         f"{processor()}; {', '.join(f'{name} {version(name)}' for name in packages)}",
         f"sigmax: `{json.dumps(config)}`",
         summary,
-        *[means_by(rows, key) for key in ("function", "dtype", "into_out", "threads")],
+        *[means_by(rows, key) for key in ("group", "function", "dtype", "into_out", "threads")],
+        *(["## Memory", memory_table(memory)] if memory else []),
         f"## Losing cells ({len(losing)}, {len(clearly)} of them also by their fastest samples)",
         table(HEADER, [table_line(row) for row in losing]) if losing else "None.",
         "## All cells",
@@ -157,7 +179,7 @@ def draw(rows: list[dict], path: str) -> None:
         f"Lanes from the top: {', '.join(dtypes)}. Hollow: one thread.",
         fontsize=10,
     )
-    figure.legend(loc="outside lower center", ncols=len(PEERS), frameon=False, title="best peer")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, title="best peer")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -165,11 +187,11 @@ def draw(rows: list[dict], path: str) -> None:
 def draw_dots(axes, rows: list[dict], functions: list[str], dtypes: list[str]) -> None:
     jitter = np.random.default_rng(0).uniform(-0.1, 0.1, len(rows))
     lane_height = 0.8 / len(dtypes)
-    for index, peer in enumerate(PEERS):
+    for index, peer in enumerate(sorted({best_peer(row) for row in rows})):
         color = f"C{index}"
-        axes.scatter([], [], color=color, label=peer.name)  # for the legend
+        axes.scatter([], [], color=color, label=peer)  # for the legend
         for row, shift in zip(rows, jitter, strict=True):
-            if best_peer(row) == peer.name:
+            if best_peer(row) == peer:
                 lane = dtypes.index(row["dtype"]) - (len(dtypes) - 1) / 2
                 y = functions.index(row["function"]) + lane * lane_height + shift
                 face = "none" if row["threads"] == 1 else color
