@@ -15,7 +15,7 @@ from .normalization import _cast, _check_out, _real
 
 __all__ = ["linear_cross_entropy"]
 
-_SCRATCH = 36 << 20  # bytes of logits at a time: what a large cache holds
+_SCRATCH = 32 << 20  # bytes of logits at a time: what a large cache holds
 _FEWEST_ROWS = 16
 _BLOCK = 2 << 20  # bytes of the weights of a block of classes
 
@@ -44,7 +44,7 @@ def linear_cross_entropy(
 
     The logits of many rows and classes do not fit the memory that their features do. Here chunks of rows go through
     the matrix product, the loss and, with :func:`value_and_grad`, the products of the gradient, in a scratch of
-    36 MiB (more where 16 rows need more).
+    32 MiB (more where 16 rows need more).
 
     Parameters
     ----------
