@@ -8,7 +8,14 @@ from numpy.typing import ArrayLike
 
 from ._reduction import Reduction, check_reduction, reduced, total
 from .labels import _class_axis, _number
-from .losses import _array, _check_gradient_place, _in_one_type, _labelled_rows, _rows
+from .losses import (
+    _array,
+    _check_gradient_place,
+    _classes_last,
+    _in_one_type,
+    _labelled_rows,
+    _rows,
+)
 from .normalization import _cast, _positive, _real
 
 __all__ = ["distillation_loss"]
@@ -131,7 +138,7 @@ def _distillation_loss(
         _check_gradient_place(out, given)
     x, teacher = _in_one_type(given, teacher)
     soft = _rows(x, axis, True, temperature, sample_weight, where)
-    soft.soft = np.moveaxis(teacher, axis, -1)
+    soft.soft = _classes_last(teacher, axis)
     parts = [(soft, "divergence", None)]
     if labels is not None:
         hard, sums = _labelled_rows(
@@ -142,7 +149,7 @@ def _distillation_loss(
             temperature=1.0,
             sample_weight=sample_weight,
             where=where,
-            **{**_DEFAULTS, **options},
+            **options,
         )
         soft.kept = hard.kept
         soft.index = None if hard.kept is None else np.where(hard.kept, np.int64(0), np.int64(-1))
@@ -165,7 +172,7 @@ def _distillation_loss(
     if not gradient:
         return value
     place = np.empty_like(given) if out is None else out
-    _write_gradient(parts, divisors, np.moveaxis(place, axis, -1))
+    _write_gradient(parts, divisors, _classes_last(place, axis))
     return value, place
 
 
@@ -191,12 +198,3 @@ _GROUP = 1 << 16  # numbers of a group of rows, which stays in the cache
 
 def _widened(x: Any) -> Any:
     return None if x is None else x.astype(np.float64)
-
-
-_DEFAULTS = {
-    "class_weight": None,
-    "label_smoothing": 0.0,
-    "smoothing_prior": None,
-    "ignore_index": None,
-    "z_loss": 0.0,
-}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import _core
-from .normalization import _axes, _broadcasts, _cast, _real, _refuse_masked
+from .normalization import _axes, _cast, _check_legal, _mask, _real, _refuse_masked
 
 __all__ = ["one_hot", "smooth_labels"]
 
@@ -157,11 +157,6 @@ def _is_hard(labels: Any, x: Any, axis: int) -> bool:
     )
 
 
-def _first(mask: Any) -> tuple[int, ...]:
-    """Return the index of the first True."""
-    return tuple(int(i) for i in np.argwhere(np.asarray(mask))[0])
-
-
 def _integer(value: Any, name: str) -> int:
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -189,10 +184,7 @@ def _per_class_weights(weights: Any, name: str, classes: int) -> Any:
     w = _real(weights, name, np.float64)
     if w.shape != (classes,):
         raise ValueError(f"{name} must have the shape ({classes},), got {tuple(w.shape)}")
-    bad = ~((w >= 0) & (w <= _LARGEST))
-    if bad.any():
-        index = _first(bad)
-        raise ValueError(f"{name} must be finite and not negative, got {w[index]} at index {index}")
+    _check_legal((w >= 0) & (w <= _LARGEST), w, name, "finite and not negative")
     return w
 
 
@@ -200,17 +192,6 @@ def _prior(prior: Any, name: str, classes: int) -> Any:
     prior = _per_class_weights(prior, name, classes)
     _check_rows(prior, name, None)
     return prior
-
-
-def _mask(where: Any, shape: tuple[int, ...]) -> Any:
-    """Return a mask, checked, in the shape of the logits."""
-    _refuse_masked(where, "where")
-    mask = np.asarray(where)
-    if mask.dtype != np.bool_:
-        raise TypeError(f"where must be boolean, got dtype {mask.dtype}")
-    if not _broadcasts(mask.shape, shape):
-        raise ValueError(f"where must broadcast to the shape {shape}, got shape {mask.shape}")
-    return np.broadcast_to(mask, shape)
 
 
 def _class_indices(labels: Any, classes: int, ignore_index: Any) -> tuple[Any, Any]:
@@ -228,13 +209,10 @@ def _class_indices(labels: Any, classes: int, ignore_index: Any) -> tuple[Any, A
     if ignore_index is not None:
         kept = labels != _integer(ignore_index, "ignore_index")
         kept = None if kept.all() else kept
-    bad = (labels < 0) | (labels >= classes)
+    legal = (labels >= 0) & (labels < classes)
     if kept is not None:
-        bad &= kept
-    if bad.any():
-        index = _first(bad)
-        got = f"{labels[index]} at index {index}" if index else f"{labels[()]}"
-        raise ValueError(f"labels must be in [0, {classes}), got {got}")
+        legal |= ~kept
+    _check_legal(legal, labels, "labels", f"in [0, {classes})")
     indices = labels.astype(np.int64, copy=False)
     return (indices if kept is None else np.where(kept, indices, np.int64(-1))), kept
 
@@ -263,12 +241,12 @@ def _check_rows(rows: Any, name: str, kept: Any, *dtypes: Any) -> Any:
         bad &= kept
     if not bad.any():
         return sums
-    row = _first(bad)
+    row = tuple(int(i) for i in np.argwhere(np.asarray(bad))[0])
     values = np.asarray(rows[row]).astype(np.float64)
     wrong = ~((values >= 0) & (values <= 1))
     at = f" in the row at index {row}" if row else ""
     if wrong.any():
-        k = _first(wrong)[0]
+        k = int(wrong.argmax())
         raise ValueError(f"{name} must be in [0, 1], got {values[k]} for class {k}{at}")
     raise ValueError(
         f"{name} must sum to 1 within {tolerance:.2g} along the class axis, got {sums[row]}{at}"
@@ -281,4 +259,4 @@ def _epsilon(dtype: Any) -> float:
     return 2.0**-7 if dtype.name == "bfloat16" else float(np.finfo(dtype).eps)
 
 
-_ONE, _UNMASKED = np.ones(1), np.ones(1, np.bool_)
+_ONE = np.ones(1)

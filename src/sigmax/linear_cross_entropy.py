@@ -118,24 +118,11 @@ def _linear_cross_entropy(
     places = layer.places(out) if gradient else (None, None, None)
     # Stands for the logits where only their shape and type count.
     like = np.broadcast_to(layer.kind.type(0), (*layer.batch, len(layer.weight)))
-    rows, sums = _labelled_rows(like, labels, like.ndim - 1, **{**_DEFAULTS, **options})
+    rows, sums = _labelled_rows(like, labels, like.ndim - 1, from_logits=True, **options)
     over = rows.divisor(sums, reduction, normalizer)
     losses = layer.losses(rows, 1.0 / over, *places)
     value = reduced(losses.reshape(layer.batch), reduction, over, layer.features.dtype)
     return (value, places) if gradient else value
-
-
-_DEFAULTS: dict[str, Any] = {
-    "from_logits": True,
-    "temperature": 1.0,
-    "class_weight": None,
-    "sample_weight": None,
-    "label_smoothing": 0.0,
-    "smoothing_prior": None,
-    "ignore_index": None,
-    "where": None,
-    "z_loss": 0.0,
-}
 
 
 class _Layer:
@@ -163,17 +150,18 @@ class _Layer:
 
     def places(self, out: Any) -> tuple[Any, Any, Any]:
         """Return where the gradients go: to `out`, a tuple of three arrays or None, or to new arrays."""
-        given = (self.features, self.weight, self.bias)
         if out is None:
             out = (None, None, None)
         if not isinstance(out, tuple) or len(out) != 3:
             raise TypeError(
                 "out must be a tuple: for features, weight and bias, each an array or None"
             )
-        return tuple(
-            None if x is None else self.place(x, place, name)
-            for x, place, name in zip(given, out, ("features", "weight", "bias"), strict=True)
-        )  # type: ignore[return-value]
+        of_features, of_weight, of_bias = out
+        return (
+            self.place(self.features, of_features, "features"),
+            self.place(self.weight, of_weight, "weight"),
+            None if self.bias is None else self.place(self.bias, of_bias, "bias"),
+        )
 
     def place(self, x: Any, place: Any, name: str) -> Any:
         if place is None:

@@ -17,9 +17,7 @@ from .labels import (
     _class_axis,
     _class_indices,
     _distributions,
-    _first,
     _is_hard,
-    _mask,
     _number,
     _per_class_weights,
     _prior,
@@ -27,7 +25,9 @@ from .labels import (
 from .normalization import (
     _broadcasts,
     _cast,
+    _check_legal,
     _check_out,
+    _mask,
     _positive,
     _real,
     _refuse_masked,
@@ -367,6 +367,28 @@ def _cross_entropy(
     labels: Any,
     axis: Any = -1,
     *,
+    reduction: Reduction = "mean",
+    normalizer: Any = None,
+    gradient: bool = False,
+    out: Any = None,
+    **options: Any,
+) -> Any:
+    """Return the value, or with `gradient` the value and the gradient."""
+    check_reduction(reduction, normalizer)
+    given = _real(logits, "logits")
+    axis = _class_axis(axis, given)
+    if out is not None:
+        _check_gradient_place(out, given)
+    rows, sums = _labelled_rows(given, labels, axis, **options)
+    kernel = rows.cross_entropy(options.get("from_logits", True))
+    return _finished(rows, kernel, sums, axis, given, reduction, normalizer, gradient, out)
+
+
+def _labelled_rows(
+    x: Any,
+    labels: Any,
+    axis: int,
+    *,
     from_logits: bool = True,
     temperature: Any = 1.0,
     class_weight: Any = None,
@@ -376,58 +398,6 @@ def _cross_entropy(
     ignore_index: Any = None,
     where: Any = None,
     z_loss: Any = 0.0,
-    reduction: Reduction = "mean",
-    normalizer: Any = None,
-    gradient: bool = False,
-    out: Any = None,
-) -> Any:
-    """Return the value, or with `gradient` the value and the gradient."""
-    check_reduction(reduction, normalizer)
-    given = _real(logits, "logits")
-    axis = _class_axis(axis, given)
-    if out is not None:
-        _check_gradient_place(out, given)
-    rows, sums = _labelled_rows(
-        given,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        class_weight=class_weight,
-        sample_weight=sample_weight,
-        label_smoothing=label_smoothing,
-        smoothing_prior=smoothing_prior,
-        ignore_index=ignore_index,
-        where=where,
-        z_loss=z_loss,
-    )
-    return _finished(
-        rows,
-        rows.cross_entropy(from_logits),
-        sums,
-        axis,
-        given,
-        reduction,
-        normalizer,
-        gradient,
-        out,
-    )
-
-
-def _labelled_rows(
-    x: Any,
-    labels: Any,
-    axis: int,
-    *,
-    from_logits: bool,
-    temperature: Any,
-    class_weight: Any,
-    sample_weight: Any,
-    label_smoothing: Any,
-    smoothing_prior: Any,
-    ignore_index: Any,
-    where: Any,
-    z_loss: Any,
 ) -> tuple[_Rows, Any]:
     """Return rows with their labels and all options, checked, and the sums of the labels that are distributions."""
     labels = _array(labels, "labels")
@@ -578,10 +548,7 @@ def _per_row_weights(weights: Any, batch: tuple[int, ...]) -> Any:
         raise ValueError(
             f"sample_weight must broadcast to the shape {batch}, got shape {tuple(w.shape)}"
         )
-    bad = ~np.isfinite(w)
-    if bad.any():
-        index = _first(bad)
-        raise ValueError(f"sample_weight must be finite, got {w[index]} at index {index}")
+    _check_legal(np.isfinite(w), w, "sample_weight", "finite")
     return w
 
 

@@ -412,15 +412,18 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 def _masked(x: Any, where: Any, value: float) -> Any:
     """Return x with `value` where the mask is False."""
-    if where is None:
-        return x
+    return x if where is None else np.where(_mask(where, x.shape), x, x.dtype.type(value))
+
+
+def _mask(where: Any, shape: tuple[int, ...]) -> Any:
+    """Return a mask, checked, in the given shape."""
     _refuse_masked(where, "where")
     mask = np.asarray(where)
     if mask.dtype != np.bool_:
         raise TypeError(f"where must be boolean, got dtype {mask.dtype}")
-    if not _broadcasts(mask.shape, x.shape):
-        raise ValueError(f"where must broadcast to the shape {x.shape}, got shape {mask.shape}")
-    return np.where(mask, x, x.dtype.type(value))
+    if not _broadcasts(mask.shape, shape):
+        raise ValueError(f"where must broadcast to the shape {shape}, got shape {mask.shape}")
+    return np.broadcast_to(mask, shape)
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
