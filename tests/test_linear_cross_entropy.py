@@ -339,10 +339,10 @@ def test_refused(arguments: Any, options: dict[str, Any], error: Any, message: s
 
 
 def refused_places() -> Iterator[tuple[Any, Any, str]]:
-    places = [np.empty_like(a) for a in (F, W, B)]
+    places = [np.zeros_like(a) for a in (F, W, B)]
     for k, name in enumerate(("features", "weight", "bias")):
         for wrong in (
-            np.empty((2, 2)),
+            np.zeros((2, 2)),
             places[k].astype(np.float32),
             read_only(places[k]),
         ):
