@@ -9,6 +9,7 @@
 // In each, moderate rows have their own, faster way, with an order of additions of its own (moderate.h).
 #pragma once
 
+#include "loss_rows.h"
 #include "tile.h"
 
 namespace sigmax {
@@ -39,6 +40,7 @@ struct AxisKernels {
   // Terms of a batch of rows, or of rows side by side.
   static std::ptrdiff_t terms_bytes(std::ptrdiff_t classes) {
     std::ptrdiff_t general = sizeof(W) / sizeof(Vec) * sizeof(double);
+    if (kTakesLossRows<P, S>) general *= LossRows<P, T>::size(classes);
     std::ptrdiff_t batch = kTakesLanes<P> ? 2 * sizeof(T) * RowBatch<P, S>::size(classes) : 0;
     std::ptrdiff_t columns = kTakesLanes<P> && classes <= kKeptSideBySide ? ColumnGroup<P, S, 1>::kMost * 2 * 64 : 0;
     std::ptrdiff_t most = general > batch ? general : batch;
@@ -164,7 +166,7 @@ struct AxisKernels {
       batch.x[k] = reinterpret_cast<const S*>(x.at(i + k, 0));
       batch.out[k] = reinterpret_cast<S*>(out.at(i + k, 0));
       batch.temperature[k] = number_at<double>(call.temperature, begin + i + k);
-      batch.moderate[k] = false;
+      batch.done[k] = false;
     }
     if constexpr (kTakesLanes<P> && P::labelled) {
       if (has_hard_labels(call)) {
@@ -175,12 +177,33 @@ struct AxisKernels {
     } else if constexpr (kTakesLanes<P>) {
       batch.run(reinterpret_cast<T*>(s.terms), scale_at);
     }
+    if constexpr (kTakesLossRows<P, S>)
+      if (shares_weights(call.loss)) run_losses(call, begin + i, {c.at(i, 0), c.row_stride, c.class_stride}, batch, s.terms);
     for (std::ptrdiff_t k = 0; k < batch.count; ++k)
-      if (batch.moderate[k]) {
+      if (batch.done[k]) {
         if (P::labelled) set_value(call, begin + i + k, batch.value[k]);
       } else {
         general_row(call, begin + i + k, x.at(i + k, 0), c.at(i + k, 0), out.at(i + k, 0), s);
       }
+  }
+
+  // The rows of a batch that are not done yet, as far as they are finite.
+  static void run_losses(const AxisCall& call, std::ptrdiff_t row, Block soft, RowBatch<P, S>& batch, double* terms) {
+    LossRows<P, T> rows;
+    rows.n = batch.n;
+    rows.stride = padded(batch.n);
+    rows.terms = terms;
+    for (std::ptrdiff_t k = 0; k < batch.count;) {
+      for (rows.count = 0; k < batch.count && rows.count < rows.size(batch.n); ++k)
+        if (!batch.done[k])
+          rows.add(call, row + k, k, batch.x[k], call.per_class.data ? reinterpret_cast<const T*>(soft.at(k, 0)) : nullptr,
+                   batch.out[k]);
+      rows.run(call);
+      for (std::ptrdiff_t i = 0; i < rows.count; ++i) {
+        batch.done[rows.index[i]] = rows.done[i];
+        batch.value[rows.index[i]] = rows.value[i];
+      }
+    }
   }
 
   static void general_row(const AxisCall& call, std::ptrdiff_t row, char* x, char* c, char* out, const Scratch& s) {
@@ -246,9 +269,10 @@ struct AxisKernels {
     RowEngine<P, T> engine;
     std::ptrdiff_t begin, n;
 
-    Chunk(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, bool infinite) : begin(chunk * kChunk) {
+    Chunk(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, bool infinite, bool weighs = true)
+        : begin(chunk * kChunk) {
       n = call.classes - begin < kChunk ? call.classes - begin : kChunk;
-      engine.c = second(call, row);
+      engine.c = weighs ? second(call, row) : nullptr;
       engine.x = part(call.x, row, begin, x_copy, x_copy);
       engine.out = x_copy;
       if (P::labelled && has_mask(call.loss)) engine.x = copy_masked(call, row, engine.x, begin, n, x_copy);
@@ -325,7 +349,7 @@ struct AxisKernels {
   static void chunk_max(const AxisCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials) {
     Partial& partial = partials[chunk] = {};
     if (is_left_out(call, row)) return;
-    Chunk part(call, row, chunk, false);
+    Chunk part(call, row, chunk, false, !P::weighs_classes);
     partial.max = -kInfinity;
     if (kTakesLanes<P> && part.n >= kBlock<T>)
       partial.max = ModerateRow<T>{part.engine.x, nullptr, nullptr, part.n}.largest();

@@ -50,6 +50,12 @@ SIGMAX_INLINE void accumulate(Pair& sum, Pair x) {
   Pair s = two_sum(sum.hi, x.hi);
   sum = {s.hi, sum.lo + (s.lo + x.lo)};
 }
+SIGMAX_INLINE void accumulate_product(Vec& sum, Vec a, Vec b) { sum = mul_add(a, b, sum); }
+SIGMAX_INLINE void accumulate_product(Pair& sum, Pair a, Vec b) { accumulate(sum, multiply(a, b)); }
+SIGMAX_INLINE void accumulate_where(Mask mask, Vec& sum, Vec x) { sum = select(mask, sum + x, sum); }
+SIGMAX_INLINE void accumulate_where(Mask mask, Pair& sum, Pair x) { accumulate(sum, keep(mask, x)); }
+SIGMAX_INLINE void accumulate_unless(Mask mask, Vec& sum, Vec x) { sum = select(mask, sum, sum + x); }
+SIGMAX_INLINE void accumulate_unless(Mask mask, Pair& sum, Pair x) { accumulate(sum, keep(~mask, x)); }
 
 }  // namespace
 }  // namespace sigmax

@@ -63,12 +63,14 @@ SIGMAX_INLINE Vec load_doubles(const Operand& operand, std::ptrdiff_t row, std::
   return load(numbers);
 }
 
-// -1 in the first `count` lanes, or where the classes are not masked; 1 in one lane.
-SIGMAX_INLINE Mask lanes_below(std::ptrdiff_t count) {
+// 0, 1, 2, ...
+SIGMAX_INLINE Vec first_integers() {
   double lanes[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
-  return load(lanes) < static_cast<double>(count);
+  return load(lanes);
 }
+// -1 in the first `count` lanes, or where the classes are not masked; 1 in one lane.
+SIGMAX_INLINE Mask lanes_below(std::ptrdiff_t count) { return first_integers() < static_cast<double>(count); }
 SIGMAX_INLINE Mask unmasked(const LossOperands& loss, std::ptrdiff_t row, std::ptrdiff_t c, std::ptrdiff_t count) {
   double lanes[kLanes] = {};
   for (std::ptrdiff_t k = 0; k < count; ++k) lanes[k] = is_masked(loss, row, c + k) ? 0.0 : 1.0;
@@ -104,6 +106,42 @@ struct Smoothing {
   }
 };
 
+// Whether all classes of a row have one weight and prior, and none is masked.
+SIGMAX_INLINE bool shares_weights(const LossOperands& loss) {
+  return loss.class_weight.class_stride == 0 && loss.prior.class_stride == 0 && !has_mask(loss);
+}
+
+// a_i of such a row, slope·q_i + least, where they are needed: from its soft labels or the hard one. Of a block of classes.
+template <class T, bool soft>
+struct SharedWeights {
+  Vec slope, least, of_label;
+  const T* q;
+  double label, n;  // counted from the block's first class
+
+  SharedWeights(const AxisCall& call, std::ptrdiff_t row, const T* q)
+      : q(q), label(number_at<std::int64_t>(call.loss.label, row)), n(call.classes) {
+    Smoothing<Vec> smoothing(call.loss, row);
+    Vec class_weight = splat(number_at<double>(call.loss.class_weight, row));
+    slope = smoothing.kept * class_weight;
+    least = smoothing.spread * number_at<double>(call.loss.prior, row) * class_weight;
+    of_label = slope + least;
+  }
+
+  // That of the block from class c on.
+  SIGMAX_INLINE SharedWeights from(std::ptrdiff_t c) const {
+    SharedWeights block = *this;
+    if (soft) block.q += c;
+    block.label -= c;
+    block.n -= c;
+    return block;
+  }
+  SIGMAX_INLINE Vec vector(int k) const {
+    Vec index = first_integers() + k * kLanes;
+    Vec a = soft ? mul_add(slope, load(q + k * kLanes), least) : select(index == label, of_label, least);
+    return __builtin_expect(n < kVirtualLanes, false) ? only_where(index < n, a) : a;
+  }
+};
+
 // a_i of the classes [begin, begin + n) of a row, and 0 up to a whole number of blocks; `soft` points to the first of its soft
 // labels, if it has such.
 template <class W, class T>
@@ -113,15 +151,15 @@ class ClassWeights {
       : loss_(call.loss), smoothing_(call.loss, row), soft_(soft), row_(row), begin_(begin), n_(n) {
     label_ = soft ? -1 : number_at<std::int64_t>(loss_.label, row) - begin;
     masked_ = has_mask(loss_);
+    same_ = shares_weights(loss_);
   }
 
   void write(double* to) const {
     constexpr int wide = sizeof(W) / sizeof(Vec);
-    const bool same = loss_.class_weight.class_stride == 0 && loss_.prior.class_stride == 0 && !masked_;
-    std::ptrdiff_t i = same ? write_same(to) : 0;
+    std::ptrdiff_t i = same_ ? write_same(to) : 0;
     for (; i < n_; i += kLanes) store_wide(to + i * wide, at(i));
     for (; i % kVirtualLanes != 0; i += kLanes) store_wide(to + i * wide, W{});
-    if (same && label_ >= 0 && label_ < n_) {
+    if (same_ && label_ >= 0 && label_ < n_) {
       std::ptrdiff_t vector = label_ / kLanes * kLanes;
       store_wide(to + vector * wide, at(vector));
     }
@@ -158,7 +196,7 @@ class ClassWeights {
   const T* soft_;
   const std::ptrdiff_t row_, begin_, n_;
   std::ptrdiff_t label_;  // counted from `begin`
-  bool masked_;
+  bool masked_, same_;
 };
 
 template <class W>

@@ -11,6 +11,8 @@
 namespace sigmax {
 namespace {
 
+constexpr double kLargest = 0x1.fffffffffffffp1023;
+
 struct LossPolicy : CancellingPolicy {
   static constexpr bool per_class = true, labelled = true, weighs_classes = true;
 };
@@ -29,16 +31,17 @@ struct CrossEntropyPolicy : LossPolicy {
 
   template <class W>
   static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec x, W a, W e, const Row<W>& row) {
-    accumulate_apart(sums, x == row.max, e, splat(1.0));
-    Mask counts = leading(a) != 0.0;
-    add_moment(sums, counts, x, a, row);
-    sigmax::accumulate(sums.tied_cotangent, keep(x == row.max, a));
-    sigmax::accumulate(sums.other_cotangent, keep(x != row.max, a));
+    Mask tie = x == row.max;
+    accumulate_unless(tie, sums.total, e);
+    accumulate_unless(tie, sums.other_cotangent, a);
+    add_moment(sums, leading(a) != 0.0, x, a, row);
+    accumulate_where(tie, sums.ties, wide<W>(splat(1.0)));
+    accumulate_where(tie, sums.tied_cotangent, a);
     if (relative) sigmax::accumulate(sums.information, information(a));
   }
   // Σ a·(m - x). That of a Pair keeps to finite numbers: infinity would become NaN.
   static SIGMAX_INLINE void add_moment(Sums<Vec>& sums, Mask counts, Vec x, Vec a, const Row<Vec>& row) {
-    sums.moment = sums.moment + keep(counts, (row.max - x) * a);
+    sums.moment = select(counts, mul_add(x - row.max, -a, sums.moment), sums.moment);
   }
   static SIGMAX_INLINE void add_moment(Sums<Pair>& sums, Mask counts, Vec x, Pair a, const Row<Pair>& row) {
     Mask possible = x > -kInfinity;
@@ -66,18 +69,39 @@ struct CrossEntropyPolicy : LossPolicy {
       row.others = add(sums.total, (leading(sums.ties) - 1.0) * s);
       row.pull = multiply(row.logsumexp, 2.0 * row.z_loss);
       row.strength = add(multiply(mass, row.weight), row.pull);
+      set_factors(row);
     }
   }
+
   // For a tie p_i = 1/Σe, and (A·p_i - a_i)·Σe = (A - a_i) - a_i·others, with the sum of the other weights not by a
-  // difference: those of a confident label may be tiny.
+  // difference: those of a confident label may be tiny. What all classes share is a factor, and stays finite: 0 times it is 0.
+  static SIGMAX_INLINE void set_factors(Row<Vec>& row) {
+    Vec share = row.inverse * row.gain;
+    row.factor = finite(share * row.strength);
+    row.own_factor = finite(row.weight * row.gain);
+    row.tie_factor = finite(row.weight * share);
+    row.tie_own_factor = finite(row.others * row.weight * share);
+    row.tie_pull = finite(row.pull * share);
+  }
+  static SIGMAX_INLINE void set_factors(Row<Pair>&) {}
+  static SIGMAX_INLINE Vec finite(Vec x) { return min(opaque(kLargest), max(opaque(-kLargest), x)); }
+
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, W a, W e, const Row<W>& row) {
-    Vec unscale = splat(kExpScale<W>);
-    W of_others = multiply(add(add(row.tied_cotangent, negate(a)), row.other_cotangent), row.weight);
-    W own = multiply(a, row.weight);
-    W of_tie = add(scale(add(of_others, row.pull), unscale), negate(multiply(row.others, own)));
-    W of_other = add(multiply(multiply(e, row.inverse), row.strength), negate(scale(own, unscale)));
-    return descaled(multiply(choose(x == row.max, multiply(of_tie, row.inverse), of_other), row.gain), row);
+    return gradient(x == row.max, a, e, row);
+  }
+  static SIGMAX_INLINE Vec gradient(Mask tie, Vec a, Vec e, const Row<Vec>& row) {
+    Vec of_others = (row.tied_cotangent - a) + row.other_cotangent;
+    Vec of_tie = mul_add(of_others, row.tie_factor, mul_add(a, -row.tie_own_factor, row.tie_pull));
+    return one_nan(select(tie, of_tie, mul_add(e, row.factor, -(a * row.own_factor))));
+  }
+  static SIGMAX_INLINE Vec gradient(Mask tie, Pair a, Pair e, const Row<Pair>& row) {
+    Vec unscale = splat(kExpScale<Pair>);
+    Pair of_others = multiply(add(add(row.tied_cotangent, negate(a)), row.other_cotangent), row.weight);
+    Pair own = multiply(a, row.weight);
+    Pair of_tie = add(scale(add(of_others, row.pull), unscale), negate(multiply(row.others, own)));
+    Pair of_other = add(multiply(multiply(e, row.inverse), row.strength), negate(scale(own, unscale)));
+    return descaled(multiply(choose(tie, multiply(of_tie, row.inverse), of_other), row.gain), row);
   }
 };
 
@@ -195,7 +219,7 @@ struct DivergencePolicy : CancellingPolicy {
 
 // Σ a_i·q_i of a row q of labels; NaN where a number is none.
 struct MassPolicy : LossPolicy {
-  static constexpr bool of_probabilities = true, reduces = true, keeps_terms = false;
+  static constexpr bool of_probabilities = true, reduces = true, keeps_terms = false, needs_largest = false;
   static constexpr double padding = 0.0;
 
   template <class W>
@@ -204,8 +228,8 @@ struct MassPolicy : LossPolicy {
   }
   template <class W>
   static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec q, W a, W, const Row<W>&) {
-    sigmax::accumulate(sums.mass, multiply(a, q));
-    sigmax::accumulate(sums.impossible, wide<W>(improper(q)));
+    accumulate_product(sums.mass, a, q);
+    accumulate_unless((q >= 0.0) & (q <= 1.0), sums.impossible, wide<W>(splat(1.0)));
   }
   template <class W>
   static SIGMAX_INLINE void finish(Row<W>& row, const Sums<W>& sums) {

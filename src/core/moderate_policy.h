@@ -93,7 +93,7 @@ struct RowBatch {
   const S* x[kMost];
   S* out[kMost];
   alignas(64) double temperature[kMost], max[kMost];
-  bool moderate[kMost];
+  bool done[kMost];
   std::ptrdiff_t count, n;
   LabelledRows<P::labelled ? kMost : 1> labels;
   double value[kMost];  // of losses
@@ -105,7 +105,7 @@ struct RowBatch {
     for (int i = 0; i < count; ++i) {
       const Scale<T>& scale = scale_at.row(temperature[i]);
       T largest = static_cast<T>(max[i]);
-      moderate[i] = __builtin_fabs(largest) <= scale.limit[0] &&
+      done[i] = __builtin_fabs(largest) <= scale.limit[0] &&
                     (!kWritesTerms<P> || n > kKeptInRow
                          ? row(i).template sums<kApart<P>, false>(scale, largest, nullptr, &sums[i])
                          : row(i).template sums<kApart<P>, kWritesTerms<P>>(scale, largest, terms_of(terms, i), &sums[i]));
@@ -114,7 +114,7 @@ struct RowBatch {
       for (int first = 0; first < count; first += kLanes) finish(first, sums, terms, scale_at);
     else
       for (int i = 0; i < count; ++i)
-        if (moderate[i]) write(i, reciprocal(sums[i].total), terms, scale_at);
+        if (done[i]) write(i, reciprocal(sums[i].total), terms, scale_at);
   }
 
   void write(int i, W factor, const T* terms, ScaleAt<T>& scale_at) const {
@@ -139,7 +139,7 @@ struct RowBatch {
     Lane lanes;
     for (int lane = 0; lane < kLanes; ++lane) lanes.temperature[lane] = 1.0, lanes.unit[0][lane] = 1.0;
     for (int lane = 0; lane < rows; ++lane) {
-      if (!moderate[first + lane]) continue;
+      if (!done[first + lane]) continue;
       take(sums[first + lane].total, lanes.total, lane);
       take(sums[first + lane].unit, lanes.unit, lane);
       lanes.ties[lane] = sums[first + lane].ties[0];
@@ -165,9 +165,9 @@ struct RowBatch {
       logs.set(0, row.max, row.beta, negate(row.log_total));
     }
     for (int lane = 0; lane < rows; ++lane) {
-      if (!moderate[first + lane]) continue;
+      if (!done[first + lane]) continue;
       if constexpr (P::reduces) {
-        moderate[first + lane] = again[lane] == 0;
+        done[first + lane] = again[lane] == 0;
         store_scalar(out[first + lane], result[lane]);
       } else
         logs.write(logs.row(lane), x[first + lane], n, out[first + lane]);
@@ -181,8 +181,8 @@ struct RowBatch {
     for (int lane = 0; lane < kLanes; ++lane) take_lane(loss.factor, factor, lane);
     for (int lane = 0; lane < rows; ++lane) {
       int i = first + lane;
-      moderate[i] = moderate[i] && loss.outside[lane] == 0;
-      if (!moderate[i]) continue;
+      done[i] = done[i] && loss.outside[lane] == 0;
+      if (!done[i]) continue;
       value[i] = loss.value[lane];
       if constexpr (!P::reduces) {
         write(i, all_lanes(factor, lane, W{}), terms, scale_at);

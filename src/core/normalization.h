@@ -42,6 +42,7 @@ struct AxisPolicy {
   static constexpr bool pivoted = false;    // uses the winner's second number
   static constexpr bool reduces = false;    // one output per row, else one per class
   static constexpr bool keeps_terms = true;
+  static constexpr bool needs_largest = true;
   static constexpr bool infinite_at_infinity = false;
   static constexpr bool labelled = false;        // a loss: it has the operands of labels.h
   static constexpr bool weighs_classes = false;  // its second numbers are the weights of classes

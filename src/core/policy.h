@@ -29,6 +29,7 @@ struct Row {
   Vec weight, z_loss;  // of a loss, and what `finish` made of its sums:
   Vec value;
   W logsumexp, strength, pull;
+  Vec factor, own_factor, tie_factor, tie_own_factor, tie_pull;
 };
 
 SIGMAX_INLINE void set_temperature(Row<Vec>& row, Vec temperature) {

@@ -22,7 +22,8 @@ SIGMAX_INLINE std::ptrdiff_t outputs(std::ptrdiff_t classes) {
 template <class P, class W>
 using SecondOf = typename std::conditional<P::weighs_classes, W, Vec>::type;
 
-template <class P, class T>
+// Seconds: where the second numbers of the classes are, or what makes them.
+template <class P, class T, class Seconds = const Second<P, T>*>
 struct RowEngine {
   typedef typename Arithmetic<T>::W W;
   typedef Second<P, T> C;
@@ -31,7 +32,7 @@ struct RowEngine {
   static constexpr bool kTakesCotangents = P::per_class && !P::weighted && !P::labelled && kWide == 2;
 
   const T* x;
-  const C* c;    // the per-class operand, or null
+  Seconds c;     // null where there are none
   const T* out;  // where `write` will write
 
   template <class V>
@@ -43,18 +44,32 @@ struct RowEngine {
   // Calls body(x, c, i) for blocks of kVirtualLanes classes, the last one padded with classes that add nothing.
   template <class Body>
   SIGMAX_INLINE void for_each_block(std::ptrdiff_t begin, std::ptrdiff_t end, Body body) const {
-    T padded_x[kVirtualLanes];
-    C padded_c[kVirtualLanes];
+    T padded_x[kVirtualLanes], padded_c[kVirtualLanes];
     for (std::ptrdiff_t i = begin; i < end; i += kVirtualLanes) {
       const T* block_x = x + i;
-      const C* block_c = P::per_class ? c + i * (P::weighs_classes ? kWide : 1) : nullptr;
+      Seconds block_c = from(c, i);
       if (__builtin_expect(i + kVirtualLanes > end, 0)) {
         block_x = padded(padded_x, block_x, end - i, P::padding);
-        if (P::per_class && !P::weighs_classes)
-          block_c = padded(padded_c, block_c, end - i, P::of_two_rows ? P::padding : 0.0);
+        pad(block_c, padded_c, end - i);
       }
       body(block_x, block_c, i);
     }
+  }
+
+  static SIGMAX_INLINE const C* from(const C* c, std::ptrdiff_t i) {
+    return P::per_class ? c + i * (P::weighs_classes ? kWide : 1) : nullptr;
+  }
+  template <bool soft>
+  static SIGMAX_INLINE SharedWeights<T, soft> from(const SharedWeights<T, soft>& weights, std::ptrdiff_t i) {
+    return weights.from(i);
+  }
+  // Stored weights are padded as they are.
+  static void pad(const C*& c, T* padded_c, std::ptrdiff_t n) {
+    if constexpr (P::per_class && !P::weighs_classes) c = padded(padded_c, c, n, P::of_two_rows ? P::padding : 0.0);
+  }
+  template <bool soft>
+  static void pad(SharedWeights<T, soft>& weights, T* padded_c, std::ptrdiff_t n) {
+    if (soft) weights.q = padded(padded_c, weights.q, n, 0.0);
   }
 
   template <class N>
@@ -74,14 +89,21 @@ struct RowEngine {
   }
 
   // All loads of a block come before its stores: the compiler cannot know that they never meet.
-  static SIGMAX_INLINE void load_block(const T* x, const C* c, Vec* vx, VC* vc) {
+  static SIGMAX_INLINE void load_block(const T* x, const Seconds& c, Vec* vx, VC* vc) {
     SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-      if constexpr (P::weighs_classes)
-        vc[k] = load_wide<W>(c + k * kLanes * kWide);
-      else
-        vc[k] = P::per_class ? load(c + k * kLanes) : Vec{};
+      vc[k] = second(c, k);
       vx[k] = logits(load(x + k * kLanes), vc[k]);
     }
+  }
+  static SIGMAX_INLINE VC second(const C* c, int k) {
+    if constexpr (P::weighs_classes)
+      return load_wide<W>(c + k * kLanes * kWide);
+    else
+      return P::per_class ? load(c + k * kLanes) : Vec{};
+  }
+  template <bool soft>
+  static SIGMAX_INLINE Vec second(const SharedWeights<T, soft>& weights, int k) {
+    return weights.vector(k);
   }
 
   // NaN is passed over; it comes out of the sums.
@@ -90,7 +112,7 @@ struct RowEngine {
     V largest[kVectors], seconds[kVectors];
     Vec cotangents[kVectors] = {};
     SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) largest[k] = seconds[k] = V{} - static_cast<float>(kInfinity);
-    for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t) SIGMAX_ALWAYS {
+    for_each_block(begin, end, [&](const T* x, const Seconds& c, std::ptrdiff_t) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         V v = load_comparable(x + k * kLanes);
         if constexpr (kTakesCotangents) cotangents[k] = max(abs(load(c + k * kLanes)), cotangents[k]);
@@ -106,7 +128,7 @@ struct RowEngine {
     Partial partial = {};
     partial.max = m[0];
     if (partial.max == -kInfinity) partial.unordered = has_nan(x, begin, end);
-    if (P::pivoted) partial.pivot = pivot(begin, end, partial.max);
+    if constexpr (P::pivoted) partial.pivot = pivot(begin, end, partial.max);
     if constexpr (P::of_two_rows) {
       partial.pivot = fold(seconds, [](V a, V b) { return a > b ? a : b; })[0];
       bool nothing = partial.max == -kInfinity || partial.pivot == -kInfinity;
@@ -131,9 +153,10 @@ struct RowEngine {
 
   // `keep` says whether the terms are stored for `write`.
   template <bool keep>
-  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, double* terms) const {
+  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& of_row, double* terms) const {
+    const Row<W> row = of_row;  // in registers: stores cannot change it
     Sums<W> lanes[kVectors] = {};
-    for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
+    for_each_block(begin, end, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       Vec vx[kVectors];
       VC vc[kVectors];
       W term[kVectors];
@@ -148,9 +171,10 @@ struct RowEngine {
   }
 
   template <bool kept>
-  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, const double* terms,
-                           T* out) const {
-    for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
+  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& of_row, const double* terms,
+                             T* out) const {
+    const Row<W> row = of_row;
+    for_each_block(begin, end, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       T padded[kVirtualLanes];
       bool whole = i + kVirtualLanes <= end;
       T* to = whole ? out + i : padded;
@@ -255,7 +279,8 @@ double whole_row(const T* x, const Second<P, T>* c, const RowOptions& options, T
                  T* finite, T* finite_c) {
   typedef typename Arithmetic<T>::W W;
   RowEngine<P, T> engine{x, c, P::reduces ? x : out};
-  Partial partial = engine.largest(0, n);
+  Partial partial = {};
+  if (P::needs_largest) partial = engine.largest(0, n);
   if (is_decided<P>(partial)) {
     fill(out, outputs<P>(n), decided<P>(partial));
     if constexpr (!P::labelled || P::of_probabilities) return kNaN;
