@@ -1,5 +1,6 @@
 """Labels: class indices and distributions, checked, converted and smoothed."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -236,11 +237,12 @@ def _check_rows(rows: Any, name: str, kept: Any, *dtypes: Any) -> Any:
     """Check that rows, classes last, are distributions, as exact as `dtypes` are; return their sums as float64."""
     sums = _core.mass(rows, _ONE)
     tolerance = max(_epsilon(dtype) for dtype in dtypes or (rows.dtype,)) ** 0.5
-    bad = ~(np.abs(sums - 1.0) <= tolerance)
+    deviation = abs(sums - 1.0)
     if kept is not None:
-        bad &= kept
-    if not bad.any():
+        deviation = np.where(kept, deviation, 0.0)
+    if sums.size == 0 or deviation.max() <= tolerance:  # NaN is not
         return sums
+    bad = ~(deviation <= tolerance)
     row = tuple(int(i) for i in np.argwhere(np.asarray(bad))[0])
     values = np.asarray(rows[row]).astype(np.float64)
     wrong = ~((values >= 0) & (values <= 1))
@@ -253,6 +255,7 @@ def _check_rows(rows: Any, name: str, kept: Any, *dtypes: Any) -> Any:
     )
 
 
+@functools.cache
 def _epsilon(dtype: Any) -> float:
     if dtype.kind in "biu":
         return 2.0**-52
