@@ -34,9 +34,9 @@ def exact(z: np.ndarray, beta: float, reference: float) -> tuple[Any, Any, float
     second = sum((q * d * d for q, d in zip(p, deviations, strict=True)), arb(0))
     energy = sum((q * abs(v) for q, v in zip(p, y, strict=True)), arb(0))
     # A class below e^-700 counts as 0, and its whole term is the error.
-    factors = [
-        (32 + len(z) / 16 + 2 * abs(v) + 2 * energy) * UNIT if v > -690 else arb(1) for v in y
-    ]
+    n = len(z)
+    additions = 24 + 2 * min(n, 64) + n / 16
+    factors = [(additions + 3 * abs(v) + 3 * energy) * UNIT if v > -690 else arb(1) for v in y]
     terms = [q * f * abs(d) for q, f, d in zip(p, factors, deviations, strict=True)]
     squares = [q * f * d * d for q, f, d in zip(p, factors, deviations, strict=True)]
     return mean, second, float(sum(terms, arb(0))), float(sum(squares, arb(0)))

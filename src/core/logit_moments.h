@@ -4,13 +4,13 @@
 // log Σ e^(b·z) - b·r has the derivatives mean and second - mean².
 //
 // Everything is one double per number, whatever the type of the logits. With m the largest logit, y_k = b·(z_k - m) and
-// u = 2^-53, a factor e^y is wrong by (6 + 2|y|)·u: z_k - m and the rate b·log₂e, products of which are not rounded, by
-// 2|y|·u at most; the reduced argument, the polynomial and its evaluation by less than 6·u. A sum of n terms adds
-// (n/32 + 10)·u (n up to kShort: n·u) of the sum of their absolute values, z_k - r and the products 4·u. So, for the
-// denominator as for the numerator,
-//   |error of mean| <= u·Σ p_k·|z_k - r|·(32 + n/16 + 2|y_k| + 2·Σ p_j·|y_j|),
-// and the same of `second` with squares. A class with z_k = r adds 0 exactly: the mean of a confident row about its
-// winner keeps its digits, however close to 0 it is.
+// u = 2^-53, a factor e^y is wrong by (6 + 3|y|)·u at most: z_k - m and the rate b·log₂e are rounded, their product is
+// not; 6·u is for the reduced argument and the polynomial. A sum of n <= 64 terms, one after the other, adds n·u of the sum
+// of their absolute values, one of more, in 32 lanes, (n/32 + 9)·u; z_k - r, products and the quotient 6·u. So, numerator
+// and denominator together,
+//   |error of mean| <= u·Σ p_k·|z_k - r|·(24 + 2·min(n, 64) + n/16 + 3|y_k| + 3·Σ p_j·|y_j|),
+// and with squares that of `second`. A class with z_k = r adds 0 exactly: the mean of a confident row about its winner
+// keeps its digits, however close to 0 it is.
 //
 // A class at -inf, and one with y < -700, has p = 0 and adds nothing. A row without another class has the moments 0 and 0,
 // one with NaN or +inf has NaN. So has a row for a b that is not in [0, 2^1023], or one of doubles whose range overflows at
@@ -59,8 +59,32 @@ struct MomentSums {
     add(only_where(mask, factor(z, row)), only_where(mask, z - row.reference));
   }
   static SIGMAX_INLINE Vec factor(Vec z, const MomentRow& row) { return exp2_of_product(z - row.max, row.rate, kExp2); }
+};
 
-  SIGMAX_INLINE Vec moment(Vec sum) const { return one_nan(select(total == 0.0, Vec{}, sum * (1.0 / total))); }
+// The numbers of rows that are computed together.
+struct MomentRows {
+  alignas(64) double beta[kTileRows], reference[kTileRows], largest[kTileRows], smallest[kTileRows];
+  alignas(64) double total[kTileRows], first[kTileRows], second[kTileRows];
+
+  MomentRows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t count) {
+    if (count < kTileRows) std::memset(beta, 0, sizeof(beta)), std::memset(reference, 0, sizeof(reference));
+    copy_block<double>(column(beta), block_at(call.beta, begin), count, 1);
+    copy_block<double>(column(reference), block_at(call.reference, begin), count, 1);
+  }
+  // The moments take the place of the sums.
+  void finish(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t count) {
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes) {
+      Vec sum = load(total + i), inverse = 1.0 / sum;
+      store(first + i, one_nan(select(sum == 0.0, Vec{}, load(first + i) * inverse)));
+      store(second + i, one_nan(select(sum == 0.0, Vec{}, load(second + i) * inverse)));
+    }
+    copy_block<double>(block_at(call.mean, begin), column(first), count, 1);
+    copy_block<double>(block_at(call.second, begin), column(second), count, 1);
+  }
+  SIGMAX_INLINE MomentRow row(std::ptrdiff_t i) const {
+    return MomentRow(splat(largest[i]), splat(beta[i]), splat(reference[i]));
+  }
+  static Block column(double* numbers) { return {reinterpret_cast<char*>(numbers), sizeof(double), 0}; }
 };
 
 template <class S>
@@ -68,43 +92,41 @@ struct LogitMoments {
   typedef typename Arithmetic<S>::T T;
   typedef Lanes<T> V;
   static constexpr std::ptrdiff_t kSize = sizeof(S);
-  static constexpr int kEight = 8;  // classes that a row is shorter than a multiple of: see sums
+  static constexpr std::ptrdiff_t kLongestInLanes = 64;  // rows of up to so many classes are in lanes
+  static constexpr int kEight = 8;
+  static constexpr std::ptrdiff_t kBatchBytes = 32768;  // in the first cache
 
   static std::size_t scratch_bytes(std::ptrdiff_t classes) {
-    return classes <= kShort ? 0 : kStridedRows * padded(classes) * kSize;
+    return classes <= kLongestInLanes ? 0 : kStridedRows * padded(classes) * kSize;
   }
 
   static void rows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
-    const std::ptrdiff_t step = call.classes <= kShort ? kTileRows : kStridedRows;
+    const std::ptrdiff_t step = call.classes <= kLongestInLanes ? kTileRows : kStridedRows;
     for (std::ptrdiff_t row = begin; row < end; row += step) {
       std::ptrdiff_t count = end - row < step ? end - row : step;
-      call.classes <= kShort ? short_rows(call, row, count) : long_rows(call, row, count, scratch);
+      MomentRows rows(call, row, count);
+      call.classes <= kLongestInLanes ? short_rows(call, row, count, rows) : long_rows(call, row, count, scratch, rows);
+      rows.finish(call, row, count);
     }
   }
 
   // ---------------------------------------------------------------- rows in lanes, terms in class order
 
-  static void short_rows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t count) {
-    alignas(64) S z[kShort * kTileRows];
-    alignas(64) double beta[kTileRows] = {}, reference[kTileRows] = {}, mean[kTileRows], second[kTileRows];
-    if (count < kTileRows) std::memset(z, 0, sizeof(z));
-    copy_block<S>(tile_of(z), block_at(call.x, begin), count, call.classes);
-    copy_block<double>(tile_of(beta), block_at(call.beta, begin), count, 1);
-    copy_block<double>(tile_of(reference), block_at(call.reference, begin), count, 1);
-    for (std::ptrdiff_t row = 0; row < count; row += kVirtualLanes)
-      rows_in_lanes(z + row, call.classes, beta + row, reference + row, mean + row, second + row);
-    copy_block<double>(block_at(call.mean, begin), tile_of(mean), count, 1);
-    copy_block<double>(block_at(call.second, begin), tile_of(second), count, 1);
+  static void short_rows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t count, MomentRows& rows) {
+    alignas(64) S z[kLongestInLanes * kTileRows];
+    if (count < kTileRows) std::memset(z, 0, call.classes * kTileRows * kSize);
+    Block tile = {reinterpret_cast<char*>(z), kSize, kTileRows * kSize};
+    copy_block<S>(tile, block_at(call.x, begin), count, call.classes);
+    for (std::ptrdiff_t row = 0; row < count; row += kVirtualLanes) 
+      rows_in_lanes(z, call.classes, block_at(call.x, begin + kTileRows + row).data, row, rows);
   }
 
-  template <class N>
-  static Block tile_of(N* numbers) {
-    constexpr std::ptrdiff_t size = sizeof(N);
-    return {reinterpret_cast<char*>(numbers), size, kTileRows * size};
+  // What is read later: memory brings it while these classes are computed.
+  static SIGMAX_INLINE void prefetch(const char* next) {
+    for (std::ptrdiff_t byte = 0; byte < kVirtualLanes * kSize; byte += 64) __builtin_prefetch(next + byte);
   }
 
-  static void rows_in_lanes(const S* z, std::ptrdiff_t n, const double* beta, const double* reference, double* mean,
-                            double* second) {
+  static void rows_in_lanes(const S* z, std::ptrdiff_t n, const char* next, std::ptrdiff_t first, MomentRows& rows) {
     Vec largest[kVectors], smallest[kVectors];
     MomentRow row[kVectors];
     MomentSums sums[kVectors];
@@ -114,54 +136,58 @@ struct LogitMoments {
     }
     for (std::ptrdiff_t j = 0; j < n; ++j)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        Vec v = load(z + j * kTileRows + k * kLanes);
+        Vec v = load(z + j * kTileRows + first + k * kLanes);
         largest[k] = max(v, largest[k]);
         smallest[k] = min(v, smallest[k]);
       }
     Mask all = ~Mask{};
     SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-      row[k] = MomentRow(largest[k], load(beta + k * kLanes), load(reference + k * kLanes));
+      row[k] = MomentRow(largest[k], load(rows.beta + first + k * kLanes), load(rows.reference + first + k * kLanes));
       all &= row[k].counts_all(smallest[k]);
     }
     bool some = any(~all);
-    for (std::ptrdiff_t j = 0; j < n; ++j)
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      prefetch(next + j * kVirtualLanes * kSize);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        Vec v = load(z + j * kTileRows + k * kLanes);
+        Vec v = load(z + j * kTileRows + first + k * kLanes);
         if (__builtin_expect(some, false))
           sums[k].add_where(row[k].counts(v), v, row[k]);
         else
           sums[k].add(v, row[k]);
       }
+    }
     SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-      store(mean + k * kLanes, sums[k].moment(sums[k].first));
-      store(second + k * kLanes, sums[k].moment(sums[k].second));
+      store(rows.total + first + k * kLanes, sums[k].total);
+      store(rows.first + first + k * kLanes, sums[k].first);
+      store(rows.second + first + k * kLanes, sums[k].second);
     }
   }
 
   // ---------------------------------------------------------------- classes in lanes
 
-  // Contiguous rows where they are, others through scratch.
-  static void long_rows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t count, char* scratch) {
-    const std::ptrdiff_t n = call.classes;
+  // Contiguous rows where they are, others through scratch. The range of a row is needed for its first term, and waited
+  // for: those of a few rows are found together.
+  static void long_rows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t count, char* scratch,
+                        MomentRows& rows) {
+    const std::ptrdiff_t n = call.classes, batch = kBatchBytes / (n * kSize) + 1;
     Block z = block_at(call.x, begin);
     if (z.class_stride != kSize) {
       Block copy = {scratch, padded(n) * kSize, kSize};
       copy_block<S>(copy, z, count, n);
       z = copy;
     }
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
-      MomentSums sums = sums_of(reinterpret_cast<const S*>(z.at(i, 0)), n, number_at<double>(call.beta, begin + i),
-                                number_at<double>(call.reference, begin + i));
-      store_scalar(reinterpret_cast<double*>(block_at(call.mean, begin + i).data), sums.moment(sums.first)[0]);
-      store_scalar(reinterpret_cast<double*>(block_at(call.second, begin + i).data), sums.moment(sums.second)[0]);
+    for (std::ptrdiff_t i = 0; i < count; i += batch) {
+      const std::ptrdiff_t end = i + batch < count ? i + batch : count;
+      for (std::ptrdiff_t k = i; k < end; ++k)
+        find_range(reinterpret_cast<const S*>(z.at(k, 0)), n, rows.largest + k, rows.smallest + k);
+      for (std::ptrdiff_t k = i; k < end; ++k)
+        add_row(reinterpret_cast<const S*>(z.at(k, 0)), n, z.at(k + batch, 0), k, rows);
     }
   }
 
-  static SIGMAX_INLINE MomentSums sums_of(const S* z, std::ptrdiff_t n, double beta, double reference) {
-    double largest, smallest;
-    find_range(z, n, &largest, &smallest);
-    MomentRow row(splat(largest), splat(beta), splat(reference));
-    return any(~row.counts_all(splat(smallest))) ? sums<true>(z, n, row) : sums<false>(z, n, row);
+  static SIGMAX_INLINE void add_row(const S* z, std::ptrdiff_t n, const char* next, std::ptrdiff_t i, MomentRows& rows) {
+    bool some = any(~rows.row(i).counts_all(splat(rows.smallest[i])));
+    some ? sums<true>(z, n, next, i, rows) : sums<false>(z, n, next, i, rows);
   }
 
   // NaN is passed over; it comes out of the sums.
@@ -186,25 +212,29 @@ struct LogitMoments {
   }
 
   template <class Combine>
-  static SIGMAX_INLINE double folded(const V* vectors, Combine combine) {
-    alignas(64) T lanes[kVirtualLanes];
-    std::memcpy(lanes, vectors, sizeof(lanes));
-    Vec parts[kVectors];
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) parts[k] = load(lanes + k * kLanes);
-    return fold(parts, combine)[0];
+  static SIGMAX_INLINE double folded(V* vectors, Combine combine) {
+    constexpr int lanes = sizeof(V) / sizeof(T), parts = lanes / kLanes;
+    SIGMAX_UNROLL for (int k = 1; k < kVirtualLanes / lanes; ++k) vectors[0] = combine(vectors[0], vectors[k]);
+    Vec part[parts];
+    SIGMAX_UNROLL for (int k = 0; k < parts; ++k) part[k] = load(lane_pointer(vectors[0]) + k * kLanes);
+    return fold<parts>(part, combine)[0];
   }
 
   // Class i goes to virtual lane i mod 32. The classes after the last 32 go to the first lanes, eight at a time; of a last
   // eight that are not whole, class n - k goes to lane 8 - k.
   template <bool guarded>
-  static SIGMAX_NOINLINE MomentSums sums(const S* z, std::ptrdiff_t n, const MomentRow row) {
+  static SIGMAX_NOINLINE void sums(const S* z, std::ptrdiff_t n, const char* next, std::ptrdiff_t at,
+                                   MomentRows& rows) {
+    const MomentRow row = rows.row(at);
     MomentSums lanes[kVectors];
     auto add = [&](MomentSums& sums, Vec v) SIGMAX_ALWAYS {
       guarded ? sums.add_where(row.counts(v), v, row) : sums.add(v, row);
     };
     std::ptrdiff_t i = 0;
-    for (; i + kVirtualLanes <= n; i += kVirtualLanes)
+    for (; i + kVirtualLanes <= n; i += kVirtualLanes) {
+      prefetch(next + i * kSize);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) add(lanes[k], load(z + i + k * kLanes));
+    }
     for (; i + kEight <= n; i += kEight)
       SIGMAX_UNROLL for (int k = 0; k < kEight / kLanes; ++k) add(lanes[k], load(z + i + k * kLanes));
     if (i < n)
@@ -213,16 +243,16 @@ struct LogitMoments {
         Mask fresh = ~lanes_below(kEight - (n - i) - k * kLanes);
         lanes[k].add_where(guarded ? fresh & row.counts(v) : fresh, v, row);
       }
-    auto plus = [](Vec a, Vec b) { return a + b; };
+    rows.total[at] = folded(lanes, [](const MomentSums& sums) SIGMAX_ALWAYS { return sums.total; });
+    rows.first[at] = folded(lanes, [](const MomentSums& sums) SIGMAX_ALWAYS { return sums.first; });
+    rows.second[at] = folded(lanes, [](const MomentSums& sums) SIGMAX_ALWAYS { return sums.second; });
+  }
+
+  template <class Sum>
+  static SIGMAX_INLINE double folded(const MomentSums* lanes, Sum sum) {
     Vec part[kVectors];
-    MomentSums sum;
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = lanes[k].total;
-    sum.total = fold(part, plus);
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = lanes[k].first;
-    sum.first = fold(part, plus);
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = lanes[k].second;
-    sum.second = fold(part, plus);
-    return sum;
+    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = sum(lanes[k]);
+    return fold(part, [](Vec a, Vec b) { return a + b; })[0];
   }
 
   static constexpr MomentsKernel kernel = {rows, scratch_bytes};
