@@ -11,8 +11,6 @@
 namespace sigmax {
 namespace {
 
-constexpr double kLargest = 0x1.fffffffffffffp1023;
-
 struct LossPolicy : CancellingPolicy {
   static constexpr bool per_class = true, labelled = true, weighs_classes = true;
 };
@@ -84,7 +82,7 @@ struct CrossEntropyPolicy : LossPolicy {
     row.tie_pull = finite(row.pull * share);
   }
   static SIGMAX_INLINE void set_factors(Row<Pair>&) {}
-  static SIGMAX_INLINE Vec finite(Vec x) { return min(opaque(kLargest), max(opaque(-kLargest), x)); }
+  static SIGMAX_INLINE Vec finite(Vec x) { return min(opaque(kLargest<double>), max(opaque(-kLargest<double>), x)); }
 
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, W a, W e, const Row<W>& row) {

@@ -75,6 +75,8 @@ constexpr int kCurrentRounding = 4;  // what GCC's AVX-512 operations call the m
 
 constexpr double kInfinity = __builtin_inf();
 constexpr double kNaN = __builtin_nan("");
+template <class T>
+constexpr double kLargest = sizeof(T) == sizeof(float) ? 0x1.fffffep127 : 0x1.fffffffffffffp1023;
 
 template <class To, class From>
 SIGMAX_INLINE To bit_cast(From from) {
