@@ -3,6 +3,7 @@
 
 #include "axis_kernels.h"
 #include "binary_cross_entropy_lanes.h"
+#include "divergence.h"
 #include "elementwise_lanes.h"
 #include "losses.h"
 #include "total.h"
@@ -221,6 +222,8 @@ const KernelTable SIGMAX_TABLE(SIGMAX_LEVEL) = {
         SIGMAX_AXIS(RelativeEntropyOfProbabilitiesPolicy<true>),
         SIGMAX_AXIS(DivergencePolicy<false>),
         SIGMAX_AXIS(DivergencePolicy<true>),
+        SIGMAX_AXIS(DistillationPolicy<false>),
+        SIGMAX_AXIS(DistillationPolicy<true>),
     },
     {Total::chunk, Total::merge},
     {in_unit_interval<std::uint16_t, 0x3c00>, in_unit_interval<std::uint16_t, 0x3f80>,

@@ -27,7 +27,8 @@ struct RowEngine {
   typedef typename Arithmetic<T>::W W;
   typedef Second<P, T> C;
   typedef SecondOf<P, W> VC;
-  static constexpr int kWide = sizeof(W) / sizeof(Vec);
+  typedef typename P::template Term<W> Term;
+  static constexpr int kWide = sizeof(W) / sizeof(Vec), kKept = P::kept_numbers * kWide;
   static constexpr bool kTakesCotangents = P::per_class && !P::weighted && !P::labelled && kWide == 2;
 
   const T* x;
@@ -84,6 +85,22 @@ struct RowEngine {
     }
   }
 
+  // The terms of n vectors; `row(k)` is that of the k-th. True where some had to be mended: see divergence.h.
+  template <int n, class RowAt>
+  static SIGMAX_INLINE bool set_terms(Term* term, const Vec* x, const VC* c, RowAt row) {
+    if constexpr (P::of_two_rows) {
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) term[k] = P::template term<W>(x[k], c[k], row(k));
+      Mask rare = {};
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) rare |= P::is_rare(x[k], c[k], row(k));
+      if (__builtin_expect(!any(rare), 1)) return false;
+      for (int k = 0; k < n; ++k) P::mend(term[k], x[k], c[k], row(k));
+      return true;
+    } else {
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) term[k] = P::template term<W>(x[k], row(k));
+      return false;
+    }
+  }
+
   // NaN is passed over; it comes out of the sums.
   SIGMAX_NOINLINE Partial largest(std::ptrdiff_t begin, std::ptrdiff_t end) const {
     typedef decltype(load_comparable(x)) V;
@@ -136,13 +153,15 @@ struct RowEngine {
     for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       Vec vx[kVectors];
       VC vc[kVectors];
-      W term[kVectors];
+      Term term[kVectors];
       load_block(x, c, vx, vc);
       prefetch(x + (end - begin), out + i);
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) term[k] = P::template term<W>(vx[k], row);
+      bool mended = set_terms<kVectors>(term, vx, vc, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
         P::template accumulate<W>(lanes[k], vx[k], vc[k], term[k], row);
-      if (keep) SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store_wide(terms + (i + k * kLanes) * kWide, term[k]);
+      if constexpr (P::of_two_rows)
+        if (mended) for (int k = 0; k < kVectors; ++k) P::count_impossible(lanes[k], vx[k], vc[k]);
+      if (keep) SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) P::store_term(terms + (i + k * kLanes) * kKept, term[k]);
     });
     return folded(lanes);
   }
@@ -156,14 +175,24 @@ struct RowEngine {
       T* to = whole ? out + i : padded;
       Vec vx[kVectors], result[kVectors];
       VC vc[kVectors];
+      Term term[kVectors];
       load_block(x, c, vx, vc);
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        W term = kept ? load_wide<W>(terms + (i + k * kLanes) * kWide) : P::template term<W>(vx[k], row);
-        result[k] = P::template apply<W>(vx[k], vc[k], term, row);
-      }
+      if constexpr (kept)
+        SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) term[k] = P::template load_term<W>(terms + (i + k * kLanes) * kKept);
+      else
+        set_terms<kVectors>(term, vx, vc, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) result[k] = P::template apply<W>(vx[k], vc[k], term[k], row);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(to + k * kLanes, result[k]);
       if (!whole) std::memcpy(out + i, padded, (end - i) * sizeof(T));
     });
+  }
+
+  // The gradient of the label's class, of logits x and z.
+  static T target(T x, T z, const Row<W>& row) {
+    Vec vx = splat(x), vz = splat(z);
+    Term term;
+    set_terms<1>(&term, &vx, &vz, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
+    return static_cast<T>(P::target(term, row)[0]);
   }
 };
 
@@ -180,8 +209,15 @@ void split_infinite(const T* x, std::ptrdiff_t n, T* finite) {
     finite[i] = x[i] == x[i] ? static_cast<T>(x[i] == kInfinity ? 0.0 : -kInfinity) : x[i];
 }
 
+// Where the second row has nothing, but the first has, a label counts alone.
+template <class P>
+SIGMAX_INLINE bool counts_alone(const Partial& partial) {
+  return P::has_target && partial.pivot == -kInfinity;
+}
+
 template <class P, class W>
-SIGMAX_INLINE Row<W> row_of(const Partial& partial, const RowOptions& options) {
+SIGMAX_INLINE Row<W> row_of(Partial partial, RowOptions options) {
+  if (counts_alone<P>(partial)) partial.pivot = partial.max, options.weight = 0.0;
   Row<W> row;
   row.max = splat(partial.max);
   row.pivot = row.second_max = splat(partial.pivot);
@@ -198,18 +234,19 @@ SIGMAX_INLINE Row<W> row_of(const Partial& partial, const RowOptions& options) {
 // A row whose largest number decides it: nothing in it but -inf and NaN, or an infinite "probability".
 template <class P>
 SIGMAX_INLINE bool is_decided(const Partial& partial) {
-  return partial.max == -kInfinity || (P::of_probabilities && partial.max == kInfinity) ||
-         (P::of_two_rows && partial.pivot == -kInfinity);
+  bool no_second = P::of_two_rows && partial.pivot == -kInfinity && (!P::has_target || partial.unordered != 0.0);
+  return partial.max == -kInfinity || (P::of_probabilities && partial.max == kInfinity) || no_second;
 }
 template <class P>
 SIGMAX_INLINE double decided(const Partial& partial) {
   return partial.unordered != 0.0 || P::of_probabilities ? kNaN : P::masked;
 }
 
-template <class W>
+template <class P, class W>
 SIGMAX_INLINE Mask is_nan(const Sums<W>& sums) {
-  Vec both = leading(sums.total) + leading(sums.ties);
-  return both != both;
+  Vec all = leading(sums.total) + leading(sums.ties);
+  if (P::of_two_rows) all = all + leading(sums.mass);
+  return all != all;
 }
 
 // The output of a row; +inf for one whose +inf logits have a positive sum of weights, where the function says so.
@@ -226,9 +263,10 @@ SIGMAX_INLINE double loss_of_nothing(const RowOptions& options, double mass) {
   return options.z_loss == 0.0 ? likelihood : kInfinity;
 }
 
-// The divergence of rows of which one has nothing: infinite if the second alone has something.
+// The divergence of rows of which one has nothing: infinite if the second alone has something; and what a label adds.
 SIGMAX_INLINE double divergence_of_nothing(const Partial& partial, const RowOptions& options) {
-  return partial.pivot == -kInfinity || options.weight == 0.0 ? 0.0 : options.weight * kInfinity;
+  double divergence = partial.pivot == -kInfinity || options.weight == 0.0 ? 0.0 : options.weight * kInfinity;
+  return options.z_loss == 0.0 ? divergence : divergence + options.z_loss * kInfinity;
 }
 
 // Where the logsumexp is infinite and its square counts, the gradient is so for the classes that share the probability.
@@ -277,16 +315,24 @@ double whole_row(const T* x, const Second<P, T>* c, const RowOptions& options, T
       engine.c = finite_c;
       partial.pivot = 0.0;
     }
+  if constexpr (P::has_target)
+    if (counts_alone<P>(partial)) engine.c = engine.x;
   Row<W> row = row_of<P, W>(partial, options);
   Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
-  if (any(is_nan(sums))) return fill(out, outputs<P>(n), kNaN);
+  if (any(is_nan<P>(sums))) return fill(out, outputs<P>(n), kNaN);
+  if constexpr (P::has_target) sums.gap = difference<W>(row.max, splat(engine.x[options.label]));
   P::template finish<W>(row, sums);
-  if constexpr (!P::reduces)
+  if constexpr (P::has_target && !P::reduces) {
+    T target = engine.target(engine.x[options.label], engine.c[options.label], row);  // before x is overwritten in place
     engine.template write<P::keeps_terms>(0, n, row, terms, out);
-  else if constexpr (!P::labelled)
+    out[options.label] = target;
+  } else if constexpr (!P::reduces) {
+    engine.template write<P::keeps_terms>(0, n, row, terms, out);
+  } else if constexpr (!P::labelled) {
     *out = static_cast<T>(result_of<P>(row, infinite));
+  }
   if constexpr (!P::labelled) return 0.0;
-  if (!infinite || options.z_loss == 0.0) return row.value[0];
+  if (P::of_two_rows || !infinite || options.z_loss == 0.0) return row.value[0];
   write_infinite_pull(finite, options, out, outputs<P>(n));
   return kInfinity;
 }
