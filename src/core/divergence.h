@@ -79,6 +79,9 @@ struct DivergencePolicy : CancellingPolicy {
   template <class W>
   static SIGMAX_INLINE void mend(Term<W>& term, Vec x, Vec z, const Row<W>& row) {
     Mask rare = is_rare(x, z, row), has_x = x > -kInfinity, has_z = z > -kInfinity;
+    Mask absent = (x == -kInfinity) & (z == -kInfinity);
+    term = {keep(~absent, term.f), keep(~absent, term.difference), keep(~absent, term.excess)};
+    if (!any(rare & ~absent)) return;
     W e = keep(has_x, boltzmann_precise(x, row)), f = keep(has_z, boltzmann_precise(z, second(row)));
     W d = add(energy(x, row), negate(energy(z, second(row)))), far = add(e, negate(f));
     far = choose(x + z == x + z, far, wide<W>(splat(kNaN)));
@@ -161,6 +164,11 @@ struct DistillationPolicy : DivergencePolicy<with_gradient> {
   template <class W>
   static SIGMAX_INLINE Term<W> term(Vec x, Vec z, const Row<W>& row) {
     return {Base::term(x, z, row), exp_scaled(difference<W>(x, row.max))};
+  }
+  template <class W>
+  static SIGMAX_INLINE void mend(Term<W>& term, Vec x, Vec z, const Row<W>& row) {
+    Base::template mend<W>(term, x, z, row);
+    term.e = keep(~(x == -kInfinity), term.e);
   }
   template <class W>
   static SIGMAX_INLINE void accumulate(Sums<W>& sums, Vec x, Vec z, const Term<W>& term, const Row<W>& row) {

@@ -75,8 +75,9 @@ struct RowEngine {
   }
 
   // All loads of a block come before its stores: the compiler cannot know that they never meet.
-  static SIGMAX_INLINE void load_block(const T* x, const C* c, Vec* vx, VC* vc) {
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
+  template <int n>
+  static SIGMAX_INLINE void load_vectors(const T* x, const C* c, Vec* vx, VC* vc) {
+    SIGMAX_UNROLL for (int k = 0; k < n; ++k) {
       if constexpr (P::weighs_classes)
         vc[k] = load_wide<W>(c + k * kLanes * kWide);
       else
@@ -93,7 +94,11 @@ struct RowEngine {
       Mask rare = {};
       SIGMAX_UNROLL for (int k = 0; k < n; ++k) rare |= P::is_rare(x[k], c[k], row(k));
       if (__builtin_expect(!any(rare), 1)) return false;
-      for (int k = 0; k < n; ++k) P::mend(term[k], x[k], c[k], row(k));
+      Term mended[n];  // copies: what a loop steps through lives in memory
+      Vec mended_x[n], mended_c[n];
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) mended[k] = term[k], mended_x[k] = x[k], mended_c[k] = c[k];
+      for (int k = 0; k < n; ++k) P::mend(mended[k], mended_x[k], mended_c[k], row(k));
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) term[k] = mended[k];
       return true;
     } else {
       SIGMAX_UNROLL for (int k = 0; k < n; ++k) term[k] = P::template term<W>(x[k], row(k));
@@ -150,20 +155,30 @@ struct RowEngine {
   template <bool keep>
   SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, double* terms) const {
     Sums<W> lanes[kVectors] = {};
-    for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
-      Vec vx[kVectors];
-      VC vc[kVectors];
-      Term term[kVectors];
-      load_block(x, c, vx, vc);
+    std::ptrdiff_t whole = P::of_two_rows ? end - (end - begin) % kVirtualLanes : end;
+    for_each_block(begin, whole, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       prefetch(x + (end - begin), out + i);
-      bool mended = set_terms<kVectors>(term, vx, vc, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
+      add_vectors<kVectors, keep>(lanes, x, c, row, terms + i * kKept);
+    });
+    for_each_block(whole, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
-        P::template accumulate<W>(lanes[k], vx[k], vc[k], term[k], row);
-      if constexpr (P::of_two_rows)
-        if (mended) for (int k = 0; k < kVectors; ++k) P::count_impossible(lanes[k], vx[k], vc[k]);
-      if (keep) SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) P::store_term(terms + (i + k * kLanes) * kKept, term[k]);
+        if (k * kLanes < end - i)
+          add_vectors<1, keep>(lanes + k, x + k * kLanes, c + k * kLanes, row, terms + (i + k * kLanes) * kKept);
     });
     return folded(lanes);
+  }
+
+  template <int n, bool keep>
+  static SIGMAX_INLINE void add_vectors(Sums<W>* lanes, const T* x, const C* c, const Row<W>& row, double* terms) {
+    Vec vx[n];
+    VC vc[n];
+    Term term[n];
+    load_vectors<n>(x, c, vx, vc);
+    bool mended = set_terms<n>(term, vx, vc, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
+    SIGMAX_UNROLL for (int k = 0; k < n; ++k) P::template accumulate<W>(lanes[k], vx[k], vc[k], term[k], row);
+    if constexpr (P::of_two_rows)
+      if (mended) SIGMAX_UNROLL for (int k = 0; k < n; ++k) P::count_impossible(lanes[k], vx[k], vc[k]);
+    if (keep) SIGMAX_UNROLL for (int k = 0; k < n; ++k) P::store_term(terms + k * kLanes * kKept, term[k]);
   }
 
   template <bool kept>
@@ -176,7 +191,7 @@ struct RowEngine {
       Vec vx[kVectors], result[kVectors];
       VC vc[kVectors];
       Term term[kVectors];
-      load_block(x, c, vx, vc);
+      load_vectors<kVectors>(x, c, vx, vc);
       if constexpr (kept)
         SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) term[k] = P::template load_term<W>(terms + (i + k * kLanes) * kKept);
       else

@@ -220,7 +220,7 @@ struct Tile {
         terms[j][k] = term[k];
       }
       if constexpr (P::of_two_rows)
-        if (mended) for (int k = 0; k < kRowVectors; ++k) P::count_impossible(sums[k], v[k], c[k]);
+        if (mended) SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) P::count_impossible(sums[k], v[k], c[k]);
     }
     SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
       if constexpr (P::has_target) sums[k].gap = difference<W>(row[k].max, load(label_logits + first + k * kLanes));
