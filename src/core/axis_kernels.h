@@ -252,9 +252,11 @@ struct AxisKernels {
       engine.x = part(call.x, row, begin, x_copy, x_copy);
       engine.out = x_copy;
       if (P::labelled && has_mask(call.loss)) engine.x = copy_masked(call, row, engine.x, begin, n, x_copy);
-      if (!infinite) return;
-      split_infinite(engine.x, n, x_copy);
-      engine.x = x_copy;
+      if (infinite) {
+        split_infinite(engine.x, n, x_copy);
+        engine.x = x_copy;
+      }
+      engine.pad(n);
     }
     // What `whole_row` does to the second row.
     void settle_second(const Partial& whole) {
@@ -265,6 +267,7 @@ struct AxisKernels {
         }
       if constexpr (P::has_target)
         if (counts_alone<P>(whole)) engine.c = engine.x;
+      if constexpr (P::of_two_rows) engine.pad(n);
     }
     // Where the label's class is; -1: in another chunk.
     std::ptrdiff_t target(const AxisCall& call, std::ptrdiff_t row) const {

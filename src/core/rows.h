@@ -34,6 +34,8 @@ struct RowEngine {
   const T* x;
   const C* c;    // the per-class operand, or null
   const T* out;  // where `write` will write
+  T last_x[kVirtualLanes];  // the last block, where it is not whole, with classes that add nothing
+  C last_c[kVirtualLanes];
 
   template <class V>
   static SIGMAX_INLINE Vec logits(Vec x, V) { return x; }
@@ -41,28 +43,31 @@ struct RowEngine {
     return P::weighted ? select(c != 0.0, x, splat(-kInfinity)) : x;
   }
 
-  // Calls body(x, c, i) for blocks of kVirtualLanes classes, the last one padded with classes that add nothing.
+  // To be called before all else, and when x or c change: a processor reads in pieces slowly what it has just written.
+  void pad(std::ptrdiff_t n) {
+    std::ptrdiff_t rest = n % kVirtualLanes;
+    if (rest == 0) return;
+    copy_padded(last_x, x + n - rest, rest, P::padding);
+    if (P::per_class && !P::weighs_classes) copy_padded(last_c, c + n - rest, rest, P::of_two_rows ? P::padding : 0.0);
+  }
+  template <class N>
+  static void copy_padded(N* to, const N* from, std::ptrdiff_t n, double padding) {
+    for (int k = 0; k < kVirtualLanes; k += kLanes) store(to + k, splat(padding));
+    std::memcpy(to, from, n * sizeof(N));
+  }
+
+  // Calls body(x, c, i) for blocks of kVirtualLanes classes.
   template <class Body>
   SIGMAX_INLINE void for_each_block(std::ptrdiff_t begin, std::ptrdiff_t end, Body body) const {
-    T padded_x[kVirtualLanes];
-    C padded_c[kVirtualLanes];
     for (std::ptrdiff_t i = begin; i < end; i += kVirtualLanes) {
       const T* block_x = x + i;
       const C* block_c = P::per_class ? c + i * (P::weighs_classes ? kWide : 1) : nullptr;
       if (__builtin_expect(i + kVirtualLanes > end, 0)) {
-        block_x = padded(padded_x, block_x, end - i, P::padding);
-        if (P::per_class && !P::weighs_classes)
-          block_c = padded(padded_c, block_c, end - i, P::of_two_rows ? P::padding : 0.0);
+        block_x = last_x;
+        if (P::per_class && !P::weighs_classes) block_c = last_c;
       }
       body(block_x, block_c, i);
     }
-  }
-
-  template <class N>
-  static const N* padded(N* to, const N* from, std::ptrdiff_t n, double padding) {
-    for (int k = 0; k < kVirtualLanes; k += kLanes) store(to + k, splat(padding));
-    std::memcpy(to, from, n * sizeof(N));
-    return to;
   }
 
   // While this pass computes, memory brings the next row, if it follows in memory, and this row's place for results.
@@ -153,7 +158,8 @@ struct RowEngine {
 
   // `keep` says whether the terms are stored for `write`.
   template <bool keep>
-  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, double* terms) const {
+  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& given, double* terms) const {
+    const Row<W> row = given;  // no store can change it
     Sums<W> lanes[kVectors] = {};
     std::ptrdiff_t whole = P::of_two_rows ? end - (end - begin) % kVirtualLanes : end;
     for_each_block(begin, whole, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
@@ -182,8 +188,9 @@ struct RowEngine {
   }
 
   template <bool kept>
-  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W> row, const double* terms,
+  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& given, const double* terms,
                            T* out) const {
+    const Row<W> row = given;
     for_each_block(begin, end, [&](const T* x, const C* c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       T padded[kVirtualLanes];
       bool whole = i + kVirtualLanes <= end;
@@ -280,8 +287,8 @@ SIGMAX_INLINE double loss_of_nothing(const RowOptions& options, double mass) {
 
 // The divergence of rows of which one has nothing: infinite if the second alone has something; and what a label adds.
 SIGMAX_INLINE double divergence_of_nothing(const Partial& partial, const RowOptions& options) {
-  double divergence = partial.pivot == -kInfinity || options.weight == 0.0 ? 0.0 : options.weight * kInfinity;
-  return options.z_loss == 0.0 ? divergence : divergence + options.z_loss * kInfinity;
+  double weight = partial.pivot == -kInfinity || options.weight == 0.0 ? options.z_loss : options.weight;
+  return weight == 0.0 ? 0.0 : weight * kInfinity;
 }
 
 // Where the logsumexp is infinite and its square counts, the gradient is so for the classes that share the probability.
@@ -307,7 +314,8 @@ template <class P, class T>
 double whole_row(const T* x, const Second<P, T>* c, const RowOptions& options, T* out, std::ptrdiff_t n, double* terms,
                  T* finite, T* finite_c) {
   typedef typename Arithmetic<T>::W W;
-  RowEngine<P, T> engine{x, c, P::reduces ? x : out};
+  RowEngine<P, T> engine{x, c, P::reduces ? x : out, {}, {}};
+  engine.pad(n);
   Partial partial = engine.largest(0, n);
   if (is_decided<P>(partial)) {
     fill(out, outputs<P>(n), decided<P>(partial));
@@ -332,6 +340,7 @@ double whole_row(const T* x, const Second<P, T>* c, const RowOptions& options, T
     }
   if constexpr (P::has_target)
     if (counts_alone<P>(partial)) engine.c = engine.x;
+  if (__builtin_expect(engine.x != x || engine.c != c, 0)) engine.pad(n);
   Row<W> row = row_of<P, W>(partial, options);
   Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
   if (any(is_nan<P>(sums))) return fill(out, outputs<P>(n), kNaN);

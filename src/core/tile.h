@@ -246,7 +246,7 @@ struct Tile {
   void compute_special(std::ptrdiff_t row) {
     T row_x[kShort], row_out[kShort], finite[kShort], finite_c[kShort];
     alignas(64) Second<P, T> row_c[kShort * kWideC] = {};
-    alignas(64) double terms[2 * (kShort + kVirtualLanes)];
+    alignas(64) double terms[RowEngine<P, T>::kKept * (kShort + kVirtualLanes)];
     for (std::ptrdiff_t j = 0; j < classes; ++j) {
       row_x[j] = x[j * stride + row];
       if (!P::per_class) continue;

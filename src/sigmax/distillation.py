@@ -71,7 +71,8 @@ def distillation_loss(
     -------
     scalar, or ndarray of the shape of the rows for ``reduction="none"``
         In the type of ``student_logits``, in nats. Largest error: float16 and bfloat16 0.51 ULP, float32 1 ULP,
-        float64 2 ULP; of a float64 gradient with two parts 1 ULP more, in those of the larger part.
+        float64 2 ULP, of a gradient in those of the larger part; 1 ULP more where labels are distributions or have
+        ``label_smoothing`` or ``z_loss``.
 
     Raises
     ------
