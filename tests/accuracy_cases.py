@@ -7,7 +7,7 @@ unit is an ULP of the terms divided by that factor.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -514,6 +514,9 @@ LOSSES = {
     "kl_divergence(p, distributions, from_logits=False)": Loss(
         "kl_divergence", "kl_divergence_of_probabilities", "soft", {}, {"from_logits": False}
     ),
+    "distillation_loss(x, logits, class indices, alpha=0.5)": Loss(
+        "distillation_loss", "distillation_loss", "logits and hard", {"alpha": 0.5}, {}
+    ),
 }
 LOSS_CLASSES = (1, 2, 3, 10, 17, 32, 33, 100, 1000)
 
@@ -526,6 +529,20 @@ def loss_cases(loss: Loss, dtype: str, classes: int, rows: int) -> Iterator[Case
         elif case.kind.split()[0] not in ("offset", "temperature"):
             p = np.stack([softmax_float64(row, 1.0) for row in as_float(case.x)])
             yield Case(case.kind, p.astype(case.x.dtype), case.temperature)
+
+
+def part_of(loss: Loss, labels: str) -> Loss:
+    """One of the two losses that a distillation adds."""
+    return replace(
+        loss, function="kl_divergence" if labels == "logits" else "cross_entropy", labels=labels
+    )
+
+
+def all_labels_for(
+    loss: Loss, case: Case, seeded: np.random.Generator
+) -> list[NDArray[np.generic]]:
+    kinds = loss.labels.split(" and ")
+    return [labels_for(part_of(loss, kind) if kinds[1:] else loss, case, seeded) for kind in kinds]
 
 
 def labels_for(loss: Loss, case: Case, seeded: np.random.Generator) -> NDArray[np.generic]:
@@ -568,6 +585,20 @@ def size_of_loss_terms(
     return float(-(q * (np.log(q) + np.log(p))).sum())
 
 
+def size_of_all_terms(
+    loss: Loss, x: Array, labels: list[Array], temperature: float, gradient: bool
+) -> Array | float:
+    if loss.labels != "logits and hard":
+        shares = distribution(loss, labels[0], temperature)
+        return size_of_loss_terms(loss, x, shares, temperature, gradient)
+    alpha = float(loss.options["alpha"])  # type: ignore[arg-type]
+    soft, hard = part_of(loss, "logits"), part_of(loss, "hard")
+    teacher = distribution(soft, labels[0], temperature)
+    soft_size = size_of_loss_terms(soft, x, teacher, temperature, gradient)
+    hard_size = size_of_loss_terms(hard, x, labels[1], 1.0, gradient)
+    return alpha * temperature**2 * soft_size + (1 - alpha) * hard_size
+
+
 def distribution(loss: Loss, q: Array, temperature: float) -> Array:
     """The labels of a row as probabilities; float64 is enough for the size of terms."""
     if loss.labels == "logits":
@@ -593,18 +624,17 @@ def loss_error(
     for case in loss_cases(loss, dtype, classes, rows):
         if kinds and case.kind not in kinds:
             continue
-        labels = labels_for(loss, case, seeded)
+        labels = all_labels_for(loss, case, seeded)
         options = {**loss.options, **loss.flags}
         if (case.temperature != 1).any():
             options["temperature"] = case.temperature
-        result = function(case.x, labels, reduction="none", **options)[gradient]
+        result = function(case.x, *labels, reduction="none", **options)[gradient]
         assert result.dtype == case.x.dtype
-        hot = (np.arange(classes) == labels[:, None]) if loss.labels == "hard" else labels
-        for i, (x, q, t) in enumerate(zip(case.x, hot, case.temperature.tolist(), strict=True)):
+        hot = [np.arange(classes) == a[:, None] if a.ndim == 1 else a for a in labels]
+        for i, (x, *q, t) in enumerate(zip(case.x, *hot, case.temperature.tolist(), strict=True)):
             named = dict(loss.options) | ({"temperature": t} if "temperature" in options else {})
-            exact = as_list(reference.exact(definition, x, q, **named))
-            shares = distribution(loss, as_float(q), t)
-            terms = size_of_loss_terms(loss, as_float(x), shares, t, gradient)
+            exact = as_list(reference.exact(definition, x, *q, **named))
+            terms = size_of_all_terms(loss, as_float(x), [as_float(a) for a in q], t, gradient)
             row = result[i].reshape(-1)
             errors = in_units(row, exact, terms, dtype)
             j = int(errors.argmax())

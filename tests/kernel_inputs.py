@@ -206,7 +206,7 @@ def loss_operands(seeded: np.random.Generator, name: str, dtype: str, classes: i
     if of_probabilities:
         x = np.clip(np.nan_to_num(x), 0, 1)
     found: list[Array] = [x]
-    if "divergence" in name:
+    if "divergence" in name or "distillation" in name:
         found.append(np.roll(logits(seeded, classes), 5, axis=0))
     elif name.removeprefix("masked_").startswith(("soft_", "relative_")):
         found.append(distributions(seeded, classes))

@@ -138,6 +138,8 @@ LOSS_FUNCTIONS = [
     "relative_entropy_of_probabilities_gradient",
     "divergence",
     "divergence_gradient",
+    "distillation",
+    "distillation_gradient",
 ]
 
 

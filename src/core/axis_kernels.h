@@ -39,7 +39,7 @@ struct AxisKernels {
 
   // Terms of a batch of rows, or of rows side by side.
   static std::ptrdiff_t terms_bytes(std::ptrdiff_t classes) {
-    std::ptrdiff_t general = sizeof(W) / sizeof(Vec) * sizeof(double);
+    std::ptrdiff_t general = RowEngine<P, T>::kKept * sizeof(double);
     if (kTakesLossRows<P, S>) general *= LossRows<P, T>::size(classes);
     std::ptrdiff_t batch = kTakesLanes<P> ? 2 * sizeof(T) * RowBatch<P, S>::size(classes) : 0;
     std::ptrdiff_t columns = kTakesLanes<P> && classes <= kKeptSideBySide ? ColumnGroup<P, S, 1>::kMost * 2 * 64 : 0;
@@ -276,15 +276,27 @@ struct AxisKernels {
       engine.x = part(call.x, row, begin, x_copy, x_copy);
       engine.out = x_copy;
       if (P::labelled && has_mask(call.loss)) engine.x = copy_masked(call, row, engine.x, begin, n, x_copy);
-      if (!infinite) return;
-      split_infinite(engine.x, n, x_copy);
-      engine.x = x_copy;
-    }
-    void split_second() {
-      if constexpr (P::of_two_rows) {
-        split_infinite(engine.c, n, c_copy);
-        engine.c = c_copy;
+      if (infinite) {
+        split_infinite(engine.x, n, x_copy);
+        engine.x = x_copy;
       }
+      engine.pad(n);
+    }
+    // What `whole_row` does to the second row.
+    void settle_second(const Partial& whole) {
+      if constexpr (P::of_two_rows)
+        if (whole.pivot == kInfinity) {
+          split_infinite(engine.c, n, c_copy);
+          engine.c = c_copy;
+        }
+      if constexpr (P::has_target)
+        if (counts_alone<P>(whole)) engine.c = engine.x;
+      if constexpr (P::of_two_rows) engine.pad(n);
+    }
+    // Where the label's class is; -1: in another chunk.
+    std::ptrdiff_t target(const AxisCall& call, std::ptrdiff_t row) const {
+      std::ptrdiff_t label = number_at<std::int64_t>(call.loss.label, row) - begin;
+      return label < n ? label : -1;
     }
     const Second<P, T>* second(const AxisCall& call, std::ptrdiff_t row) {
       bool has_operand = P::per_class && call.per_class.data != nullptr;
@@ -381,7 +393,7 @@ struct AxisKernels {
                          const Partial& whole) {
     if (is_decided<P>(whole) || is_left_out(call, row)) return;
     Chunk part(call, row, chunk, whole.max == kInfinity);
-    if (whole.pivot == kInfinity) part.split_second();
+    part.settle_second(whole);
     Sums<W> sums;
     partials[chunk].moderate = false;
     if constexpr (kTakesLanes<P>)
@@ -389,8 +401,12 @@ struct AxisKernels {
         partials[chunk].moderate = ModerateChunk(part, whole, temperature_at(call, row)).sums(&sums);
     if (!partials[chunk].moderate)
       sums = part.engine.template sums<false>(0, part.n, row_at(call, row, whole), nullptr);
-    else if constexpr (P::labelled)
+    else if constexpr (P::labelled && !P::of_two_rows)
       add_label(call, row, part, whole, &sums);
+    if constexpr (P::has_target) {
+      std::ptrdiff_t label = part.target(call, row);
+      if (label >= 0) sums.gap = difference<W>(row_at(call, row, whole).max, splat(part.engine.x[label]));
+    }
     save(sums, partials + chunk);
   }
 
@@ -399,9 +415,9 @@ struct AxisKernels {
   }
 
   static void save(Sums<W> sums, Partial* partial) {
-    W fields[8] = {sums.total,           sums.ties, sums.moment,     sums.tied_cotangent,
-                   sums.other_cotangent, sums.mass, sums.impossible, sums.information};
-    for (int k = 0; k < 8; ++k) {
+    W fields[10] = {sums.total, sums.ties,       sums.moment,      sums.tied_cotangent, sums.other_cotangent,
+                    sums.mass,  sums.impossible, sums.information, sums.others,         sums.gap};
+    for (int k = 0; k < 10; ++k) {
       partial->sums[2 * k] = leading(fields[k])[0];
       partial->sums[2 * k + 1] = trailing(fields[k])[0];
     }
@@ -410,7 +426,8 @@ struct AxisKernels {
   static Sums<W> restored(const Partial& partial) {
     const double* s = partial.sums;
     return {restored(s),     restored(s + 2),  restored(s + 4), restored(s + 6),
-            restored(s + 8), restored(s + 10), restored(s + 12), restored(s + 14)};
+            restored(s + 8), restored(s + 10), restored(s + 12), restored(s + 14),
+            restored(s + 16), restored(s + 18)};
   }
 
   static void merge_sums(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
@@ -423,7 +440,7 @@ struct AxisKernels {
                         const Partial& whole) {
     if (P::reduces && chunk > 0) return;
     Chunk part(call, row, chunk, whole.max == kInfinity);
-    if (whole.pivot == kInfinity) part.split_second();
+    part.settle_second(whole);
     Block to = block_at(call.out, row);
     if (kWrites<P>) to.data = to.at(0, P::reduces ? 0 : part.begin);
     bool in_place = P::reduces || to.class_stride == kSize;
@@ -453,7 +470,7 @@ struct AxisKernels {
       else
         return loss_of_nothing(options, mass_of(call, row));
     }
-    if (any(is_nan(sums))) return fill(out, count, kNaN);
+    if (any(is_nan<P>(sums))) return fill(out, count, kNaN);
     Row<W> r = row_at(call, row, whole);
     P::template finish<W>(r, sums);
     if constexpr (P::labelled) {
@@ -487,14 +504,19 @@ struct AxisKernels {
   static double write_loss(const AxisCall& call, std::ptrdiff_t row, const Partial& whole, Chunk& part, bool moderate,
                            const Row<W>& r, T* out) {
     RowOptions options = options_of<P, S>(call, row);
-    bool pulled = whole.max == kInfinity && options.z_loss != 0.0;
+    bool pulled = !P::of_two_rows && whole.max == kInfinity && options.z_loss != 0.0;
     if constexpr (!P::reduces) {
       T shares[kChunk];
       if (pulled) std::memcpy(shares, part.engine.x, part.n * sizeof(T));
+      T target = 0;
+      std::ptrdiff_t label = P::has_target ? part.target(call, row) : -1;
+      if constexpr (P::has_target)
+        if (label >= 0) target = part.engine.target(part.engine.x[label], part.engine.c[label], r);
       bool written = false;
       if constexpr (kTakesLanes<P>)
         written = moderate && write_terms(ModerateChunk(part, whole, options.temperature), part, r, options, out);
       if (!written) part.engine.template write<false>(0, part.n, r, nullptr, out);
+      if (label >= 0) out[label] = target;
       if (pulled) write_infinite_pull(shares, options, out, part.n);
     }
     return pulled ? kInfinity : r.value[0];

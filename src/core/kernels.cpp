@@ -3,6 +3,7 @@
 
 #include "axis_kernels.h"
 #include "binary_cross_entropy_lanes.h"
+#include "divergence.h"
 #include "elementwise_lanes.h"
 #include "logit_moments.h"
 #include "losses.h"
@@ -222,6 +223,8 @@ const KernelTable SIGMAX_TABLE(SIGMAX_LEVEL) = {
         SIGMAX_AXIS(RelativeEntropyOfProbabilitiesPolicy<true>),
         SIGMAX_AXIS(DivergencePolicy<false>),
         SIGMAX_AXIS(DivergencePolicy<true>),
+        SIGMAX_AXIS(DistillationPolicy<false>),
+        SIGMAX_AXIS(DistillationPolicy<true>),
     },
     {LogitMoments<Half>::kernel, LogitMoments<BFloat>::kernel, LogitMoments<float>::kernel, LogitMoments<double>::kernel},
     {Total::chunk, Total::merge},

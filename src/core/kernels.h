@@ -29,7 +29,7 @@ struct LossOperands {
   Operand prior;          // per class
   Operand prior_total;    // per row: that of the classes that are not masked
   Operand mask;           // a byte per class: 0 takes the class out of the row
-  Operand z_loss;         // per row
+  Operand z_loss;         // per row; in the place of a distillation's weight of the label
   Operand scale;          // per row: the cotangent of the loss
   Operand value;          // per row: the loss
 };
@@ -68,7 +68,7 @@ constexpr std::ptrdiff_t kChunk = 16384;
 struct Partial {
   double max, pivot, unordered, cotangent;
   bool moderate;  // whether the sums came the way of moderate.h
-  double sums[16];
+  double sums[20];
 };
 
 struct AxisKernel {
@@ -120,7 +120,7 @@ enum AxisFunction {
   kEntropyOfProbabilitiesVjp,
   kCrossEntropy, kCrossEntropyGradient, kCrossEntropyOfProbabilities, kCrossEntropyOfProbabilitiesGradient, kMass,
   kRelativeEntropy, kRelativeEntropyGradient, kRelativeEntropyOfProbabilities, kRelativeEntropyOfProbabilitiesGradient,
-  kDivergence, kDivergenceGradient,
+  kDivergence, kDivergenceGradient, kDistillation, kDistillationGradient,
   kAxisFunctions
 };
 

@@ -54,10 +54,13 @@ struct LossRows {
   // Calls body(engine) with the weights of a row.
   template <class Body>
   SIGMAX_INLINE void with_weights(const AxisCall& call, std::ptrdiff_t i, Body body) const {
-    if (soft[i])
-      body(RowEngine<P, T, SharedWeights<T, true>>{x[i], {call, row[i], soft[i]}, out[i]});
-    else
-      body(RowEngine<P, T, SharedWeights<T, false>>{x[i], {call, row[i], nullptr}, out[i]});
+    soft[i] ? with_engine<true>(call, i, body) : with_engine<false>(call, i, body);
+  }
+  template <bool has_soft, class Body>
+  SIGMAX_INLINE void with_engine(const AxisCall& call, std::ptrdiff_t i, Body body) const {
+    RowEngine<P, T, SharedWeights<T, has_soft>> engine{x[i], {call, row[i], soft[i]}, out[i], {}, {}};
+    engine.pad(n);
+    body(engine);
   }
 
   // False where there is a NaN.
@@ -66,7 +69,7 @@ struct LossRows {
     Partial partial = {};
     partial.max = max[i];
     Sums<W> of_row = engine.template sums<P::keeps_terms>(0, n, row_of<P, W>(partial, options[i]), terms + i * stride);
-    if (any(is_nan(of_row))) return false;
+    if (any(is_nan<P>(of_row))) return false;
     const Vec* fields = reinterpret_cast<const Vec*>(&of_row);  // a Sums has only such members
     for (int field = 0; field < kSums; ++field) sums[field][i] = fields[field][0];
     return true;

@@ -47,14 +47,27 @@ struct AxisPolicy {
   static constexpr bool labelled = false;        // a loss: it has the operands of labels.h
   static constexpr bool weighs_classes = false;  // its second numbers are the weights of classes
   static constexpr bool of_two_rows = false;     // or a second row of logits, of which it needs the largest
+  static constexpr bool has_target = false;      // and beside these a label, whose class has a gradient of its own
   static constexpr bool of_probabilities = false;
   static constexpr LaneTerms lane_terms = LaneTerms::kNone;
   static constexpr double padding = -kInfinity;  // a class that adds nothing
   static constexpr double masked = 0.0;          // the output of a row in which everything is masked
 
   template <class W>
+  using Term = W;
+  static constexpr int kept_numbers = 1;  // of a term
+
+  template <class W>
   static SIGMAX_INLINE W term(Vec x, const Row<W>& row) {
     return boltzmann(x, row);
+  }
+  template <class W>
+  static SIGMAX_INLINE void store_term(double* to, W term) {
+    store_wide(to, term);
+  }
+  template <class W>
+  static SIGMAX_INLINE W load_term(const double* from) {
+    return load_wide<W>(from);
   }
 };
 

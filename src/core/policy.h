@@ -12,7 +12,7 @@ enum class LaneTerms { kNone, kAll, kApart };
 
 template <class W>
 struct Sums {  // a policy uses the ones it needs; the others vanish in compilation
-  W total, ties, moment, tied_cotangent, other_cotangent, mass, impossible, information;
+  W total, ties, moment, tied_cotangent, other_cotangent, mass, impossible, information, others, gap;
 };
 
 template <class W>
@@ -20,12 +20,12 @@ struct Row {
   Vec max, pivot;  // pivot: the per-class operand of the first largest class
   Vec second_max;  // of the second row
   W beta;                     // 1/temperature
-  Vec beta_log2e, lowest;     // lowest: x - max (Vec) or x (Pair) below which a class has no probability
+  Vec beta_log2e, lowest;     // lowest: x - max below which a class has no probability; beta_log2e: of Vec alone
   // Of a vector-Jacobian product: cotangents are taken times `unit`, `gain` is the row's cotangent over T, and
-  // the result is still to be multiplied by both powers.
-  Vec unit, power1, power2;
+  // the result is still to be multiplied by both powers. `gain_at_one` is the gain at temperature 1.
+  Vec unit, power1, power2, gain_at_one;
   W gain;
-  W inverse, log_total, mean, others, tied_cotangent, other_cotangent;  // what `finish` made of the sums
+  W inverse, log_total, mean, others, ties, tied_cotangent, other_cotangent;  // what `finish` made of the sums
   Vec weight, z_loss;  // of a loss, and what `finish` made of its sums:
   Vec value;
   W logsumexp, strength, pull;
@@ -37,12 +37,16 @@ SIGMAX_INLINE void set_temperature(Row<Vec>& row, Vec temperature) {
   row.beta_log2e = kLog2e / temperature;
   row.lowest = kNarrowFloor * temperature;
 }
-SIGMAX_INLINE void set_temperature(Row<Pair>& row, Vec temperature) { row.beta = reciprocal(as_pair(temperature)); }
+SIGMAX_INLINE void set_temperature(Row<Pair>& row, Vec temperature) {
+  row.beta = reciprocal(as_pair(temperature));
+  row.lowest = kNarrowFloor * temperature;
+}
 
 // Narrow cotangents meet doubles: nothing overflows.
 SIGMAX_INLINE void set_gain(Row<Vec>& row, Vec cotangent, Vec) {
   row.unit = splat(1.0);
   row.gain = row.beta * cotangent;
+  row.gain_at_one = cotangent;
 }
 // float64: cotangents are brought to [1, 2) by `unit`, 1/T likewise; the powers of two come back at the end, so that
 // nothing overflows or becomes subnormal on the way. kExpScale is taken out there too.
@@ -50,7 +54,9 @@ SIGMAX_INLINE void set_gain(Row<Pair>& row, Vec cotangent, Vec largest) {
   Vec k = min(opaque(1022.0), exponent_of(largest)), b = exponent_of(row.beta.hi);
   row.unit = two_to(-k);
   row.pivot = row.pivot * row.unit;
-  row.gain = multiply(scale(row.beta, two_to(-b)), select(cotangent == 1.0, cotangent, cotangent * row.unit));
+  cotangent = select(cotangent == 1.0, cotangent, cotangent * row.unit);
+  row.gain = multiply(scale(row.beta, two_to(-b)), cotangent);
+  row.gain_at_one = cotangent * two_to(-b);
   Vec power = k + b - 512.0, half = (power * 0.5 + kRoundToInteger) - kRoundToInteger;
   row.power1 = two_to(max(opaque(-1000.0), half));
   row.power2 = two_to(max(opaque(-1000.0), power - half));
@@ -66,7 +72,8 @@ template <class W>
 SIGMAX_INLINE Sums<W> added(Sums<W> a, Sums<W> b) {
   return {add(a.total, b.total), add(a.ties, b.ties), add(a.moment, b.moment),
           add(a.tied_cotangent, b.tied_cotangent), add(a.other_cotangent, b.other_cotangent),
-          add(a.mass, b.mass), add(a.impossible, b.impossible), add(a.information, b.information)};
+          add(a.mass, b.mass), add(a.impossible, b.impossible), add(a.information, b.information),
+          add(a.others, b.others), add(a.gap, b.gap)};
 }
 
 template <class W>
@@ -85,6 +92,8 @@ SIGMAX_INLINE Sums<W> folded(Sums<W>* lanes) {
   SIGMAX_FOLD(mass)
   SIGMAX_FOLD(impossible)
   SIGMAX_FOLD(information)
+  SIGMAX_FOLD(others)
+  SIGMAX_FOLD(gap)
 #undef SIGMAX_FOLD
   return sum;
 }

@@ -28,12 +28,15 @@ struct RowEngine {
   typedef typename Arithmetic<T>::W W;
   typedef Second<P, T> C;
   typedef SecondOf<P, W> VC;
-  static constexpr int kWide = sizeof(W) / sizeof(Vec);
+  typedef typename P::template Term<W> Term;
+  static constexpr int kWide = sizeof(W) / sizeof(Vec), kKept = P::kept_numbers * kWide;
   static constexpr bool kTakesCotangents = P::per_class && !P::weighted && !P::labelled && kWide == 2;
 
   const T* x;
   Seconds c;     // null where there are none
   const T* out;  // where `write` will write
+  T last_x[kVirtualLanes];  // the last block, where it is not whole, with classes that add nothing
+  T last_c[kVirtualLanes];
 
   template <class V>
   static SIGMAX_INLINE Vec logits(Vec x, V) { return x; }
@@ -41,21 +44,42 @@ struct RowEngine {
     return P::weighted ? select(c != 0.0, x, splat(-kInfinity)) : x;
   }
 
-  // Calls body(x, c, i) for blocks of kVirtualLanes classes, the last one padded with classes that add nothing.
+  // To be called before all else, and when x or c change: a processor reads in pieces slowly what it has just written.
+  void pad(std::ptrdiff_t n) {
+    std::ptrdiff_t rest = n % kVirtualLanes;
+    if (rest == 0) return;
+    copy_padded(last_x, x + n - rest, rest, P::padding);
+    pad_seconds(c, n, rest);
+  }
+  void pad_seconds(const C* c, std::ptrdiff_t n, std::ptrdiff_t rest) {
+    if constexpr (P::per_class && !P::weighs_classes)
+      copy_padded(last_c, c + n - rest, rest, P::of_two_rows ? P::padding : 0.0);
+  }
+  template <bool soft>
+  void pad_seconds(const SharedWeights<T, soft>& weights, std::ptrdiff_t n, std::ptrdiff_t rest) {
+    if (soft) copy_padded(last_c, weights.q + n - rest, rest, 0.0);
+  }
+  template <class N>
+  static void copy_padded(N* to, const N* from, std::ptrdiff_t n, double padding) {
+    for (int k = 0; k < kVirtualLanes; k += kLanes) store(to + k, splat(padding));
+    std::memcpy(to, from, n * sizeof(N));
+  }
+
+  // Calls body(x, c, i) for blocks of kVirtualLanes classes.
   template <class Body>
   SIGMAX_INLINE void for_each_block(std::ptrdiff_t begin, std::ptrdiff_t end, Body body) const {
-    T padded_x[kVirtualLanes], padded_c[kVirtualLanes];
     for (std::ptrdiff_t i = begin; i < end; i += kVirtualLanes) {
       const T* block_x = x + i;
       Seconds block_c = from(c, i);
       if (__builtin_expect(i + kVirtualLanes > end, 0)) {
-        block_x = padded(padded_x, block_x, end - i, P::padding);
-        pad(block_c, padded_c, end - i);
+        block_x = last_x;
+        take_last(block_c);
       }
       body(block_x, block_c, i);
     }
   }
 
+  // The seconds from class i on, ...
   static SIGMAX_INLINE const C* from(const C* c, std::ptrdiff_t i) {
     return P::per_class ? c + i * (P::weighs_classes ? kWide : 1) : nullptr;
   }
@@ -63,20 +87,24 @@ struct RowEngine {
   static SIGMAX_INLINE SharedWeights<T, soft> from(const SharedWeights<T, soft>& weights, std::ptrdiff_t i) {
     return weights.from(i);
   }
-  // Stored weights are padded as they are.
-  static void pad(const C*& c, T* padded_c, std::ptrdiff_t n) {
-    if constexpr (P::per_class && !P::weighs_classes) c = padded(padded_c, c, n, P::of_two_rows ? P::padding : 0.0);
+  // ... those of the last block; stored weights are padded as they are, ...
+  SIGMAX_INLINE void take_last(const C*& c) const {
+    if constexpr (P::per_class && !P::weighs_classes) c = last_c;
   }
   template <bool soft>
-  static void pad(SharedWeights<T, soft>& weights, T* padded_c, std::ptrdiff_t n) {
-    if (soft) weights.q = padded(padded_c, weights.q, n, 0.0);
+  SIGMAX_INLINE void take_last(SharedWeights<T, soft>& weights) const {
+    if (soft) weights.q = last_c;
   }
-
-  template <class N>
-  static const N* padded(N* to, const N* from, std::ptrdiff_t n, double padding) {
-    for (int k = 0; k < kVirtualLanes; k += kLanes) store(to + k, splat(padding));
-    std::memcpy(to, from, n * sizeof(N));
-    return to;
+  // ... and the k-th vector of a block.
+  static SIGMAX_INLINE VC second(const C* c, int k) {
+    if constexpr (P::weighs_classes)
+      return load_wide<W>(c + k * kLanes * kWide);
+    else
+      return P::per_class ? load(c + k * kLanes) : Vec{};
+  }
+  template <bool soft>
+  static SIGMAX_INLINE Vec second(const SharedWeights<T, soft>& weights, int k) {
+    return weights.vector(k);
   }
 
   // While this pass computes, memory brings the next row, if it follows in memory, and this row's place for results.
@@ -89,21 +117,32 @@ struct RowEngine {
   }
 
   // All loads of a block come before its stores: the compiler cannot know that they never meet.
-  static SIGMAX_INLINE void load_block(const T* x, const Seconds& c, Vec* vx, VC* vc) {
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-      vc[k] = second(c, k);
-      vx[k] = logits(load(x + k * kLanes), vc[k]);
+  template <int n>
+  static SIGMAX_INLINE void load_vectors(const T* x, const Seconds& c, int first, Vec* vx, VC* vc) {
+    SIGMAX_UNROLL for (int k = 0; k < n; ++k) {
+      vc[k] = second(c, first + k);
+      vx[k] = logits(load(x + (first + k) * kLanes), vc[k]);
     }
   }
-  static SIGMAX_INLINE VC second(const C* c, int k) {
-    if constexpr (P::weighs_classes)
-      return load_wide<W>(c + k * kLanes * kWide);
-    else
-      return P::per_class ? load(c + k * kLanes) : Vec{};
-  }
-  template <bool soft>
-  static SIGMAX_INLINE Vec second(const SharedWeights<T, soft>& weights, int k) {
-    return weights.vector(k);
+
+  // The terms of n vectors; `row(k)` is that of the k-th. True where some had to be mended: see divergence.h.
+  template <int n, class RowAt>
+  static SIGMAX_INLINE bool set_terms(Term* term, const Vec* x, const VC* c, RowAt row) {
+    if constexpr (P::of_two_rows) {
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) term[k] = P::template term<W>(x[k], c[k], row(k));
+      Mask rare = {};
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) rare |= P::is_rare(x[k], c[k], row(k));
+      if (__builtin_expect(!any(rare), 1)) return false;
+      Term mended[n];  // copies: what a loop steps through lives in memory
+      Vec mended_x[n], mended_c[n];
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) mended[k] = term[k], mended_x[k] = x[k], mended_c[k] = c[k];
+      for (int k = 0; k < n; ++k) P::mend(mended[k], mended_x[k], mended_c[k], row(k));
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) term[k] = mended[k];
+      return true;
+    } else {
+      SIGMAX_UNROLL for (int k = 0; k < n; ++k) term[k] = P::template term<W>(x[k], row(k));
+      return false;
+    }
   }
 
   // NaN is passed over; it comes out of the sums.
@@ -153,41 +192,65 @@ struct RowEngine {
 
   // `keep` says whether the terms are stored for `write`.
   template <bool keep>
-  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& of_row, double* terms) const {
-    const Row<W> row = of_row;  // in registers: stores cannot change it
+  SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& given, double* terms) const {
+    const Row<W> row = given;  // no store can change it
     Sums<W> lanes[kVectors] = {};
-    for_each_block(begin, end, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
-      Vec vx[kVectors];
-      VC vc[kVectors];
-      W term[kVectors];
-      load_block(x, c, vx, vc);
+    std::ptrdiff_t whole = P::labelled ? end - (end - begin) % kVirtualLanes : end;
+    for_each_block(begin, whole, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       prefetch(x + (end - begin), out + i);
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) term[k] = P::template term<W>(vx[k], row);
+      add_vectors<kVectors, keep>(lanes, x, c, 0, row, terms + i * kKept);
+    });
+    for_each_block(whole, end, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
-        P::template accumulate<W>(lanes[k], vx[k], vc[k], term[k], row);
-      if (keep) SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store_wide(terms + (i + k * kLanes) * kWide, term[k]);
+        if (k * kLanes < end - i) add_vectors<1, keep>(lanes, x, c, k, row, terms + i * kKept);
     });
     return folded(lanes);
   }
 
+  // n vectors of a block, from the one of number `first` on.
+  template <int n, bool keep>
+  static SIGMAX_INLINE void add_vectors(Sums<W>* lanes, const T* x, const Seconds& c, int first, const Row<W>& row,
+                                        double* terms) {
+    Vec vx[n];
+    VC vc[n];
+    Term term[n];
+    load_vectors<n>(x, c, first, vx, vc);
+    bool mended = set_terms<n>(term, vx, vc, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
+    SIGMAX_UNROLL for (int k = 0; k < n; ++k)
+      P::template accumulate<W>(lanes[first + k], vx[k], vc[k], term[k], row);
+    if constexpr (P::of_two_rows)
+      if (mended) SIGMAX_UNROLL for (int k = 0; k < n; ++k) P::count_impossible(lanes[first + k], vx[k], vc[k]);
+    if (keep) SIGMAX_UNROLL for (int k = 0; k < n; ++k) P::store_term(terms + (first + k) * kLanes * kKept, term[k]);
+  }
+
   template <bool kept>
-  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& of_row, const double* terms,
-                             T* out) const {
-    const Row<W> row = of_row;
+  SIGMAX_NOINLINE void write(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& given, const double* terms,
+                           T* out) const {
+    const Row<W> row = given;
     for_each_block(begin, end, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       T padded[kVirtualLanes];
       bool whole = i + kVirtualLanes <= end;
       T* to = whole ? out + i : padded;
       Vec vx[kVectors], result[kVectors];
       VC vc[kVectors];
-      load_block(x, c, vx, vc);
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        W term = kept ? load_wide<W>(terms + (i + k * kLanes) * kWide) : P::template term<W>(vx[k], row);
-        result[k] = P::template apply<W>(vx[k], vc[k], term, row);
-      }
+      Term term[kVectors];
+      load_vectors<kVectors>(x, c, 0, vx, vc);
+      if constexpr (kept)
+        SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) term[k] = P::template load_term<W>(terms + (i + k * kLanes) * kKept);
+      else
+        set_terms<kVectors>(term, vx, vc, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) result[k] = P::template apply<W>(vx[k], vc[k], term[k], row);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(to + k * kLanes, result[k]);
       if (!whole) std::memcpy(out + i, padded, (end - i) * sizeof(T));
     });
+  }
+
+  // The gradient of the label's class, of logits x and z.
+  static T target(T x, T z, const Row<W>& row) {
+    Vec vx = splat(x), vz = splat(z);
+    Term term;
+    set_terms<1>(&term, &vx, &vz, [&](int) SIGMAX_ALWAYS -> const Row<W>& { return row; });
+    return static_cast<T>(P::target(term, row)[0]);
   }
 };
 
@@ -204,8 +267,15 @@ void split_infinite(const T* x, std::ptrdiff_t n, T* finite) {
     finite[i] = x[i] == x[i] ? static_cast<T>(x[i] == kInfinity ? 0.0 : -kInfinity) : x[i];
 }
 
+// Where the second row has nothing, but the first has, a label counts alone.
+template <class P>
+SIGMAX_INLINE bool counts_alone(const Partial& partial) {
+  return P::has_target && partial.pivot == -kInfinity;
+}
+
 template <class P, class W>
-SIGMAX_INLINE Row<W> row_of(const Partial& partial, const RowOptions& options) {
+SIGMAX_INLINE Row<W> row_of(Partial partial, RowOptions options) {
+  if (counts_alone<P>(partial)) partial.pivot = partial.max, options.weight = 0.0;
   Row<W> row;
   row.max = splat(partial.max);
   row.pivot = row.second_max = splat(partial.pivot);
@@ -222,18 +292,19 @@ SIGMAX_INLINE Row<W> row_of(const Partial& partial, const RowOptions& options) {
 // A row whose largest number decides it: nothing in it but -inf and NaN, or an infinite "probability".
 template <class P>
 SIGMAX_INLINE bool is_decided(const Partial& partial) {
-  return partial.max == -kInfinity || (P::of_probabilities && partial.max == kInfinity) ||
-         (P::of_two_rows && partial.pivot == -kInfinity);
+  bool no_second = P::of_two_rows && partial.pivot == -kInfinity && (!P::has_target || partial.unordered != 0.0);
+  return partial.max == -kInfinity || (P::of_probabilities && partial.max == kInfinity) || no_second;
 }
 template <class P>
 SIGMAX_INLINE double decided(const Partial& partial) {
   return partial.unordered != 0.0 || P::of_probabilities ? kNaN : P::masked;
 }
 
-template <class W>
+template <class P, class W>
 SIGMAX_INLINE Mask is_nan(const Sums<W>& sums) {
-  Vec both = leading(sums.total) + leading(sums.ties);
-  return both != both;
+  Vec all = leading(sums.total) + leading(sums.ties);
+  if (P::of_two_rows) all = all + leading(sums.mass);
+  return all != all;
 }
 
 // The output of a row; +inf for one whose +inf logits have a positive sum of weights, where the function says so.
@@ -250,9 +321,10 @@ SIGMAX_INLINE double loss_of_nothing(const RowOptions& options, double mass) {
   return options.z_loss == 0.0 ? likelihood : kInfinity;
 }
 
-// The divergence of rows of which one has nothing: infinite if the second alone has something.
+// The divergence of rows of which one has nothing: infinite if the second alone has something; and what a label adds.
 SIGMAX_INLINE double divergence_of_nothing(const Partial& partial, const RowOptions& options) {
-  return partial.pivot == -kInfinity || options.weight == 0.0 ? 0.0 : options.weight * kInfinity;
+  double weight = partial.pivot == -kInfinity || options.weight == 0.0 ? options.z_loss : options.weight;
+  return weight == 0.0 ? 0.0 : weight * kInfinity;
 }
 
 // Where the logsumexp is infinite and its square counts, the gradient is so for the classes that share the probability.
@@ -278,7 +350,8 @@ template <class P, class T>
 double whole_row(const T* x, const Second<P, T>* c, const RowOptions& options, T* out, std::ptrdiff_t n, double* terms,
                  T* finite, T* finite_c) {
   typedef typename Arithmetic<T>::W W;
-  RowEngine<P, T> engine{x, c, P::reduces ? x : out};
+  RowEngine<P, T> engine{x, c, P::reduces ? x : out, {}, {}};
+  engine.pad(n);
   Partial partial = {};
   if (P::needs_largest) partial = engine.largest(0, n);
   if (is_decided<P>(partial)) {
@@ -302,16 +375,25 @@ double whole_row(const T* x, const Second<P, T>* c, const RowOptions& options, T
       engine.c = finite_c;
       partial.pivot = 0.0;
     }
+  if constexpr (P::has_target)
+    if (counts_alone<P>(partial)) engine.c = engine.x;
+  if (__builtin_expect(engine.x != x || engine.c != c, 0)) engine.pad(n);
   Row<W> row = row_of<P, W>(partial, options);
   Sums<W> sums = engine.template sums<P::keeps_terms>(0, n, row, terms);
-  if (any(is_nan(sums))) return fill(out, outputs<P>(n), kNaN);
+  if (any(is_nan<P>(sums))) return fill(out, outputs<P>(n), kNaN);
+  if constexpr (P::has_target) sums.gap = difference<W>(row.max, splat(engine.x[options.label]));
   P::template finish<W>(row, sums);
-  if constexpr (!P::reduces)
+  if constexpr (P::has_target && !P::reduces) {
+    T target = engine.target(engine.x[options.label], engine.c[options.label], row);  // before x is overwritten in place
     engine.template write<P::keeps_terms>(0, n, row, terms, out);
-  else if constexpr (!P::labelled)
+    out[options.label] = target;
+  } else if constexpr (!P::reduces) {
+    engine.template write<P::keeps_terms>(0, n, row, terms, out);
+  } else if constexpr (!P::labelled) {
     *out = static_cast<T>(result_of<P>(row, infinite));
+  }
   if constexpr (!P::labelled) return 0.0;
-  if (!infinite || options.z_loss == 0.0) return row.value[0];
+  if (P::of_two_rows || !infinite || options.z_loss == 0.0) return row.value[0];
   write_infinite_pull(finite, options, out, outputs<P>(n));
   return kInfinity;
 }

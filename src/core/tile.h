@@ -15,6 +15,7 @@ template <class P, class T>
 struct Tile {
   typedef typename Arithmetic<T>::W W;
   typedef SecondOf<P, W> VC;
+  typedef typename P::template Term<W> Term;
   static constexpr int kWideC = sizeof(VC) / sizeof(Vec);  // low parts stand after all the high ones
 
   alignas(64) T x[kShort * kTileRows];
@@ -24,6 +25,7 @@ struct Tile {
   alignas(64) double temperatures[kTileRows];
   alignas(64) double weights[P::labelled ? kTileRows : 1], z_losses[P::labelled ? kTileRows : 1];
   alignas(64) double values[P::labelled ? kTileRows : 1];
+  alignas(64) double label_logits[P::has_target ? kTileRows : 1];
   // Gradients of hard labels that are still to be written, each in the class named beside it; -1: none.
   double targets[P::labelled ? kTileRows : 1];
   std::int64_t labels[P::labelled ? kTileRows : 1], target_classes[P::labelled ? kTileRows : 1];
@@ -91,6 +93,8 @@ struct Tile {
       for (std::ptrdiff_t j = 0; j < classes; ++j)
         for (std::ptrdiff_t i = 0; i < rows; ++i)
           if (is_masked(loss, begin + i, j)) mask_class(j * stride + i);
+    if constexpr (P::has_target)
+      for (std::ptrdiff_t i = 0; i < rows; ++i) label_logits[i] = x[(labels[i] < 0 ? 0 : labels[i]) * stride + i];
   }
 
   void mask_class(std::ptrdiff_t at) {
@@ -138,7 +142,8 @@ struct Tile {
     if (P::per_class) std::memset(c, 0, classes * stride * sizeof(c[0]));
     if (kWideC == 2) std::memset(c + kShort * kTileRows, 0, classes * stride * sizeof(c[0]));
     for (std::ptrdiff_t i = 0; i < stride; ++i) cotangents[i] = 0, temperatures[i] = 1.0;
-    for (std::ptrdiff_t i = 0; P::labelled && i < stride; ++i) weights[i] = z_losses[i] = 0.0;
+    for (std::ptrdiff_t i = 0; P::labelled && i < stride; ++i) weights[i] = z_losses[i] = 0.0, labels[i] = -1;
+    for (std::ptrdiff_t i = 0; P::has_target && i < stride; ++i) label_logits[i] = 0.0;
   }
 
   template <class S>
@@ -202,20 +207,25 @@ struct Tile {
     Row<W> row[kRowVectors];
     begin_rows(first, row);
     Sums<W> sums[kRowVectors] = {};
-    W terms[kShort][kRowVectors];
+    Term terms[kShort][kRowVectors];
     for (std::ptrdiff_t j = 0; j < classes; ++j) {
       Vec v[kRowVectors];
-      W term[kRowVectors];
-      SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) v[k] = logits(at(first, j, k));
-      SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) term[k] = P::template term<W>(v[k], row[k]);
+      VC c[kRowVectors];
+      Term term[kRowVectors];
+      SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) v[k] = logits(at(first, j, k)), c[k] = per_class(at(first, j, k));
+      bool mended = RowEngine<P, T>::template set_terms<kRowVectors>(
+          term, v, c, [&](int k) SIGMAX_ALWAYS -> const Row<W>& { return row[k]; });
       SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
-        P::template accumulate<W>(sums[k], v[k], per_class(at(first, j, k)), term[k], row[k]);
+        P::template accumulate<W>(sums[k], v[k], c[k], term[k], row[k]);
         terms[j][k] = term[k];
       }
+      if constexpr (P::of_two_rows)
+        if (mended) SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) P::count_impossible(sums[k], v[k], c[k]);
     }
     SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
+      if constexpr (P::has_target) sums[k].gap = difference<W>(row[k].max, load(label_logits + first + k * kLanes));
       P::template finish<W>(row[k], sums[k]);
-      special[k] = is_nan(sums[k]) | (row[k].max == -kInfinity) | (row[k].max == kInfinity);
+      special[k] = is_nan<P>(sums[k]) | (row[k].max == -kInfinity) | (row[k].max == kInfinity);
       if (P::of_two_rows) special[k] |= (row[k].second_max == -kInfinity) | (row[k].second_max == kInfinity);
       if constexpr (P::labelled)
         store(values + first + k * kLanes, row[k].value);
@@ -224,16 +234,19 @@ struct Tile {
     }
     if constexpr (!P::reduces)
       for (std::ptrdiff_t j = 0; j < classes; ++j)
-        SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k)
-          store(out + at(first, j, k),
-                P::template apply<W>(logits(at(first, j, k)), per_class(at(first, j, k)), terms[j][k], row[k]));
+        SIGMAX_UNROLL for (int k = 0; k < kRowVectors; ++k) {
+          Vec result = P::template apply<W>(logits(at(first, j, k)), per_class(at(first, j, k)), terms[j][k], row[k]);
+          if constexpr (P::has_target)
+            result = select(load_vector<Mask>(labels + first + k * kLanes) == j, P::target(terms[j][k], row[k]), result);
+          store(out + at(first, j, k), result);
+        }
   }
 
   // A row with NaN, +inf or nothing in it, alone.
   void compute_special(std::ptrdiff_t row) {
     T row_x[kShort], row_out[kShort], finite[kShort], finite_c[kShort];
     alignas(64) Second<P, T> row_c[kShort * kWideC] = {};
-    alignas(64) double terms[2 * (kShort + kVirtualLanes)];
+    alignas(64) double terms[RowEngine<P, T>::kKept * (kShort + kVirtualLanes)];
     for (std::ptrdiff_t j = 0; j < classes; ++j) {
       row_x[j] = x[j * stride + row];
       if (!P::per_class) continue;
@@ -241,7 +254,7 @@ struct Tile {
       if (kWideC == 2) row_c[(2 * (j / kLanes) + 1) * kLanes + j % kLanes] = c[kShort * kTileRows + j * stride + row];
     }
     RowOptions options{temperatures[row], P::per_row ? cotangents[row] : 0.0};
-    if (P::labelled) options.weight = weights[row], options.z_loss = z_losses[row];
+    if (P::labelled) options.weight = weights[row], options.z_loss = z_losses[row], options.label = labels[row];
     double loss = whole_row<P, T>(row_x, row_c, options, row_out, classes, terms, finite, finite_c);
     if (P::labelled) values[row] = loss;
     for (std::ptrdiff_t j = 0; j < outputs<P>(classes); ++j) out[j * stride + row] = row_out[j];

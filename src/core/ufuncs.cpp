@@ -327,6 +327,8 @@ const LossRow loss_rows[] = {
     {kRelativeEntropyOfProbabilitiesGradient, "relative_entropy_of_probabilities_gradient", true, true},
     {kDivergence, "divergence", true, false},
     {kDivergenceGradient, "divergence_gradient", true, true},
+    {kDistillation, "distillation", true, false},
+    {kDistillationGradient, "distillation_gradient", true, true},
 };
 
 struct LossLoop {

@@ -49,6 +49,8 @@ relative_entropy_of_probabilities: np.ufunc
 relative_entropy_of_probabilities_gradient: np.ufunc
 divergence: np.ufunc
 divergence_gradient: np.ufunc
+distillation: np.ufunc
+distillation_gradient: np.ufunc
 
 axis_functions: dict[str, int]
 loss_functions: dict[str, int]

@@ -12,11 +12,13 @@ from .losses import (
     _array,
     _check_gradient_place,
     _classes_last,
+    _finished,
     _in_one_type,
     _labelled_rows,
+    _Rows,
     _rows,
 )
-from .normalization import _cast, _positive, _real
+from .normalization import _cast, _real
 
 __all__ = ["distillation_loss"]
 
@@ -69,7 +71,8 @@ def distillation_loss(
     -------
     scalar, or ndarray of the shape of the rows for ``reduction="none"``
         In the type of ``student_logits``, in nats. Largest error: float16 and bfloat16 0.51 ULP, float32 1 ULP,
-        float64 2 ULP; of a float64 gradient with two parts 1 ULP more, in those of the larger part.
+        float64 2 ULP, of a gradient in those of the larger part; 1 ULP more where labels are distributions or have
+        ``label_smoothing`` or ``z_loss``.
 
     Raises
     ------
@@ -139,7 +142,6 @@ def _distillation_loss(
     x, teacher = _in_one_type(given, teacher)
     soft = _rows(x, axis, True, temperature, sample_weight, where)
     soft.soft = _classes_last(teacher, axis)
-    parts = [(soft, "divergence", None)]
     if labels is not None:
         hard, sums = _labelled_rows(
             given,
@@ -152,38 +154,70 @@ def _distillation_loss(
             **options,
         )
         soft.kept = hard.kept
-        soft.index = None if hard.kept is None else np.where(hard.kept, np.int64(0), np.int64(-1))
-        parts.append((hard, hard.cross_entropy(True), sums))
-    divisors = [rows.divisor(sums, reduction, normalizer) for rows, _, sums in parts]
-    t = np.asarray(_positive(temperature))
-    soft.weight = share * t * t * (1.0 if soft.weight is None else soft.weight)
-    if labels is not None:
-        hard.weight = (1.0 - share) * (1.0 if hard.weight is None else hard.weight)
-        hard.z_loss *= 1.0 - share
+        hard_over = hard.divisor(sums, reduction, normalizer)
+    over = soft.divisor(None, reduction, normalizer)
+    factor = share * soft.temperature * soft.temperature
+    soft.weight = factor if soft.weight is None else factor * soft.weight
+    kernel = "divergence"
+    if soft.kept is not None:
+        soft.index = np.where(soft.kept, np.int64(0), np.int64(-1))
+    if labels is not None and share < 1.0:
+        if hard.soft is not None or hard.smoothing or hard.z_loss:
+            parts = (soft, over), (_share_of(hard, 1.0 - share), hard_over)
+            return _sum_of_parts(parts, axis, given, reduction, gradient, out)
+        soft.index, kernel = hard.index, "distillation"
+        soft.z_loss = _label_weights(hard, 1.0 - share, over, hard_over)
+    return _finished(soft, kernel, over, axis, given, reduction, gradient, out)
+
+
+def _label_weights(hard: _Rows, share: float, over: float, hard_over: float) -> Any:
+    """Return the weights of class indices, in units in which their mean has the teacher's divisor, `over`."""
+    masses = hard.masses(None)
+    if over != hard_over:
+        share *= over / hard_over
+    return share if masses is None else share * masses
+
+
+def _share_of(hard: _Rows, share: float) -> _Rows:
+    weight = share if hard.weight is None else share * hard.weight
+    return replace(hard, weight=weight, z_loss=share * hard.z_loss)
+
+
+def _sum_of_parts(
+    parts: Any, axis: int, given: Any, reduction: Reduction, gradient: bool, out: Any
+) -> Any:
+    """Return what `_finished` does, of a divergence and a cross-entropy that have a kernel each."""
+    kernels = "divergence", parts[1][0].cross_entropy(True)
+    at_once = gradient and all(rows.x.dtype == np.float64 for rows, _ in parts)
+    slopes: list[Any] = [np.empty(rows.x.shape) if at_once else None for rows, _ in parts]
     losses = [
-        rows.run(kernel, 1.0 / over, None)
-        for (rows, kernel, _), over in zip(parts, divisors, strict=True)
+        rows.run(kernel, 1.0 / over, slope)
+        for (rows, over), kernel, slope in zip(parts, kernels, slopes, strict=True)
     ]
     if reduction == "none":
         value = reduced(sum(losses), reduction, 1.0, given.dtype)
     else:
-        means = [total(part) / over for part, over in zip(losses, divisors, strict=True)]
+        means = [total(part) / over for part, (_, over) in zip(losses, parts, strict=True)]
         value = _cast(np.float64(sum(means)), given.dtype)
     if not gradient:
         return value
     place = np.empty_like(given) if out is None else out
-    _write_gradient(parts, divisors, _classes_last(place, axis))
+    rows_of_place = _classes_last(place, axis)
+    if at_once:
+        np.copyto(rows_of_place, _cast(slopes[0] + slopes[1], place.dtype))
+    else:
+        _write_gradient(parts, kernels, rows_of_place)
     return value, place
 
 
-def _write_gradient(parts: list[Any], divisors: list[float], place: Any) -> None:
+def _write_gradient(parts: Any, kernels: tuple[str, str], place: Any) -> None:
     """Write the sum of the gradients, rounded once: they are added as float64, a group of rows at a time."""
     flat = np.empty((parts[0][0].count_all(), place.shape[-1]), place.dtype)
     begin = 0
     step = max(1, _GROUP // max(1, place.shape[-1]))
-    for group in zip(*(rows.groups(step) for rows, _, _ in parts), strict=True):
+    for group in zip(*(rows.groups(step) for rows, _ in parts), strict=True):
         slope: Any = 0.0
-        for rows, (_, kernel, _), over in zip(group, parts, divisors, strict=True):
+        for rows, (_, over), kernel in zip(group, parts, kernels, strict=True):
             wide = replace(rows, x=rows.x.astype(np.float64), soft=_widened(rows.soft))
             one = np.empty_like(wide.x)
             wide.run(kernel, 1.0 / over, one)

@@ -237,7 +237,7 @@ class _Rows:
     smoothing: float = 0.0
     prior: Any = None
     mask: Any = None
-    z_loss: float = 0.0
+    z_loss: Any = 0.0  # of a distillation the weights of the labels
 
     def count_all(self) -> int:
         return math.prod(self.x.shape[:-1])
@@ -305,7 +305,7 @@ class _Rows:
             _ONE if self.prior is None else self.prior,
             self.per_row(self.prior_total()),
             self.mask,
-            self.z_loss,
+            self.per_row(self.z_loss),
             scale,
             place,
         )
@@ -381,7 +381,8 @@ def _cross_entropy(
         _check_gradient_place(out, given)
     rows, sums = _labelled_rows(given, labels, axis, **options)
     kernel = rows.cross_entropy(options.get("from_logits", True))
-    return _finished(rows, kernel, sums, axis, given, reduction, normalizer, gradient, out)
+    over = rows.divisor(sums, reduction, normalizer)
+    return _finished(rows, kernel, over, axis, given, reduction, gradient, out)
 
 
 def _labelled_rows(
@@ -467,22 +468,21 @@ def _kl_divergence(
     else:
         sums = _check_rows(rows.soft, "labels", None, given.dtype, given_labels.dtype)
         kernel = "relative_entropy" if from_logits else "relative_entropy_of_probabilities"
-    return _finished(rows, kernel, sums, axis, given, reduction, normalizer, gradient, out)
+    over = rows.divisor(sums, reduction, normalizer)
+    return _finished(rows, kernel, over, axis, given, reduction, gradient, out)
 
 
 def _finished(
     rows: _Rows,
     kernel: str,
-    sums: Any,
+    over: float,
     axis: int,
     given: Any,
     reduction: Reduction,
-    normalizer: Any,
     gradient: bool,
     out: Any,
 ) -> Any:
     """Return the loss, and its gradient if that is asked for, in the type of the logits that were given."""
-    over = rows.divisor(sums, reduction, normalizer)
     if not gradient:
         return reduced(rows.run(kernel, 1.0 / over, None), reduction, over, given.dtype)
     direct = out is not None and out.dtype == rows.x.dtype and _apart(out, given, rows)
