@@ -96,7 +96,7 @@ def test_nothing_but_the_reference(classes: int) -> None:
 
 
 @every_type
-@pytest.mark.parametrize("beta", [0.0, 1e-300, 1e-10, 1.0, 1e10, 1e300])
+@pytest.mark.parametrize("beta", [0.0, -0.0, 1e-300, 1e-10, 1.0, 1e10, 1e300])
 @pytest.mark.parametrize("classes", [3, 10, 40, 100])
 def test_impossible_classes_do_not_count(classes: int, beta: float, dtype: str) -> None:
     """As the row without them, up to the order of additions."""

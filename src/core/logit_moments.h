@@ -35,10 +35,7 @@ struct MomentRow {
   }
 
   // Whether no class counts as 0, by the smallest logit.
-  SIGMAX_INLINE Mask counts_all(Vec min) const {
-    Vec range = min - max;
-    return (range * rate >= -1000.0) & (range > -kInfinity);
-  }
+  SIGMAX_INLINE Mask counts_all(Vec min) const { return (min - max) * rate >= -1000.0; }
   SIGMAX_INLINE Mask counts(Vec z) const { return ~(z - max < lowest) & (z != -kInfinity); }
 };
 
@@ -64,7 +61,7 @@ struct MomentRows {
   alignas(64) double total[kTileRows], first[kTileRows], second[kTileRows];
 
   MomentRows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t count) {
-    if (count < kTileRows) std::memset(beta, 0, sizeof(beta)), std::memset(reference, 0, sizeof(reference));
+    if (count < kTileRows) std::memset(this, 0, sizeof(*this));  // rows that are not there
     copy_block<double>(column(beta), block_at(call.beta, begin), count, 1);
     copy_block<double>(column(reference), block_at(call.reference, begin), count, 1);
   }
@@ -90,15 +87,17 @@ struct LogitMoments {
   typedef Lanes<T> V;
   static constexpr std::ptrdiff_t kSize = sizeof(S);
   static constexpr std::ptrdiff_t kLongestInLanes = 64;  // rows of up to so many classes are in lanes
-  static constexpr int kEight = 8;
   static constexpr std::ptrdiff_t kBatchBytes = 32768;  // in the first cache
 
+  static std::ptrdiff_t rows_together(std::ptrdiff_t classes) {
+    return classes <= kLongestInLanes ? kTileRows : classes <= kLongestWholeRow ? kStridedRows : 1;
+  }
   static std::size_t scratch_bytes(std::ptrdiff_t classes) {
-    return classes <= kLongestInLanes ? 0 : kStridedRows * padded(classes) * kSize;
+    return classes <= kLongestInLanes ? 0 : rows_together(classes) * padded(classes) * kSize;
   }
 
   static void rows(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
-    const std::ptrdiff_t step = call.classes <= kLongestInLanes ? kTileRows : kStridedRows;
+    const std::ptrdiff_t step = rows_together(call.classes);
     for (std::ptrdiff_t row = begin; row < end; row += step) {
       std::ptrdiff_t count = end - row < step ? end - row : step;
       MomentRows rows(call, row, count);
@@ -114,7 +113,7 @@ struct LogitMoments {
     if (count < kTileRows) std::memset(z, 0, call.classes * kTileRows * kSize);
     Block tile = {reinterpret_cast<char*>(z), kSize, kTileRows * kSize};
     copy_block<S>(tile, block_at(call.x, begin), count, call.classes);
-    for (std::ptrdiff_t row = 0; row < count; row += kVirtualLanes) 
+    for (std::ptrdiff_t row = 0; row < count; row += kVirtualLanes)
       rows_in_lanes(z, call.classes, block_at(call.x, begin + kTileRows + row).data, row, rows);
   }
 
@@ -232,12 +231,12 @@ struct LogitMoments {
       prefetch(next + i * kSize);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) add(lanes[k], load(z + i + k * kLanes));
     }
-    for (; i + kEight <= n; i += kEight)
-      SIGMAX_UNROLL for (int k = 0; k < kEight / kLanes; ++k) add(lanes[k], load(z + i + k * kLanes));
+    for (; i + kBlock<double> <= n; i += kBlock<double>)
+      SIGMAX_UNROLL for (int k = 0; k < kBlock<double> / kLanes; ++k) add(lanes[k], load(z + i + k * kLanes));
     if (i < n)
-      SIGMAX_UNROLL for (int k = 0; k < kEight / kLanes; ++k) {
-        Vec v = load(z + n - kEight + k * kLanes);
-        Mask fresh = ~lanes_below(kEight - (n - i) - k * kLanes);
+      SIGMAX_UNROLL for (int k = 0; k < kBlock<double> / kLanes; ++k) {
+        Vec v = load(z + n - kBlock<double> + k * kLanes);
+        Mask fresh = ~lanes_below(kBlock<double> - (n - i) - k * kLanes);
         lanes[k].add_where(guarded ? fresh & row.counts(v) : fresh, v, row);
       }
     rows.total[at] = folded(lanes, [](const MomentSums& sums) SIGMAX_ALWAYS { return sums.total; });
