@@ -20,7 +20,7 @@ SIGMAX_INLINE Pair add_scaled(Pair a, Vec power, Pair b) { return add(scale(a, p
 SIGMAX_INLINE Vec less_product(Vec a, Vec b, Vec c) { return mul_add(-b, c, a); }
 SIGMAX_INLINE Pair less_product(Pair a, Pair b, Pair c) { return add(a, negate(multiply(b, c))); }
 
-// Sums of the lanes of a mask.
+// Sums where a mask says so: one instruction where masks have registers.
 SIGMAX_INLINE void accumulate_where(Vec& sum, Mask mask, Vec x) { sum = select(mask, sum + x, sum); }
 SIGMAX_INLINE void accumulate_where(Pair& sum, Mask mask, Pair x) { accumulate(sum, keep(mask, x)); }
 SIGMAX_INLINE void count(Vec& sum, Mask mask) { accumulate_where(sum, mask, splat(1.0)); }
@@ -140,7 +140,8 @@ struct DivergencePolicy : CancellingPolicy {
 // The same with the cross-entropy of the row and a class y at temperature 1, which has the weight v:
 //   s·(the divergence) + v·(log Σ e - log e_y),
 // where e are now the Boltzmann factors at temperature 1. Their part of the gradient is scale·v·e_i/Σ e, and of y
-// -scale·v·(Σ e - e_y)/Σ e, with the sum of the others as in losses.h.
+// -scale·v·(Σ e - e_y)/Σ e, with the sum of the others as in losses.h. `sums.gap` is the largest logit less that of y:
+// infinite or NaN where y is impossible.
 template <bool with_gradient>
 struct DistillationPolicy : DivergencePolicy<with_gradient> {
   typedef DivergencePolicy<with_gradient> Base;
