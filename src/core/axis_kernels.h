@@ -293,7 +293,7 @@ struct AxisKernels {
         if (counts_alone<P>(whole)) engine.c = engine.x;
       if constexpr (P::of_two_rows) engine.pad(n);
     }
-    // Where the label's class is; -1: in another chunk.
+    // Where the label's class is; negative: in another chunk.
     std::ptrdiff_t target(const AxisCall& call, std::ptrdiff_t row) const {
       std::ptrdiff_t label = number_at<std::int64_t>(call.loss.label, row) - begin;
       return label < n ? label : -1;

@@ -138,7 +138,8 @@ struct DivergencePolicy : CancellingPolicy {
 // The same with the cross-entropy of the row and a class y at temperature 1, which has the weight v:
 //   s·(the divergence) + v·(log Σ e - log e_y),
 // where e are now the Boltzmann factors at temperature 1. Their part of the gradient is scale·v·e_i/Σ e, and of y
-// -scale·v·(Σ e - e_y)/Σ e, with the sum of the others as in losses.h.
+// -scale·v·(Σ e - e_y)/Σ e, with the sum of the others as in losses.h. `sums.gap` is the largest logit less that of y:
+// infinite or NaN where y is impossible.
 template <bool with_gradient>
 struct DistillationPolicy : DivergencePolicy<with_gradient> {
   typedef DivergencePolicy<with_gradient> Base;

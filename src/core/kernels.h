@@ -29,7 +29,7 @@ struct LossOperands {
   Operand prior;          // per class
   Operand prior_total;    // per row: that of the classes that are not masked
   Operand mask;           // a byte per class: 0 takes the class out of the row
-  Operand z_loss;         // per row; in the place of a distillation's weight of the label
+  Operand z_loss;         // per row; in a distillation the weight of the label
   Operand scale;          // per row: the cotangent of the loss
   Operand value;          // per row: the loss
 };
