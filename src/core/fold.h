@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kVirtualLanes = 32;
 constexpr int kVectors = kVirtualLanes / kLanes;
+constexpr int kEight = 8;  // lanes of the widest vector
 
 // Lane i of the result is lane i + step, cyclically: adding it leaves the same sum in every lane.
 template <int step, class V>

@@ -195,6 +195,7 @@ struct RowEngine {
   SIGMAX_NOINLINE Sums<W> sums(std::ptrdiff_t begin, std::ptrdiff_t end, const Row<W>& given, double* terms) const {
     const Row<W> row = given;  // no store can change it
     Sums<W> lanes[kVectors] = {};
+    // Of the last block the vectors that have classes, as the widest vectors are: a class that is not there adds e^-700.
     std::ptrdiff_t whole = P::labelled ? end - (end - begin) % kVirtualLanes : end;
     for_each_block(begin, whole, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       prefetch(x + (end - begin), out + i);
@@ -202,7 +203,7 @@ struct RowEngine {
     });
     for_each_block(whole, end, [&](const T* x, const Seconds& c, std::ptrdiff_t i) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
-        if (k * kLanes < end - i) add_vectors<1, keep>(lanes, x, c, k, row, terms + i * kKept);
+        if (k * kLanes / kEight * kEight < end - i) add_vectors<1, keep>(lanes, x, c, k, row, terms + i * kKept);
     });
     return folded(lanes);
   }
