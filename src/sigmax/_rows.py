@@ -1,0 +1,290 @@
+"""Rows in chunks: logits, labels, weights and masks of any size, checked as they are read.
+
+A function of a chunk returns a tuple of sums; `Rows.sum` adds those of all chunks up. So nothing larger than a chunk is
+ever in memory, and where the arrays are Dask's, only sums travel.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .labels import _ONE, _class_axis, _epsilon, _integer, _is_hard
+from .normalization import _broadcasts, _positive, _refuse_masked
+
+_CHUNK = 2**20  # logits: 4 MiB of float32, which a cache holds
+
+
+@dataclass
+class Chunk:
+    """Rows that count, one batch dimension, classes last."""
+
+    logits: Any  # float32 or float64, -inf for a masked class
+    probabilities: Any  # what was given with from_logits=False, else None
+    index: Any  # class indices, or None
+    soft: Any  # distributions, or None
+    weight: Any  # float64
+    temperature: Any  # float64: a number, or one per row
+    first: int  # the number of rows that count before these
+    places: Any  # where the rows are among all that were given
+    batch: tuple[int, ...]
+    groups: Any = None
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def position(self, row: int) -> tuple[int, ...]:
+        """Return the index of a row in the arrays that were given."""
+        return tuple(int(i) for i in np.unravel_index(self.places[row], self.batch))
+
+    def require(self, legal: Any, message: str, values: Any) -> None:
+        """Raise an error about the first row that is not legal; {} in the message is its value."""
+        if not legal.all():
+            row = int(np.argmin(legal))
+            at = f" at index {self.position(row)}" if self.batch else ""
+            raise ValueError(message.format(values[row]) + at)
+
+
+@dataclass
+class Rows:
+    """All rows, classes last. What is None was not given."""
+
+    logits: Any
+    labels: Any
+    hard: bool
+    from_logits: bool
+    weight: Any
+    temperature: Any
+    mask: Any
+    groups: Any
+    ignore_index: int | None
+    start: int = 0  # of a part of all rows: where it begins in `batch`
+    first: int = 0  # and how many rows that count are before it
+    batch: tuple[int, ...] = ()  # the batch dimensions of all rows
+
+    @property
+    def classes(self) -> int:
+        return int(self.logits.shape[-1])
+
+    def chunks(self) -> Iterator[Chunk]:
+        first = self.first
+        start = self.start
+        batch = self.logits.shape[:-1]
+        for part in _parts(batch, max(1, _CHUNK // max(1, self.classes))):
+            chunk = self.chunk(part, start, first)
+            start += math.prod(s.stop - s.start for s in part) * math.prod(batch[len(part) :])
+            first += len(chunk)
+            yield chunk
+
+    def sum(self, function: Callable[..., tuple[Any, ...]], *options: Any) -> tuple[Any, ...]:
+        """Return the sums of what a function returns for the chunks."""
+        return merged(function(chunk, *options) for chunk in self.chunks())
+
+    def chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
+        """Return the rows of a part that count, checked."""
+        x = np.asarray(self.logits[part])
+        x = x.reshape(-1, self.classes)
+        labels = np.asarray(self.labels[part]).reshape((len(x),) if self.hard else x.shape)
+        weight = np.ones(len(x)) if self.weight is None else _flat(self.weight, part)
+        temperature = self.temperature
+        if np.ndim(temperature):
+            temperature = _flat(temperature, part)
+        groups = None if self.groups is None else np.asarray(self.groups[part]).reshape(-1)
+        chunk = Chunk(
+            x, None, None, None, weight, temperature, first, start + np.arange(len(x)), self.batch
+        )
+        legal = (weight >= 0) & (weight < np.inf)
+        chunk.require(legal, "sample_weight must be finite and not negative, got {}", weight)
+        kept = weight > 0
+        if self.ignore_index is not None:
+            kept &= labels != self.ignore_index if self.hard else labels[:, self.ignore_index] != 1
+        mask = None if self.mask is None else np.asarray(self.mask[part]).reshape(x.shape)
+        if not kept.all():
+            x, labels, groups = x[kept], labels[kept], None if groups is None else groups[kept]
+            mask = None if mask is None else mask[kept]
+            chunk.weight, chunk.places = weight[kept], chunk.places[kept]
+            chunk.temperature = temperature[kept] if np.ndim(temperature) else temperature
+        chunk.groups = groups
+        self._put_logits(chunk, x, mask)
+        self._put_labels(chunk, labels, x.dtype)
+        return chunk
+
+    def _put_logits(self, chunk: Chunk, x: Any, mask: Any) -> None:
+        x = _computable(x)
+        if not self.from_logits:
+            x = x if mask is None else np.where(mask, x, x.dtype.type(0))
+            _check_distributions(chunk, x, "logits", x.dtype)
+            chunk.probabilities = x
+            with np.errstate(divide="ignore"):
+                x = np.log(x, dtype=np.float64)
+        elif mask is not None:
+            x = np.where(mask, x, x.dtype.type(-np.inf))
+        chunk.logits = x
+
+    def _put_labels(self, chunk: Chunk, labels: Any, dtype: Any) -> None:
+        if self.hard:
+            legal = (labels >= 0) & (labels < self.classes)
+            chunk.require(legal, f"labels must be in [0, {self.classes}), got {{}}", labels)
+            chunk.index = labels.astype(np.int64, copy=False)
+        else:
+            _check_distributions(chunk, labels, "labels", labels.dtype, dtype)
+            chunk.soft = labels.astype(np.float64, copy=False)
+
+
+def rows(
+    logits: Any,
+    labels: Any,
+    axis: Any,
+    *,
+    from_logits: bool = True,
+    sample_weight: Any = None,
+    temperature: Any = 1.0,
+    ignore_index: Any = None,
+    where: Any = None,
+    groups: Any = None,
+) -> Rows:
+    """Return the rows of these arguments: shapes and types are checked here, values in the chunks."""
+    x, labels = _numbers(logits, "logits"), _numbers(labels, "labels")
+    axis = _class_axis(axis, x)
+    hard = _is_hard(labels, x, axis)
+    if hard and labels.dtype.kind not in "iu":
+        raise TypeError(
+            f"labels must be integers, as class indices of the shape {tuple(labels.shape)}, "
+            f"got dtype {labels.dtype}"
+        )
+    classes = x.shape[axis]
+    if classes == 0:
+        raise ValueError(f"logits must have at least one class, got shape {tuple(x.shape)}")
+    if ignore_index is not None:
+        ignore_index = _integer(ignore_index, "ignore_index")
+        if not hard and not 0 <= ignore_index < classes:
+            raise ValueError(
+                f"ignore_index must be a class in [0, {classes}) where labels are distributions, "
+                f"got {ignore_index}"
+            )
+    batch = x.shape[:axis] + x.shape[axis + 1 :]
+    return Rows(
+        logits=np.moveaxis(x, axis, -1),
+        labels=labels if hard else np.moveaxis(labels, axis, -1),
+        hard=hard,
+        from_logits=from_logits,
+        weight=_per_row(sample_weight, "sample_weight", batch),
+        temperature=_temperatures(temperature, batch),
+        mask=None if where is None else np.moveaxis(_mask(where, x.shape), axis, -1),
+        groups=_groups(groups, batch),
+        ignore_index=ignore_index,
+        batch=batch,
+    )
+
+
+def merged(partials: Iterator[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the sums of tuples of numbers or arrays, each compensated by its rounding errors."""
+    total: list[Any] = []
+    error: list[Any] = []
+    for partial in partials:
+        if not total:
+            total, error = [np.float64(0.0)] * len(partial), [np.float64(0.0)] * len(partial)
+        for k, term in enumerate(partial):
+            new = total[k] + term
+            part = new - total[k]
+            error[k] = error[k] + ((total[k] - (new - part)) + (term - part))
+            total[k] = new
+    return tuple(t + e for t, e in zip(total, error, strict=True))
+
+
+def _parts(batch: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+    """Yield slices of the leading dimensions, in C order, of at most `most` rows where that is possible."""
+    if not batch or 0 in batch:
+        yield tuple(slice(0, n) for n in batch)
+        return
+    inner = math.prod(batch[1:])
+    if inner <= most:
+        step = max(1, most // max(1, inner))
+        for begin in range(0, batch[0], step):
+            yield (slice(begin, min(begin + step, batch[0])),)
+    else:
+        for k in range(batch[0]):
+            for rest in _parts(batch[1:], most):
+                yield (slice(k, k + 1), *rest)
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _numbers(x: Any, name: str) -> Any:
+    _refuse_masked(x, name)
+    if not isinstance(getattr(x, "dtype", None), np.dtype) or isinstance(x, np.generic):
+        x = np.asarray(x)
+    if x.dtype.kind not in "biufV" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
+        raise TypeError(f"{name} must be real numbers, got dtype {x.dtype}")
+    return x
+
+
+def _per_row(values: Any, name: str, batch: tuple[int, ...]) -> Any:
+    if values is None:
+        return None
+    values = _numbers(values, name)
+    if not _broadcasts(values.shape, batch):
+        raise ValueError(
+            f"{name} must broadcast to the shape {batch}, got shape {tuple(values.shape)}"
+        )
+    return np.broadcast_to(values, batch)
+
+
+def _temperatures(temperature: Any, batch: tuple[int, ...]) -> Any:
+    temperature = _positive(temperature)
+    return temperature if np.ndim(temperature) == 0 else _per_row(temperature, "temperature", batch)
+
+
+def _mask(where: Any, shape: tuple[int, ...]) -> Any:
+    where = _numbers(where, "where")
+    if where.dtype != np.bool_:
+        raise TypeError(f"where must be boolean, got dtype {where.dtype}")
+    if not _broadcasts(where.shape, shape):
+        raise ValueError(
+            f"where must broadcast to the shape {tuple(shape)}, got shape {tuple(where.shape)}"
+        )
+    return np.broadcast_to(where, shape)
+
+
+def _groups(groups: Any, batch: tuple[int, ...]) -> Any:
+    if groups is None:
+        return None
+    _refuse_masked(groups, "groups")
+    groups = groups if hasattr(groups, "dtype") else np.asarray(groups)
+    if groups.shape != batch:
+        raise ValueError(f"groups must have the shape {batch}, got shape {tuple(groups.shape)}")
+    return groups
+
+
+def _flat(values: Any, part: tuple[slice, ...]) -> Any:
+    return np.asarray(values[part]).astype(np.float64).reshape(-1)
+
+
+def _computable(x: Any) -> Any:
+    """Return x as float32 or float64 in native byte order, without rounding."""
+    if x.dtype.kind in "biu" or x.dtype.itemsize == 8:
+        return x.astype(np.float64, copy=False)
+    return x.astype(np.float32, copy=False)
+
+
+def _check_distributions(chunk: Chunk, rows: Any, name: str, *dtypes: Any) -> None:
+    rows = _computable(rows)
+    with np.errstate(invalid="ignore"):
+        legal = (rows >= 0) & (rows <= 1)
+    if not legal.all():
+        wrong = np.argmin(legal, axis=1)
+        values = [f"{rows[i, k]} for class {k}" for i, k in enumerate(wrong)]
+        chunk.require(legal.all(axis=1), f"{name} must be in [0, 1], got {{}}", values)
+    sums = _core.mass(rows, _ONE)
+    tolerance = max(_epsilon(dtype) for dtype in dtypes) ** 0.5
+    message = f"{name} must sum to 1 within {tolerance:.2g} along the class axis, got {{}}"
+    chunk.require(np.abs(sums - 1.0) <= tolerance, message, sums)
+
+
+def total(x: Any) -> float:
+    """Return the compensated sum of float64 numbers."""
+    return _core.total(np.ascontiguousarray(x))
