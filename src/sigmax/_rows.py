@@ -1,11 +1,11 @@
 """Rows in chunks: logits, labels, weights and masks of any size, checked as they are read.
 
 A function of a chunk returns a tuple of sums; `Rows.sum` adds those of all chunks up. So nothing larger than a chunk is
-ever in memory, and where the arrays are Dask's, only sums travel.
+in memory, and where the arrays are Dask's, rows stay on its workers: only sums travel.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from .labels import _ONE, _class_axis, _epsilon, _integer, _is_hard
 from .normalization import _broadcasts, _positive, _refuse_masked
 
 _CHUNK = 2**20  # logits: 4 MiB of float32, which a cache holds
+_FAN = 16  # partial sums that are merged at a time
 
 
 @dataclass
@@ -40,12 +41,21 @@ class Chunk:
         """Return the index of a row in the arrays that were given."""
         return tuple(int(i) for i in np.unravel_index(self.places[row], self.batch))
 
+    def require_classes(self, legal: Any, message: str, values: Any) -> None:
+        """As `require`, of one value per class."""
+        rows = legal.all(axis=-1)
+        if not rows.all():
+            row = int(np.argmin(rows))
+            k = int(np.argmin(legal[row]))
+            at = f" at index {self.position(row)}" if self.batch else ""
+            raise ValueError(f"{message}, got {values[row, k]} for class {k}{at}")
+
     def require(self, legal: Any, message: str, values: Any) -> None:
-        """Raise an error about the first row that is not legal; {} in the message is its value."""
+        """Raise an error about the first row that is not legal."""
         if not legal.all():
             row = int(np.argmin(legal))
             at = f" at index {self.position(row)}" if self.batch else ""
-            raise ValueError(message.format(values[row]) + at)
+            raise ValueError(f"{message}, got {values[row]}{at}")
 
 
 @dataclass
@@ -81,7 +91,31 @@ class Rows:
 
     def sum(self, function: Callable[..., tuple[Any, ...]], *options: Any) -> tuple[Any, ...]:
         """Return the sums of what a function returns for the chunks."""
-        return merged(function(chunk, *options) for chunk in self.chunks())
+        return self.parts().map(_sum_of_chunks, function, *options).sum()
+
+    def parts(self) -> "Parts":
+        """Return these rows in one part; of Dask arrays one part for each of their blocks of rows."""
+        arrays = {name: x for name, x in vars(self).items() if np.ndim(x) and hasattr(x, "dtype")}
+        blocks = next((x.chunks[0] for x in arrays.values() if _is_dask(x)), None)
+        if blocks is None or not self.batch:
+            return Parts([self])
+        import dask
+        import dask.array as da
+
+        delayed = {}
+        for name, x in arrays.items():
+            whole = dict.fromkeys(range(1, x.ndim), -1)
+            delayed[name] = da.asarray(x).rechunk({0: blocks, **whole}).to_delayed().ravel()
+        starts = np.cumsum([0, *blocks[:-1]]) * math.prod(self.batch[1:])
+        fields = vars(self)
+        return Parts(
+            [
+                dask.delayed(Rows)(
+                    **{**fields, **{name: x[k] for name, x in delayed.items()}, "start": int(start)}
+                )
+                for k, start in enumerate(starts)
+            ]
+        )
 
     def chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
         """Return the rows of a part that count, checked."""
@@ -97,7 +131,7 @@ class Rows:
             x, None, None, None, weight, temperature, first, start + np.arange(len(x)), self.batch
         )
         legal = (weight >= 0) & (weight < np.inf)
-        chunk.require(legal, "sample_weight must be finite and not negative, got {}", weight)
+        chunk.require(legal, "sample_weight must be finite and not negative", weight)
         kept = weight > 0
         if self.ignore_index is not None:
             kept &= labels != self.ignore_index if self.hard else labels[:, self.ignore_index] != 1
@@ -127,11 +161,61 @@ class Rows:
     def _put_labels(self, chunk: Chunk, labels: Any, dtype: Any) -> None:
         if self.hard:
             legal = (labels >= 0) & (labels < self.classes)
-            chunk.require(legal, f"labels must be in [0, {self.classes}), got {{}}", labels)
+            chunk.require(legal, f"labels must be in [0, {self.classes})", labels)
             chunk.index = labels.astype(np.int64, copy=False)
         else:
             _check_distributions(chunk, labels, "labels", labels.dtype, dtype)
             chunk.soft = labels.astype(np.float64, copy=False)
+
+
+@dataclass
+class Parts:
+    """One value for each part of the rows: here, or delayed, to be computed on Dask's workers."""
+
+    values: list[Any]
+
+    @property
+    def delayed(self) -> bool:
+        return hasattr(self.values[0], "dask")
+
+    def map(self, function: Callable[..., Any], *options: Any, each: Any = ()) -> "Parts":
+        """Return a function of each value; `each` are lists of further arguments, one for each value."""
+        if self.delayed:
+            import dask
+
+            function = dask.delayed(function)
+        columns = (self.values, *each)
+        return Parts([function(*values, *options) for values in zip(*columns, strict=True)])
+
+    def persist(self) -> "Parts":
+        """Compute the values once, and leave them where they are."""
+        if not self.delayed:
+            return self
+        import dask
+
+        return Parts(list(dask.persist(*self.values)))
+
+    def gather(self) -> list[Any]:
+        if not self.delayed:
+            return self.values
+        import dask
+
+        return list(dask.compute(*self.values))
+
+    def sum(self) -> tuple[Any, ...]:
+        """Return the sums of values that are tuples of sums; in a tree, so that no worker receives all of them."""
+        parts = self
+        while len(parts.values) > 1:
+            pairs = [parts.values[k : k + _FAN] for k in range(0, len(parts.values), _FAN)]
+            parts = Parts(parts._merged(pairs))
+        return tuple(parts.gather()[0])
+
+    def _merged(self, lists: list[list[Any]]) -> list[Any]:
+        if not self.delayed:
+            return [merged(values) for values in lists]
+        import dask
+
+        return [dask.delayed(merged)(values) for values in lists]
 
 
 def rows(
@@ -148,6 +232,8 @@ def rows(
 ) -> Rows:
     """Return the rows of these arguments: shapes and types are checked here, values in the chunks."""
     x, labels = _numbers(logits, "logits"), _numbers(labels, "labels")
+    if any(math.isnan(n) for n in x.shape):
+        raise ValueError("logits must have blocks of known size: call compute_chunk_sizes() first")
     axis = _class_axis(axis, x)
     hard = _is_hard(labels, x, axis)
     if hard and labels.dtype.kind not in "iu":
@@ -180,7 +266,11 @@ def rows(
     )
 
 
-def merged(partials: Iterator[tuple[Any, ...]]) -> tuple[Any, ...]:
+def _sum_of_chunks(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
+    return merged(function(chunk, *options) for chunk in rows.chunks())
+
+
+def merged(partials: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Return the sums of tuples of numbers or arrays, each compensated by its rounding errors."""
     total: list[Any] = []
     error: list[Any] = []
@@ -211,7 +301,16 @@ def _parts(batch: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
                 yield (slice(k, k + 1), *rest)
 
 
+def total(x: Any) -> float:
+    """Return the compensated sum of float64 numbers."""
+    return _core.total(np.ascontiguousarray(x))
+
+
 # ---------------------------------------------------------------- arguments
+
+
+def _is_dask(x: Any) -> bool:
+    return hasattr(x, "to_delayed")
 
 
 def _numbers(x: Any, name: str) -> Any:
@@ -273,18 +372,8 @@ def _computable(x: Any) -> Any:
 
 def _check_distributions(chunk: Chunk, rows: Any, name: str, *dtypes: Any) -> None:
     rows = _computable(rows)
-    with np.errstate(invalid="ignore"):
-        legal = (rows >= 0) & (rows <= 1)
-    if not legal.all():
-        wrong = np.argmin(legal, axis=1)
-        values = [f"{rows[i, k]} for class {k}" for i, k in enumerate(wrong)]
-        chunk.require(legal.all(axis=1), f"{name} must be in [0, 1], got {{}}", values)
+    chunk.require_classes((rows >= 0) & (rows <= 1), f"{name} must be in [0, 1]", rows)
     sums = _core.mass(rows, _ONE)
     tolerance = max(_epsilon(dtype) for dtype in dtypes) ** 0.5
-    message = f"{name} must sum to 1 within {tolerance:.2g} along the class axis, got {{}}"
+    message = f"{name} must sum to 1 within {tolerance:.2g} along the class axis"
     chunk.require(np.abs(sums - 1.0) <= tolerance, message, sums)
-
-
-def total(x: Any) -> float:
-    """Return the compensated sum of float64 numbers."""
-    return _core.total(np.ascontiguousarray(x))

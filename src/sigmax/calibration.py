@@ -167,7 +167,9 @@ def _diagnosis(start: _Start, smoothing: float) -> tuple[Status, str]:
 def _newton(rows: Rows, smoothing: float, count: int) -> tuple[float, float, int]:
     """Return the root b of f', the standard error of log b, and the number of passes."""
     b, low, high = 1.0, 0.0, math.inf
-    for iteration in range(1, 200):
+    iterations, done = 0, False
+    while not done:
+        iterations += 1
         slope, curvature, spread = (float(s) for s in rows.sum(_moments, b, smoothing))
         if slope < 0:
             low = b
@@ -178,10 +180,8 @@ def _newton(rows: Rows, smoothing: float, count: int) -> tuple[float, float, int
             new = _between(low, high, b)
         done = abs(new - b) <= 1e-9 * b  # Newton's error is of the order of the square
         b = new
-        if done:
-            break
     spread *= count / (count - 1) if count > 1 else math.inf
-    return b, math.sqrt(spread) / (curvature * b), iteration
+    return b, math.sqrt(spread) / (curvature * b), iterations
 
 
 def _between(low: float, high: float, b: float) -> float:
@@ -228,7 +228,7 @@ class _Label:
         z = chunk.logits
         top = z.max(axis=-1).astype(np.float64)
         if not (top < np.inf).all():
-            _refuse_logits(chunk)
+            chunk.require_classes(z < np.inf, "logits must be finite or -inf", z)
         if chunk.soft is None:
             logit = z[np.arange(len(z)), chunk.index].astype(np.float64)
             gap, weight = top - logit, chunk.weight
@@ -243,13 +243,6 @@ class _Label:
         return cls(top, gap, logit, weight)
 
 
-def _refuse_logits(chunk: Chunk) -> None:
-    legal = chunk.logits < np.inf
-    k = np.argmin(legal, axis=-1)
-    values = [f"{x} for class {j}" for x, j in zip(chunk.logits[range(len(k)), k], k, strict=True)]
-    chunk.require(legal.all(axis=-1), "logits must be finite or -inf, got {}", values)
-
-
 def _refuse_label(chunk: Chunk) -> None:
     masked = chunk.logits == -np.inf
     if chunk.soft is None:
@@ -258,7 +251,7 @@ def _refuse_label(chunk: Chunk) -> None:
     else:
         wrong = masked & (chunk.soft > 0)
         label, legal = np.argmax(wrong, axis=-1), ~wrong.any(axis=-1)
-    message = "labels must not be of a masked class (logit -inf, probability 0), got class {}"
+    message = "labels must not be of a masked class (logit -inf, probability 0)"
     chunk.require(legal, message, label)
 
 

@@ -1,14 +1,17 @@
 """How good and how honest probabilities are: accuracy, losses, calibration errors, each with an interval."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _rows
-from ._rows import Chunk, Rows
+from ._rows import Chunk, Parts, Rows, merged
 from .labels import _integer, _number
 from .losses import cross_entropy
 from .normalization import softmax
@@ -34,10 +37,21 @@ _NAMES = (
     "debiased_ece",
     "null_ece",
 )
+_KINDS = {
+    "ece": "ece",
+    "adaptive": "adaptive_ece",
+    "classwise": "classwise_ece",
+    "max": "mce",
+    "debiased": "debiased_ece",
+}
+_BY_MASS = ("adaptive", "debiased")
 _GROUPS = (
-    2000  # of rows, which the bootstrap resamples: the error of an interval's length is under 2 %
+    2000  # of rows, which the bootstrap resamples: an error of 1.6 % in the length of an interval
 )
 _TABLE = 2**23  # numbers in the table of the classwise error: 64 MiB
+_CELLS = 64  # of confidence in a bin, for the null error
+_BATCH = 2**18  # rows whose columns are added up at a time
+_NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
 
 
 class Estimate(float):
@@ -105,9 +119,10 @@ class Evaluation:
                 f"groups, seed, resamples, confidence) are {mine} and {its}"
             )
         return {
-            name: _estimate(float(a) - float(b), a.resamples - b.resamples, self.confidence)
+            name: Estimate(float(a) - float(b), _interval(spread, self.confidence), spread)
             for name in _NAMES
             for a, b in [(getattr(self, name), getattr(other, name))]
+            for spread in [a.resamples - b.resamples]
         }
 
 
@@ -174,8 +189,9 @@ def calibration_error(
         ignore_index=ignore_index,
         where=where,
     )
-    table = _Table.of(rows, _at_least_one(bins, "bins"), classwise=kind == "classwise")
-    return float(table.statistics(None)[_KINDS[kind]])
+    bins = _at_least_one(bins, "bins")
+    table = _table(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
+    return _values(table)[_KINDS[kind]]
 
 
 def brier_score(
@@ -233,7 +249,42 @@ def reliability_curve(
     confidence: float = 0.95,
 ) -> ReliabilityCurve:
     r"""Accuracy by confidence."""
-    raise NotImplementedError
+    rows = _rows.rows(
+        logits,
+        labels,
+        axis,
+        from_logits=from_logits,
+        temperature=temperature,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        where=where,
+    )
+    bins = _at_least_one(bins, "bins")
+    quantile = NormalDist().inv_cdf(0.5 + _number(confidence, "confidence", 0.0, 1.0) / 2)
+    table = _table(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
+    sums = (table.by_mass if equal_mass else table.by_width)[0]
+    count, weight, squares, gap, correct, _ = sums.T
+    accuracy = _ratio(correct, weight, math.nan)
+    edges = table.edges if equal_mass else (np.arange(bins) / bins, np.arange(1, bins + 1) / bins)
+    lower, upper = edges
+    return ReliabilityCurve(
+        lower=lower,
+        upper=upper,
+        count=count.astype(np.int64),
+        confidence=_ratio(gap + correct, weight, math.nan),
+        accuracy=accuracy,
+        interval=_wilson(accuracy, _ratio(weight**2, squares), quantile),
+    )
+
+
+def _wilson(share: Any, count: Any, z: float) -> tuple[Any, Any]:
+    """Return the score interval of a share of `count` (Wilson 1927); all of [0, 1] for none."""
+    n = np.maximum(count, 1e-300)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    none = count == 0
+    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    return np.where(none, 0.0, low), np.where(none, 1.0, high)
 
 
 # ---------------------------------------------------------------- columns
@@ -241,42 +292,78 @@ def reliability_curve(
 
 @dataclass
 class _Columns:
-    """What the rows are worth, one number per row."""
+    """What rows are worth: one number for each."""
 
+    first: int  # how many rows are before these
     confidence: Any
     correct: Any
-    nll: Any
-    brier: Any
-    weight: Any
-    unit: Any  # what the bootstrap draws: the number of the row, or of its group
+    weight: Any  # None: 1
+    group: Any  # the number of the group, if groups were given
+    nll: Any = None
+    brier: Any = None
 
     @classmethod
-    def of(cls, chunk: Chunk, p: Any, units: Any) -> "_Columns":
-        winner = p.argmax(axis=-1)
+    def of(cls, chunk: Chunk, p: Any, names: Any) -> "_Columns":
         n = np.arange(len(p))
-        if chunk.soft is None:
-            correct = (winner == chunk.index).astype(np.float64)
-        else:
-            correct = chunk.soft[n, winner]
-        unit = chunk.first + n if units is None else np.searchsorted(units, chunk.groups)
-        return cls(p[n, winner], correct, _nll(chunk, p), _squares(chunk, p), chunk.weight, unit)
+        winner = p.argmax(axis=-1)
+        confidence = p[n, winner].astype(np.float64)
+        if not (confidence > 0).all():
+            _refuse(chunk, confidence)
+        correct = winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
+        group = None if names is None else np.searchsorted(names, chunk.groups)
+        weight, nll, brier = chunk.weight, _nll(chunk), _squares(chunk, p)
+        return cls(chunk.first, confidence, correct, weight, group, nll, brier)
+
+    @classmethod
+    def joined(cls, parts: "list[_Columns]") -> "_Columns":
+        columns = zip(*(list(vars(c).values())[1:] for c in parts), strict=True)
+        return cls(parts[0].first, *(None if x[0] is None else np.concatenate(x) for x in columns))
+
+    def kept(self) -> "_Columns":
+        """Return what the bins of equal mass need."""
+        return replace(
+            self, nll=None, brier=None, weight=None if (self.weight == 1).all() else self.weight
+        )
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    @property
+    def number(self) -> Any:
+        return self.first + np.arange(len(self))
+
+    @property
+    def unit(self) -> Any:
+        """What the bootstrap draws."""
+        return self.number if self.group is None else self.group
+
+
+def _refuse(chunk: Chunk, confidence: Any) -> None:
+    chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
+    message = "logits must leave each row a class of positive probability"
+    chunk.require(confidence > 0, message, ["none"] * len(confidence))
 
 
 def _probabilities(chunk: Chunk) -> Any:
-    at_one = np.ndim(chunk.temperature) == 0 and chunk.temperature == 1.0
-    if chunk.probabilities is not None and at_one:
-        return chunk.probabilities.astype(np.float64, copy=False)
-    legal = ~np.isnan(chunk.logits).any(axis=-1)
-    chunk.require(legal, "logits must not be NaN{}", [""] * len(chunk))
-    return softmax(chunk.logits.astype(np.float64, copy=False), temperature=chunk.temperature)
+    if chunk.probabilities is not None and _is_one(chunk.temperature):
+        return chunk.probabilities
+    return softmax(chunk.logits, temperature=chunk.temperature)
 
 
-def _nll(chunk: Chunk, p: Any) -> Any:
+def _is_one(temperature: Any) -> bool:
+    return np.ndim(temperature) == 0 and float(temperature) == 1.0
+
+
+def _nll(chunk: Chunk) -> Any:
+    """Return the losses as float64."""
     labels = chunk.index if chunk.soft is None else chunk.soft
-    if p is chunk.probabilities:
-        return cross_entropy(p, labels, from_logits=False, reduction="none")
-    x = chunk.logits.astype(np.float64, copy=False)
-    return cross_entropy(x, labels, temperature=chunk.temperature, reduction="none")
+    if chunk.probabilities is not None and _is_one(chunk.temperature):
+        losses = cross_entropy(chunk.probabilities, labels, from_logits=False, reduction="none")
+    else:
+        losses = cross_entropy(
+            chunk.logits, labels, temperature=chunk.temperature, reduction="none"
+        )
+    return losses.astype(np.float64)
 
 
 def _squares(chunk: Chunk, p: Any) -> Any:
@@ -284,15 +371,17 @@ def _squares(chunk: Chunk, p: Any) -> Any:
     if chunk.soft is not None:
         return ((p - chunk.soft) ** 2).sum(axis=-1)
     n = np.arange(len(p))
-    of_label = p[n, chunk.index]
-    return np.maximum(np.einsum("ij,ij->i", p, p) - of_label**2, 0.0) + (1.0 - of_label) ** 2
+    of_label = p[n, chunk.index].astype(np.float64)
+    others = p.copy() if p is chunk.probabilities else p
+    others[n, chunk.index] = 0  # a confident row keeps its digits
+    squares = np.einsum("ij,ij->i", others, others) + (1.0 - of_label) ** 2
+    others[n, chunk.index] = of_label
+    return squares
 
 
 def _brier(chunk: Chunk) -> tuple[float, float]:
-    return (
-        _rows.total(chunk.weight * _squares(chunk, _probabilities(chunk))),
-        _rows.total(chunk.weight),
-    )
+    squares = _squares(chunk, _probabilities(chunk))
+    return _rows.total(chunk.weight * squares), _rows.total(chunk.weight)
 
 
 # ---------------------------------------------------------------- sums
@@ -300,80 +389,106 @@ def _brier(chunk: Chunk) -> tuple[float, float]:
 
 @dataclass
 class _Table:
-    """Sums of the columns, and of probabilities less labels by class, for each group of rows.
-
-    The sums of a resample are a product with this table: how often it has each group.
-    """
+    """Sums for each group of rows. Those of a resample are a product: how often it has each group, times this."""
 
     rows: int
-    bins: int
-    classes: int
     units: int
-    sums: Any  # (groups, columns of `_split`)
-    by_class: Any  # (groups, classes · bins + 1), the last the weight; None: not asked for
-    cells: Any  # (3, cells): weight, weight · confidence, weight² by confidence
-
-    @classmethod
-    def of(cls, rows: Rows, bins: int, *, classwise: bool) -> "_Table":
-        count, names = _count(rows)
-        if count == 0:
-            raise ValueError(_NOTHING)
-        units = count if names is None else len(names)
-        groups = min(units, _GROUPS)
-        few = min(units, max(20, min(_GROUPS, _TABLE // (rows.classes * bins + 1))))
-        sums = np.zeros((groups, 5 + 2 * bins))
-        by_class = np.zeros((few, rows.classes * bins + 1)) if classwise else None
-        cells = np.zeros((3, bins * _CELLS))
-        kept = []
-        for chunk in rows.chunks():
-            p = _probabilities(chunk)
-            columns = _Columns.of(chunk, p, names)
-            kept.append(columns)
-            sums += _by_width(columns, bins, groups, units)
-            cells += _by_cell(columns, bins)
-            if by_class is not None:
-                _add_by_class(by_class, chunk, p, columns, bins, units)
-        columns = _Columns(
-            *(np.concatenate(parts) for parts in zip(*map(_fields, kept), strict=True))
-        )
-        by_mass = _by_mass(columns, bins, groups, units)
-        return cls(count, bins, rows.classes, units, np.hstack([sums, by_mass]), by_class, cells)
-
-    def statistics(self, draw: Any) -> dict[str, Any]:
-        """Return all numbers: of the rows, or of resamples, from a function that draws how often each has a group."""
-        sums = self.sums.sum(axis=0)[None] if draw is None else draw(len(self.sums)) @ self.sums
-        result = _statistics(sums, self.bins)
-        if self.by_class is not None:
-            by_class = self.by_class
-            table = by_class.sum(axis=0)[None] if draw is None else draw(len(by_class)) @ by_class
-            gaps = np.abs(table[:, :-1]).sum(axis=1)
-            result["classwise_ece"] = gaps / (self.classes * table[:, -1])
-        return result if draw is not None else {name: float(x[0]) for name, x in result.items()}
+    whole: Any  # (groups, 5): weight, correct, nll, brier, infinite losses
+    by_width: Any  # (groups, bins, 6): count, weight, weight², gap, correct, correct²
+    cells: Any  # (cells, 3): weight, weight², weight · confidence, by confidence
+    by_mass: Any = None  # as by_width, in bins of equal numbers of rows
+    edges: Any = None  # the least and the largest confidence in these
+    by_class: Any = None  # (groups, bins, classes): weight · (p − label)
+    class_weight: Any = None  # (groups of by_class,): weight
 
 
-def _fields(columns: _Columns) -> tuple[Any, ...]:
-    return tuple(vars(columns).values())
+@dataclass
+class _Plan:
+    """What the parts of the rows must agree on."""
+
+    bins: int
+    units: int
+    names: Any  # of the groups, if they were given
+    groups: int
+    few: int  # the number of groups of the table by class; 0 without it
+
+    def group(self, columns: _Columns, few: bool = False) -> Any:
+        """Return the group of each row: its unit where there are enough, else one by a hash (splitmix64)."""
+        groups, unit = self.few if few else self.groups, columns.unit
+        if self.units <= groups:
+            return unit
+        x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
+
+
+def _table(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool) -> _Table:
+    parts = rows.parts()
+    counts, names = zip(*parts.map(_count).gather(), strict=True)
+    count = sum(counts)
+    if count == 0:
+        raise ValueError(_NOTHING)
+    distinct = None if rows.groups is None else np.unique(np.concatenate(names))
+    units = count if distinct is None else len(distinct)
+    most = max(20, min(groups, _TABLE // (rows.classes * bins)))
+    few = min(units, groups, most) if by_class else 0
+    plan = _Plan(bins, units, distinct, min(units, groups), few)
+    firsts = [int(n) for n in np.cumsum([0, *counts[:-1]])]
+    parts = parts.map(_summed, plan, each=[firsts]).persist()
+    whole, by_width, cells, *classwise = parts.map(itemgetter(1)).sum()
+    table = _Table(count, units, whole, by_width, cells)
+    if by_class:
+        table.by_class, table.class_weight = classwise
+    if by_mass:
+        columns = parts.map(itemgetter(0))
+        cuts, table.edges = _cuts(columns, count, bins)
+        (table.by_mass,) = columns.map(_by_mass, plan, cuts).sum()
+    return table
 
 
 def _count(rows: Rows) -> tuple[int, Any]:
     """Return the number of rows that count, and the distinct groups."""
-    count, names = 0, None
+    count, names = 0, [np.array([], rows.groups.dtype if rows.groups is not None else None)]
     for chunk in rows.chunks():
         count += len(chunk)
         if chunk.groups is not None:
-            new = np.unique(chunk.groups)
-            names = new if names is None else np.union1d(names, new)
-    return count, names
+            names.append(np.unique(chunk.groups))
+    return count, np.unique(np.concatenate(names))
 
 
-def _group(unit: Any, units: int, groups: int) -> Any:
-    """Return the group of each unit: its own where there are enough, else one by a hash (splitmix64)."""
-    if units <= groups:
-        return unit
-    x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
+def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[Any, ...]]:
+    """Return the columns that the bins of equal mass need, in batches, and all other sums, from one pass."""
+    by_class = np.zeros((plan.few, plan.bins, rows.classes))
+    class_weight = np.zeros(plan.few)
+    kept = []
+
+    def chunks() -> Iterator[_Columns]:
+        for chunk in replace(rows, first=first).chunks():
+            p = _probabilities(chunk)
+            columns = _Columns.of(chunk, p, plan.names)
+            if plan.few:
+                _add_by_class(by_class, class_weight, chunk, p, plan.group(columns, few=True))
+            yield columns
+
+    def sums() -> Iterator[tuple[Any, ...]]:
+        for columns in _batches(chunks()):
+            kept.append(columns.kept())
+            yield _one_pass(columns, plan)
+
+    result = merged(sums())
+    return kept, (*result, by_class, class_weight) if plan.few else result
+
+
+def _batches(parts: Iterator[_Columns]) -> Iterator[_Columns]:
+    waiting: list[_Columns] = []
+    for columns in parts:
+        waiting.append(columns)
+        if sum(map(len, waiting)) >= _BATCH:
+            yield _Columns.joined(waiting)
+            waiting = []
+    if waiting:
+        yield _Columns.joined(waiting)
 
 
 def _bin(confidence: Any, bins: int) -> Any:
@@ -381,116 +496,212 @@ def _bin(confidence: Any, bins: int) -> Any:
     return np.maximum(np.searchsorted(np.arange(bins + 1) / bins, confidence, "left") - 1, 0)
 
 
-def _sums_by(key: Any, size: int, *values: Any) -> Any:
-    """Return the sums of values by key, values last."""
-    return np.stack([np.bincount(key, v, size) for v in values], axis=-1)
+def _sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
+    """Return the sums of values by key, in an array of this shape, values last."""
+    sums = [np.bincount(key, value, math.prod(shape)) for value in values]
+    return np.stack(sums, axis=-1).reshape(*shape, len(values))
 
 
-def _by_width(c: _Columns, bins: int, groups: int, units: int) -> Any:
-    """Return, by group, the sums of the columns, and by bin those of weights and gaps."""
-    group = _group(c.unit, units, groups)
+def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, Any, Any]:
     infinite = np.isinf(c.nll)
     nll = np.where(infinite, 0.0, c.nll)
     w = c.weight
-    whole = _sums_by(group, groups, w, w * c.correct, w * nll, w * c.brier, infinite)
-    key = group * bins + _bin(c.confidence, bins)
-    split = _sums_by(key, groups * bins, w, w * (c.confidence - c.correct))
-    return np.hstack([whole, split.reshape(groups, -1)])
+    group = plan.group(c)
+    whole = _sums_by(group, (plan.groups,), w, w * c.correct, w * nll, w * c.brier, infinite)
+    cells = plan.bins * _CELLS
+    cell = _bin(c.confidence, cells)
+    return (
+        whole,
+        _by_bin(c, _bin(c.confidence, plan.bins), plan),
+        _sums_by(cell, (cells,), w, w * w, w * c.confidence),
+    )
 
 
-def _by_mass(c: _Columns, bins: int, groups: int, units: int) -> Any:
-    """Return, by group and bin of equal numbers of rows, the sums for the errors."""
-    order = np.argsort(c.confidence, kind="stable")
-    bin_of = np.empty(len(order), np.int64)
-    for k, part in enumerate(np.array_split(order, bins)):
-        bin_of[part] = k
-    w = c.weight
-    key = _group(c.unit, units, groups) * bins + bin_of
-    values = (w, w * (c.confidence - c.correct), w * c.correct, w * c.correct**2, w * w)
-    return _sums_by(key, groups * bins, *values).reshape(groups, -1)
+def _by_bin(c: _Columns, bin_of: Any, plan: _Plan) -> Any:
+    """Return count, weight, weight², gap, correct and correct² by group and bin."""
+    w = np.ones(len(c)) if c.weight is None else c.weight
+    one = np.ones(len(c))
+    key = plan.group(c) * plan.bins + bin_of
+    gap = w * (c.confidence - c.correct)
+    values = (one, w, w * w, gap, w * c.correct, w * c.correct**2.0)
+    return _sums_by(key, (plan.groups, plan.bins), *values)
 
 
-def _by_cell(c: _Columns, bins: int) -> Any:
-    cell = _bin(c.confidence, bins * _CELLS)
-    return _sums_by(cell, bins * _CELLS, c.weight, c.weight * c.confidence, c.weight**2).T
+def _add_by_class(table: Any, weights: Any, chunk: Chunk, p: Any, group: Any) -> None:
+    """Add weight · (p − label) to the sums by group, bin of p and class.
 
-
-def _add_by_class(table: Any, chunk: Chunk, p: Any, c: _Columns, bins: int, units: int) -> None:
-    groups, classes = len(table), p.shape[-1]
-    group = _group(c.unit, units, groups)
-    y = np.zeros_like(p) if chunk.soft is None else chunk.soft
+    Nearly all p are in the first bin: all are added there at once, and the few others are moved.
+    """
+    _, bins, classes = table.shape
+    weighted = not (chunk.weight == 1).all()
+    terms = p if chunk.soft is None else p - chunk.soft
+    if weighted:
+        terms = terms * chunk.weight[:, None]
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    table[group[order[starts]], 0] += np.add.reduceat(terms[order], starts, axis=0)
+    sums = table.reshape(-1)
+    row, k = np.nonzero(p > _largest_in_first_bin(bins, p.dtype))
+    moved = terms[row, k].astype(np.float64)
+    first = group[row] * (bins * classes) + k
+    np.add.at(sums, first + _bin(p[row, k], bins) * classes, moved)
+    np.subtract.at(sums, first, moved)
     if chunk.soft is None:
-        y[np.arange(len(p)), chunk.index] = 1.0
-    cell = np.arange(classes) * bins + _bin(p, bins)
-    key = group[:, None] * (classes * bins) + cell
-    gaps = (c.weight[:, None] * (p - y)).ravel()
-    sums = np.bincount(key.ravel(), gaps, groups * classes * bins)
-    table[:, :-1] += sums.reshape(groups, -1)
-    table[:, -1] += np.bincount(group, c.weight, groups)
+        of_label = p[np.arange(len(p)), chunk.index]
+        cell = (group * bins + _bin(of_label, bins)) * classes + chunk.index
+        np.subtract.at(sums, cell, chunk.weight)
+    np.add.at(weights, group, chunk.weight)
 
 
-def _statistics(sums: Any, bins: int) -> dict[str, Any]:
-    """Return the numbers of each row of sums."""
-    weight, correct, nll, brier, infinite = sums[:, :5].T
-    width = sums[:, 5 : 5 + 2 * bins].reshape(-1, bins, 2)
-    mass = sums[:, 5 + 2 * bins :].reshape(-1, bins, 5)
-    gap = np.abs(width[..., 1])
-    return {
+def _largest_in_first_bin(bins: int, dtype: Any) -> Any:
+    edge = dtype.type(1 / bins)
+    return edge if float(edge) <= 1 / bins else np.nextafter(edge, dtype.type(0))
+
+
+# ---------------------------------------------------------------- bins of equal mass
+
+
+def _cuts(columns: Parts, count: int, bins: int) -> tuple[Any, Any]:
+    """Return where the bins begin, as confidences and numbers of rows, and the edges of the bins."""
+    sizes = np.array([len(part) for part in np.array_split(np.arange(count), bins)])
+    ends = np.cumsum(sizes)[sizes > 0] - 1
+    starts = np.cumsum(sizes)[sizes > 0] - sizes[sizes > 0]
+    order = columns.map(_sorted_bits).persist()
+    least = _of_rank(order, starts)
+    most = _of_rank(order, ends)
+    less, equal = (
+        np.array(x) for x in zip(*order.map(_less_and_equal, least).gather(), strict=True)
+    )
+    tie = starts - less.sum(
+        axis=0
+    )  # of the rows as confident as the first of a bin, how many go to the bins before
+    local = list(tie - (np.cumsum(equal, axis=0) - equal))
+    least = least.view(np.float64)
+    (number,) = columns.map(_tied_row, least, each=[local]).sum()
+    empty = np.full(bins - len(ends), math.nan)
+    edges = (np.append(least, empty), np.append(most.view(np.float64), empty))
+    return (least[1:], number.astype(np.int64)[1:]), edges
+
+
+def _sorted_bits(columns: list[_Columns]) -> Any:
+    """Return the confidences as integers, which have the same order."""
+    return np.sort(np.concatenate([[], *(c.confidence for c in columns)])).view(np.uint64)
+
+
+def _of_rank(order: Parts, ranks: Any) -> Any:
+    """Return the numbers of these ranks among those of all parts, byte by byte."""
+    found = np.zeros(len(ranks), np.uint64)
+    for shift in range(56, -8, -8):
+        (below,) = order.map(_below, found, shift).sum()
+        digit = np.count_nonzero(below <= ranks[:, None], axis=1)
+        found += digit.astype(np.uint64) << np.uint64(shift)
+    return found
+
+
+def _below(order: Any, found: Any, shift: int) -> tuple[Any]:
+    steps = np.arange(1, 256, dtype=np.uint64) << np.uint64(shift)
+    return (np.searchsorted(order, found[:, None] + steps).astype(np.float64),)
+
+
+def _less_and_equal(order: Any, bits: Any) -> tuple[Any, Any]:
+    less = np.searchsorted(order, bits, "left")
+    return less, np.searchsorted(order, bits, "right") - less
+
+
+def _tied_row(columns: list[_Columns], local: Any, confidences: Any) -> tuple[Any]:
+    """Return, for each confidence, the number of the row that is the local-th to have it, or 0 if that is elsewhere."""
+    result = np.zeros(len(local))
+    for j, confidence in enumerate(confidences):
+        before = 0
+        for c in columns:
+            rows = np.flatnonzero(c.confidence == confidence)
+            if before <= local[j] < before + len(rows):
+                result[j] = c.first + rows[local[j] - before]
+            before += len(rows)
+    return (result,)
+
+
+def _by_mass(columns: list[_Columns], plan: _Plan, cuts: Any) -> tuple[Any]:
+    none = np.zeros((plan.groups, plan.bins, 6))
+    return merged([(none,), *((_by_bin(c, _bin_by_mass(c, cuts), plan),) for c in columns)])
+
+
+def _bin_by_mass(c: _Columns, cuts: Any) -> Any:
+    confidences, numbers = cuts
+    result = np.searchsorted(confidences, c.confidence, "left")
+    tied = np.flatnonzero(np.isin(c.confidence, confidences))
+    equal = c.confidence[tied, None] == confidences
+    result[tied] += (equal & (c.number[tied, None] >= numbers)).sum(axis=1)
+    return result
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _numbers(table: _Table, draw: Any) -> dict[str, Any]:
+    """Return all numbers, of each of the resamples for which `draw` says how often they have each group."""
+    whole, by_width = _drawn(draw, table.whole), _drawn(draw, table.by_width)
+    weight, correct, nll, brier, infinite = np.moveaxis(whole, -1, 0)
+    gaps = np.abs(by_width[..., 3])
+    numbers = {
         "accuracy": correct / weight,
         "nll": np.where(infinite > 0, math.inf, nll / weight),
         "brier": brier / weight,
-        "ece": gap.sum(axis=1) / weight,
-        "adaptive_ece": np.abs(mass[..., 1]).sum(axis=1) / weight,
-        "mce": _ratio(gap, width[..., 0]).max(axis=1),
-        "debiased_ece": _debiased(mass) / weight,
+        "ece": gaps.sum(axis=-1) / weight,
+        "mce": _ratio(gaps, by_width[..., 1]).max(axis=-1),
     }
+    if table.by_mass is not None:
+        by_mass = _drawn(draw, table.by_mass)
+        numbers["adaptive_ece"] = np.abs(by_mass[..., 3]).sum(axis=-1) / weight
+        numbers["debiased_ece"] = _debiased(by_mass) / weight  # its square
+    if table.by_class is not None:
+        classes = table.by_class.shape[-1]
+        gaps = np.abs(_drawn(draw, table.by_class)).sum(axis=(-1, -2))
+        numbers["classwise_ece"] = gaps / (classes * _drawn(draw, table.class_weight))
+    return numbers
 
 
-def _debiased(mass: Any) -> Any:
-    """Return the sum over the bins of weight times the square of the gap, less what chance adds to it."""
-    weight, gap, correct, squares, weight_squares = np.moveaxis(mass, -1, 0)
+def _drawn(draw: Any, table: Any) -> Any:
+    """Return the sums of the resamples."""
+    counts = draw(len(table))
+    return (counts @ table.reshape(len(table), -1)).reshape(len(counts), *table.shape[1:])
+
+
+def _values(table: _Table) -> dict[str, float]:
+    """Return the numbers of the rows themselves."""
+    numbers = {name: float(x[0]) for name, x in _numbers(table, lambda g: np.ones((1, g))).items()}
+    if "debiased_ece" in numbers:
+        numbers["debiased_ece"] = math.sqrt(max(numbers["debiased_ece"], 0.0))
+    return numbers
+
+
+def _debiased(sums: Any) -> Any:
+    """Return the sum over the bins of weight times the square of the mean gap, less what chance adds to it."""
+    _, weight, weight_squares, gap, correct, squares = np.moveaxis(sums, -1, 0)
     count = _ratio(weight**2, weight_squares)
     variance = _ratio(squares, weight) - _ratio(correct, weight) ** 2
-    chance = np.where(count > 1, variance / np.maximum(count - 1, 1e-300), 0.0)
-    return (weight * (_ratio(gap, weight) ** 2 - chance)).sum(axis=1)
+    chance = _ratio(variance, count - 1)
+    return (weight * (_ratio(gap, weight) ** 2 - chance)).sum(axis=-1)
 
 
-def _ratio(a: Any, b: Any) -> Any:
-    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+def _ratio(a: Any, b: Any, otherwise: float = 0.0) -> Any:
+    return np.divide(a, b, out=np.full_like(a, otherwise), where=b > 0)
 
 
 # ---------------------------------------------------------------- intervals
 
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
-    table = _Table.of(rows, bins, classwise=True)
-
-    def draw(groups: int) -> Any:
-        rng = np.random.default_rng([seed, groups])
-        picks = rng.integers(0, groups, (resamples, groups))
-        picks += np.arange(resamples)[:, None] * groups
-        return (
-            np.bincount(picks.ravel(), minlength=resamples * groups)
-            .reshape(resamples, groups)
-            .astype(np.float64)
-        )
-
-    numbers = table.statistics(None)
-    others = table.statistics(draw)
-    estimates = {}
-    for name, value in numbers.items():
-        spread = others[name]
-        if name.endswith(("ece", "mce")):
-            spread = spread - spread.mean() + value
-        if name == "debiased_ece":
-            value, spread = math.sqrt(max(value, 0.0)), np.sqrt(np.maximum(spread, 0.0))
-        estimates[name] = _estimate(value, spread, confidence, name)
-    null = _null(table, resamples, seed)
-    estimates["null_ece"] = _estimate(float(null.mean()), null, confidence)
+    table = _table(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
+    values = _values(table)
+    spreads = _numbers(table, _Draw(resamples, seed))
+    estimates = {name: _estimate(name, values[name], spreads[name], confidence) for name in values}
+    null = _null(table.cells, resamples, seed)
+    estimates["null_ece"] = Estimate(null.mean(), _interval(null, confidence), null)
     return Evaluation(
         **estimates,
         rows=table.rows,
-        classes=table.classes,
+        classes=rows.classes,
         rules=_rules(bins),
         confidence=confidence,
         seed=seed,
@@ -498,29 +709,73 @@ def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: 
     )
 
 
-def _null(table: _Table, resamples: int, seed: int) -> Any:
-    """Return the errors that labels drawn from the confidences themselves give."""
-    rng = np.random.default_rng([seed, 0])
-    weight, mean, squares = table.cells[:, table.cells[0] > 0]
-    mean = mean / weight
-    count = np.maximum(np.rint(weight**2 / squares), 1).astype(np.int64)
-    drawn = rng.binomial(count, np.minimum(mean, 1.0), (resamples, len(count))) / count
-    gaps = weight * (mean - drawn)
-    bin_of = np.flatnonzero(table.cells[0] > 0) // _CELLS
-    starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
-    return np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(axis=1) / weight.sum()
+@dataclass
+class _Draw:
+    """How often each resample has each group: the same for the same seed and number of groups."""
+
+    resamples: int
+    seed: int
+
+    def __call__(self, groups: int) -> Any:
+        shape = (self.resamples, groups)
+        picks = np.random.default_rng([self.seed, groups]).integers(0, groups, shape)
+        picks += groups * np.arange(self.resamples)[:, None]
+        return np.bincount(picks.ravel(), minlength=math.prod(shape)).reshape(shape) * 1.0
 
 
-def _estimate(value: float, resamples: Any, confidence: float, name: str = "") -> Estimate:
+def _estimate(name: str, value: float, resamples: Any, confidence: float) -> Estimate:
+    """Return a number with its interval.
+
+    Resampling adds the bias of a calibration error, which chance makes larger, a second time. So those resamples are
+    moved to have the number as their mean.
+    """
+    if name == "debiased_ece":
+        resamples = np.sqrt(np.maximum(resamples - resamples.mean() + value**2, 0.0))
+    elif name not in ("accuracy", "nll", "brier"):
+        resamples = np.maximum(resamples - resamples.mean() + value, 0.0)
+    return Estimate(value, _interval(resamples, confidence), resamples)
+
+
+def _interval(resamples: Any, confidence: float) -> tuple[float, float]:
     tail = (1.0 - confidence) / 2
     low, high = np.quantile(resamples, [tail, 1.0 - tail], method="inverted_cdf")
-    if name.endswith(("ece", "mce")):
-        low, high = max(low, 0.0), max(high, 0.0)
-    return Estimate(value, (float(low), float(high)), resamples)
+    return float(low), float(high)
+
+
+def _null(cells: Any, resamples: int, seed: int) -> Any:
+    """Return the errors of labels that are drawn from the confidences themselves."""
+    bin_of = np.repeat(np.arange(len(cells) // _CELLS), _CELLS)[cells[:, 0] > 0]
+    weight, squares, confidence = cells[cells[:, 0] > 0].T
+    mean = np.minimum(confidence / weight, 1.0)
+    count = np.maximum(np.rint(weight**2 / squares), 1.0)
+    rng = np.random.default_rng([seed, 0])
+    drawn = rng.binomial(count.astype(np.int64), mean, (resamples, len(count)))
+    starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    gaps = np.add.reduceat(weight * (mean - drawn / count), starts, axis=1)
+    return np.abs(gaps).sum(axis=1) / weight.sum()
 
 
 def _rules(bins: int) -> dict[str, str]:
-    return dict.fromkeys(_NAMES, f"{bins} bins")
+    """Return how each number is computed."""
+    width = f"{bins} bins of equal width, (lower, upper], of the winner's probability"
+    mass = (
+        f"{bins} bins of equal numbers of rows (numpy.array_split of the rows by the winner's "
+        "probability, ties in the order of the rows)"
+    )
+    return {
+        "accuracy": "share of rows whose winner is the label; of ties the first class wins",
+        "nll": "mean of -log p(label), in nats",
+        "brier": "mean over the rows of the sum over the classes of (p - label)²: from 0 to 2",
+        "ece": f"mean |confidence - accuracy|: {width}, weighted by their rows",
+        "adaptive_ece": f"mean |confidence - accuracy|: {mass}",
+        "classwise_ece": f"mean over the classes of the error of p(class) against [label is the class]: "
+        f"{bins} bins of equal width, (lower, upper], the first with 0, weighted by their rows",
+        "mce": f"largest |confidence - accuracy|: {width}",
+        "debiased_ece": f"root of the mean (confidence - accuracy)², less the variance of the accuracy, 0 where "
+        f"that is negative (Kumar, Liang, Ma 2019): {mass}",
+        "null_ece": "mean ece of labels drawn from the winners' probabilities: what a perfectly "
+        f"calibrated model shows with so many rows; {width}",
+    }
 
 
 def _at_least_one(value: Any, name: str) -> int:
@@ -528,14 +783,3 @@ def _at_least_one(value: Any, name: str) -> int:
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
     return number
-
-
-_CELLS = 64  # of confidence in a bin, for the null error
-_KINDS = {
-    "ece": "ece",
-    "adaptive": "adaptive_ece",
-    "classwise": "classwise_ece",
-    "max": "mce",
-    "debiased": "debiased_ece",
-}
-_NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
