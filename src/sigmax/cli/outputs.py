@@ -1,0 +1,105 @@
+"""Files that are written whole or not at all: to a temporary name beside the target, which is renamed at the end."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .console import DataError
+
+KINDS = (".npy", ".csv", ".parquet")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the temporary name of a file that replaces `path` when all went well, and vanishes when not."""
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the directory {path.parent} does not exist")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def check_kind(path: Path, shape: Sequence[int]) -> None:
+    """Refuse what cannot be written, before any work is done."""
+    if path.suffix.lower() not in KINDS:
+        raise DataError(f"{path}: must be one of {', '.join(KINDS)}, got {path.suffix or 'no suffix'}")
+    if path.suffix.lower() != ".npy" and len(shape) != 2:
+        raise DataError(f"{path}: a table has rows of classes, got shape {tuple(shape)}; write a .npy file")
+
+
+def write_rows(
+    path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, names: Sequence[str]
+) -> None:
+    """Write blocks of rows, one after the other, in the format of the suffix; `names` are those of columns."""
+    with replacing(path) as temporary:
+        write = {".npy": _write_npy, ".csv": _write_csv, ".parquet": _write_parquet}
+        write[path.suffix.lower()](temporary, blocks, shape, dtype, names)
+
+
+def _write_npy(
+    path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, _: Sequence[str]
+) -> None:
+    with path.open("wb") as file:
+        write_npy_header(file, shape, dtype)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data)
+
+
+def write_npy_header(file: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _write_csv(
+    path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, names: Sequence[str]
+) -> None:
+    import pyarrow.csv
+
+    _write_table(pyarrow.csv.CSVWriter, path, blocks, dtype, names)
+
+
+def _write_parquet(
+    path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, names: Sequence[str]
+) -> None:
+    import pyarrow.parquet
+
+    _write_table(pyarrow.parquet.ParquetWriter, path, blocks, dtype, names)
+
+
+def _write_table(
+    writer: Any, path: Path, blocks: Iterable[Any], dtype: Any, names: Sequence[str]
+) -> None:
+    import pyarrow as pa
+
+    schema = pa.schema([(name, pa.from_numpy_dtype(dtype)) for name in names])
+    with path.open("wb") as file, writer(file, schema) as table:
+        for block in blocks:
+            columns = [pa.array(np.ascontiguousarray(column)) for column in np.transpose(block)]
+            table.write_batch(pa.record_batch(columns, schema=schema))
