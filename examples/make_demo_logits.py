@@ -26,7 +26,12 @@ def demo_logits() -> tuple[np.ndarray, np.ndarray]:
         images / 16, digits, train_size=TRAINING, random_state=0, stratify=digits
     )
     network = MLPClassifier(
-        (64,), alpha=0.0, learning_rate_init=0.01, max_iter=2000, n_iter_no_change=2000, random_state=0
+        (64,),
+        alpha=0.0,
+        learning_rate_init=0.01,
+        max_iter=2000,
+        n_iter_no_change=2000,
+        random_state=0,
     )
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         network.fit(seen, seen_digits)

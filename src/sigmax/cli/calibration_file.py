@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import TemperatureFit, VectorScalingFit, softmax
+from sigmax import TemperatureFit, VectorScalingFit, softmax
+
 from .console import DataError
 from .rows import scaled_block
 
@@ -58,7 +59,9 @@ def load(path: Path) -> Calibration:
         raise ValueError(f"method must be 'temperature' or 'vector', got {value['method']!r}")
     except (ValueError, TypeError, KeyError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise DataError(f"{path}: not a calibration that `sigmax calibrate` wrote: {what}") from error
+        raise DataError(
+            f"{path}: not a calibration that `sigmax calibrate` wrote: {what}"
+        ) from error
 
 
 def _positive(value: Any) -> float:

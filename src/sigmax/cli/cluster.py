@@ -24,7 +24,7 @@ def cluster(address: str | None) -> Iterator[None]:
         from distributed import Client
     except ModuleNotFoundError:
         raise DataError("--scheduler needs Dask: pip install 'sigmax[dask]'") from None
-    with Client(address, timeout=10):
+    with Client(address, timeout=10):  # type: ignore[no-untyped-call]
         yield
 
 

@@ -1,24 +1,22 @@
 """The commands."""
 
-import hashlib
-import shlex
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import numpy as np
 import typer
 
-from .. import __version__, fit_temperature, fit_vector_scaling, show_config, softmax
+from sigmax import __version__, fit_temperature, fit_vector_scaling, show_config, softmax
+
 from . import calibration_file, options, summary
 from .cluster import cluster, write_remotely
 from .console import DataError, out, plain_errors, progress, tracked
 from .files import open_file, row_blocks, spill
 from .inputs import Options, find_logits, read_inputs, read_logits
 from .outputs import check_kind, write_json, write_rows, write_text
+from .provenance import command_line, provenance
 
 app = typer.Typer(
     help="How good and how honest are the probabilities of a classifier? From a file of logits to a report, "
@@ -58,7 +56,7 @@ def report(
     probabilities: options.Probabilities = False,
     ignore_index: options.IgnoreIndex = None,
     groups: options.Groups = None,
-    label_smoothing: options.Smoothing = "0",
+    label_smoothing: options.Smoothing = 0.0,
     seed: options.Seed = 0,
     bins: options.Bins = 15,
     confidence: options.Confidence = 0.95,
@@ -67,22 +65,21 @@ def report(
 ) -> None:
     """Find out how good and how honest the probabilities are, and whether calibration helps.
 
-    Half of the rows, drawn at random, fit the calibration; the other half test it. Writes one page of HTML that
-    needs nothing else, and its numbers as JSON.
+    Half of the rows, drawn at random, fit the calibration; the other half test it. Writes a page and its numbers.
     """
-    from ..report.study import Choices
+    from sigmax.report.study import Choices
 
-    choices = Choices(
-        str(method), seed, bins, confidence, resamples, _smoothing(label_smoothing), ignore_index
+    choices = Choices(str(method), seed, bins, confidence, resamples, label_smoothing, ignore_index)
+    reading = Options(
+        logits_key, labels_key, groups, classes, probabilities, ignore_index, bool(scheduler)
     )
-    reading = Options(logits_key, labels_key, groups, classes, probabilities, ignore_index, bool(scheduler))
     with plain_errors(), cluster(scheduler):
         page = _report(context, logits, labels, output, reading, choices, title or logits.name)
         summary.print_report(page, output)
 
 
 def _report(
-    context: click.Context,
+    context: typer.Context,
     logits: Path,
     labels: Path | None,
     output: Path,
@@ -91,15 +88,15 @@ def _report(
     title: str,
 ) -> dict[str, Any]:
     """Make the report, write it, and return its numbers."""
-    from ..report.page import page
-    from ..report.study import study
+    from sigmax.report.page import page
+    from sigmax.report.study import study
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{output}: the page must be .html, got {output.suffix or 'no suffix'}")
     inputs = read_inputs(logits, labels, reading)
     result = {
         "schema": 1,
-        **_provenance(context, inputs.paths),
+        **provenance(context, inputs.paths),
         "title": title,
         **study(inputs, choices),
     }
@@ -110,16 +107,23 @@ def _report(
     return result
 
 
-def _apply_commands(context: click.Context, result: dict[str, Any]) -> str | None:
+def _apply_commands(context: typer.Context, result: dict[str, Any]) -> str | None:
     """Return the commands that put a calibration to use, where it is worth it."""
-    if result["verdict"]["key"] != "better" or context.info_name != "report":
+    if result["verdict"]["key"] != "better":
         return None
+    if context.info_name == "demo":
+        return _OF_A_DEMO
     chosen = ("logits", "labels", "method", *_READING, "label_smoothing", "ignore_index")
-    calibrate_it = _command(context, "calibrate", chosen) + " -o calibration.json"
-    apply_it = _command(context, "apply", ("logits", "logits_key", "probabilities"))
+    calibrate_it = command_line(context, "calibrate", chosen) + " -o calibration.json"
+    apply_it = command_line(context, "apply", ("logits", "logits_key", "probabilities"))
     return f"{calibrate_it}\n{apply_it} calibration.json -o probabilities.npy"
 
 
+_OF_A_DEMO = (
+    "sigmax report logits.npy labels.npy\n"
+    "sigmax calibrate logits.npy labels.npy -o calibration.json\n"
+    "sigmax apply logits.npy calibration.json -o probabilities.npy"
+)
 _READING = ("logits_key", "labels_key", "classes", "probabilities")
 
 
@@ -139,11 +143,13 @@ def calibrate(
     classes: options.Classes = None,
     probabilities: options.Probabilities = False,
     ignore_index: options.IgnoreIndex = None,
-    label_smoothing: options.Smoothing = "0",
+    label_smoothing: options.Smoothing = 0.0,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Fit a calibration on all rows and write it as a small JSON file."""
-    reading = Options(logits_key, labels_key, None, classes, probabilities, ignore_index, bool(scheduler))
+    reading = Options(
+        logits_key, labels_key, None, classes, probabilities, ignore_index, bool(scheduler)
+    )
     with plain_errors(), cluster(scheduler):
         inputs = read_inputs(logits, labels, reading)
         fit_method = fit_temperature if method == "temperature" else fit_vector_scaling
@@ -151,7 +157,7 @@ def calibrate(
             fit = fit_method(
                 inputs.logits,
                 inputs.labels,
-                label_smoothing=_smoothing(label_smoothing),
+                label_smoothing=label_smoothing,
                 ignore_index=ignore_index,
             )
         if fit.status != "ok":
@@ -159,7 +165,7 @@ def calibrate(
         value = {
             **calibration_file.described(fit),
             "classes": list(inputs.classes),
-            **_provenance(context, inputs.paths),
+            **provenance(context, inputs.paths),
         }
         write_json(output, value)
         summary.print_fit(value, output)
@@ -171,7 +177,9 @@ def apply(
     calibration: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="What calibrate wrote.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
+    ],
     logits_key: options.LogitsKey = None,
     probabilities: options.Probabilities = False,
     scheduler: options.Scheduler = None,
@@ -183,64 +191,32 @@ def apply(
         inputs = read_logits(logits, reading)
         count = inputs.logits.shape[1]
         if count != len(fitted.classes):
-            raise DataError(f"{logits}: has {count} classes, {calibration} is for {len(fitted.classes)}")
+            raise DataError(
+                f"{logits}: has {count} classes, {calibration} is for {len(fitted.classes)}"
+            )
         shape = (*inputs.batch, count)
         check_kind(output, shape)
         dtype = softmax(np.zeros(1, inputs.logits.dtype)).dtype
         if scheduler:
             write_remotely(output, inputs.logits, fitted.apply, shape, dtype)
         else:
-            blocks = (fitted.apply(inputs.logits[rows]) for rows in row_blocks(inputs.logits))
-            blocks = tracked(blocks, "Writing", len(inputs.logits))
+            applied = (fitted.apply(inputs.logits[rows]) for rows in row_blocks(inputs.logits))
+            blocks = tracked(applied, "Writing", len(inputs.logits))
             write_rows(output, blocks, shape, dtype, fitted.classes)
         out.print(f"{output}: {len(inputs.logits):,} rows of {count:,} probabilities")
-
-
-def _smoothing(text: str) -> float | str:
-    return text if text == "laplace" else float(text)
-
-
-# ---------------------------------------------------------------- where a result comes from
-
-
-def _provenance(context: click.Context, paths: tuple[Path, ...]) -> dict[str, Any]:
-    described = []
-    for path in paths:
-        with progress(f"Hashing {path.name}"), path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described.append({"name": str(path), "bytes": path.stat().st_size, "sha256": digest})
-    return {
-        "sigmax": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": _command(context, str(context.info_name)),
-        "files": described,
-    }
-
-
-def _command(context: click.Context, name: str, chosen: tuple[str, ...] | None = None) -> str:
-    """Return the command line with what was given, or only the chosen parameters of it."""
-    words = ["sigmax", name]
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
-        if not given or (chosen is not None and parameter.name not in chosen):
-            continue
-        value = context.params[parameter.name]
-        if isinstance(parameter, click.Argument):
-            words.append(str(value))
-        elif value is True:
-            words.append(parameter.opts[0])
-        else:
-            words += [parameter.opts[0], str(value)]
-    return shlex.join(words)
 
 
 # ---------------------------------------------------------------- the smaller commands
 
 
-@app.command("softmax", epilog="Example: sigmax softmax logits.npy -o probabilities.npy --temperature 2")
+@app.command(
+    "softmax", epilog="Example: sigmax softmax logits.npy -o probabilities.npy --temperature 2"
+)
 def softmax_command(
     logits: options.Logits,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
+    ],
     temperature: Annotated[float, typer.Option(help="What the logits are divided by.")] = 1.0,
     axis: Annotated[int, typer.Option(help="The class axis, the last one unless given.")] = -1,
     logits_key: options.LogitsKey = None,
@@ -276,7 +252,9 @@ def softmax_blocks(x: Any, axis: int, temperature: float) -> Iterator[Any]:
         yield softmax(x, temperature=temperature)
     else:
         columns = np.moveaxis(x, 0, -1)
-        whole = spill(softmax(columns[part], temperature=temperature) for part in row_blocks(columns))
+        whole = spill(
+            softmax(columns[part], temperature=temperature) for part in row_blocks(columns)
+        )
         result = np.moveaxis(whole, -1, 0)
         for rows in row_blocks(result):
             yield result[rows]
@@ -285,7 +263,8 @@ def softmax_blocks(x: Any, axis: int, temperature: float) -> Iterator[Any]:
 @app.command(epilog="Example: sigmax info logits.npz")
 def info(
     file: Annotated[
-        Path | None, typer.Argument(exists=True, dir_okay=False, help="Of this file; else of the installation.")
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, help="Of this file; else of the installation."),
     ] = None,
     logits_key: options.LogitsKey = None,
 ) -> None:
@@ -300,16 +279,18 @@ def info(
 @app.command(epilog="Example: sigmax demo -o demo.html")
 def demo(
     context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("sigmax-demo.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path(
+        "sigmax-demo.html"
+    ),
 ) -> None:
     """Make the report of real logits that come with sigmax.
 
-    They are of a small neural network that was trained for too long on the handwritten digits of scikit-learn; the
-    rows are digits it has not seen.
+    They are of a small network trained for too long on the handwritten digits of scikit-learn.
     """
-    from ..report.study import Choices
+    from sigmax.report.study import Choices
 
     with plain_errors(), as_file(files("sigmax.report") / "demo.npz") as logits:
         title = "a network that reads handwritten digits"
         result = _report(context, logits, None, output, Options(), Choices(), title)
         summary.print_report(result, output)
+        out.print("Next, with files of yours: sigmax report logits.npy labels.npy")

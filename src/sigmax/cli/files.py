@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +91,9 @@ def parts(path: Path) -> list[slice]:
         return [slice(a, b) for a, b in pairwise(bounds) if a < b]
     if kind(path) == ".npy":
         return list(row_blocks(_flat(_mapped(path)), _PART))
-    raise DataError(f"{path}: parts of a {kind(path)} file cannot be read alone; --scheduler takes .npy and .parquet")
+    raise DataError(
+        f"{path}: parts of a {kind(path)} file cannot be read alone; --scheduler takes .npy and .parquet"
+    )
 
 
 def part(path: Path, names: list[str] | None, rows: slice) -> Any:
@@ -114,7 +116,9 @@ def spill(blocks: Iterable[Any]) -> Any:
             rows += len(block)
         file.flush()
         shape = (rows, *block.shape[1:])
-        return np.memmap(file, block.dtype, "r", shape=shape) if rows else np.empty(shape, block.dtype)
+        return (
+            np.memmap(file, block.dtype, "r", shape=shape) if rows else np.empty(shape, block.dtype)
+        )
 
 
 def text_codes(values: Any) -> tuple[Any, list[str]]:
@@ -156,7 +160,7 @@ def _mapped_member(path: Path, name: str) -> Any:
             return _mapped_file(file, f"{path}: {name}")
 
 
-def _mapped_file(file: IO[bytes], name: str) -> Any:
+def _mapped_file(file: Any, name: str) -> Any:
     """Map the array of an open .npy file. np.load does this only for files that have a name."""
     try:
         version = np.lib.format.read_magic(file)
@@ -174,8 +178,9 @@ def _mapped_file(file: IO[bytes], name: str) -> Any:
     if 0 in shape:
         return np.empty(shape, dtype)
     try:
-        order = "F" if fortran else "C"
-        return np.memmap(file, dtype, "r", offset=file.tell(), shape=shape, order=order)
+        return np.memmap(
+            file, dtype, "r", offset=file.tell(), shape=shape, order="F" if fortran else "C"
+        )
     except ValueError as error:
         raise DataError(f"{name}: is cut short: {error}") from error
 
@@ -271,13 +276,17 @@ class _Table:
         values = column.flatten()
         if values.null_count:
             row = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False))) // width
-            raise DataError(f"{self.path}, {self.where(first + row)}, column {name!r}: a number is missing")
+            raise DataError(
+                f"{self.path}, {self.where(first + row)}, column {name!r}: a number is missing"
+            )
         return self._cast(values, name, first).reshape(-1, width)
 
     def _refuse_missing(self, column: Any, name: str, first: int) -> None:
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            raise DataError(f"{self.path}, {self.where(first + row)}, column {name!r}: the value is missing")
+            raise DataError(
+                f"{self.path}, {self.where(first + row)}, column {name!r}: the value is missing"
+            )
 
     def text(self, name: str) -> Opened:
         """Return a column that may be text."""

@@ -23,7 +23,11 @@ class Where:
     names: list[str] | None = None
 
     def __str__(self) -> str:
-        return f"{self.path}: {','.join(self.names)}" if self.names and len(self.names) < 4 else str(self.path)
+        return (
+            f"{self.path}: {','.join(self.names)}"
+            if self.names and len(self.names) < 4
+            else str(self.path)
+        )
 
 
 @dataclass(frozen=True)
@@ -142,12 +146,15 @@ def _refuse(path: Path, names: list[str], option: str, what: str) -> list[str]:
 
 def _logits(where: Where, options: Options) -> Inputs:
     if options.remote and kind(where.path) == ".parquet":
-        array, names, batch = None, where.names, (parts(where.path)[-1].stop,)
+        names, batch = where.names, (parts(where.path)[-1].stop,)
+        array = np.empty((0, 0))  # the workers read it
     else:
         opened = open_file(where.path, where.names)
         array, names = opened.array, opened.names
         if array.ndim == 0 or 0 in array.shape[1:]:
-            raise DataError(f"{where}: must have rows of one class at least, got shape {array.shape}")
+            raise DataError(
+                f"{where}: must have rows of one class at least, got shape {array.shape}"
+            )
         batch = array.shape[: max(1, array.ndim - 1)]
     prepare = Preparation(str(where), batch, options.probabilities).logits
     if options.remote:
@@ -155,9 +162,11 @@ def _logits(where: Where, options: Options) -> Inputs:
     else:
         columns = array.shape[-1] if array.ndim > 1 else 1
         array = array.reshape(-1, columns)
-        blocks = (prepare(array[rows], rows.start) for rows in row_blocks(array))
-        blocks = tracked(blocks, f"Reading {where.path.name}", len(array))
-        logits = _used_up(blocks, array) if columns > 1 and not options.probabilities else spill(blocks)
+        read = (prepare(array[rows], rows.start) for rows in row_blocks(array))
+        blocks = tracked(read, f"Reading {where.path.name}", len(array))
+        logits = (
+            _used_up(blocks, array) if columns > 1 and not options.probabilities else spill(blocks)
+        )
     classes = _class_names(options, names, logits.shape[1], where)
     return Inputs(logits, classes=classes, paths=(where.path,), batch=batch)
 
@@ -318,7 +327,9 @@ def _in_range(labels: Any, where: Where, inputs: Inputs, options: Options) -> An
         legal |= labels == options.ignore_index
     if not legal.all():
         row = int(np.argmin(legal))
-        ignored = "" if options.ignore_index is None else f" or {options.ignore_index}, which is ignored"
+        ignored = (
+            "" if options.ignore_index is None else f" or {options.ignore_index}, which is ignored"
+        )
         raise DataError(
             f"{where}, {place(row, inputs.batch)}: labels must be in [0, {len(inputs.classes)}){ignored}, "
             f"got {labels[row]}"
@@ -373,6 +384,8 @@ def _groups(where: Where, inputs: Inputs) -> Any:
     opened = open_file(where.path, where.names, text=True)
     groups, batch = opened.array, inputs.batch
     if groups.shape != batch[: groups.ndim]:
-        raise DataError(f"{where}: must have {batch[0]} groups, one for each row, got shape {groups.shape}")
+        raise DataError(
+            f"{where}: must have {batch[0]} groups, one for each row, got shape {groups.shape}"
+        )
     spread = groups.reshape(groups.shape + (1,) * (len(batch) - groups.ndim))
     return np.unique(np.broadcast_to(spread, batch).reshape(-1), return_inverse=True)[1]

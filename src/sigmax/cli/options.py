@@ -18,19 +18,30 @@ def _option(name: str, help: str, panel: str = _READING, **more: Any) -> Any:  #
     return typer.Option(name, help=help, rich_help_panel=panel, **more)
 
 
-Logits = Annotated[Path, _file("Logits: .npy, .npz, .csv or .parquet, a row per example, a column per class.")]
+Logits = Annotated[
+    Path, _file("Logits: .npy, .npz, .csv or .parquet, a row per example, a column per class.")
+]
 Labels = Annotated[
-    Path | None, _file("Labels: class indices, class names or distributions. In the file of the logits if left out.")
+    Path | None,
+    _file(
+        "Labels: class indices, class names or distributions. In the file of the logits if left out."
+    ),
 ]
 LogitsKey = Annotated[
-    str | None, _option("--logits-key", "The array of a .npz, or the columns (a,b,c) of a table, with the logits.")
+    str | None,
+    _option(
+        "--logits-key", "The array of a .npz, or the columns (a,b,c) of a table, with the logits."
+    ),
 ]
 LabelsKey = Annotated[
-    str | None, _option("--labels-key", "The array of a .npz, or the column of a table, with the labels.")
+    str | None,
+    _option("--labels-key", "The array of a .npz, or the column of a table, with the labels."),
 ]
 Classes = Annotated[
     str | None,
-    _option("--classes", "Names of the classes in the order of the logits: a,b,c or a file, one a line."),
+    _option(
+        "--classes", "Names of the classes in the order of the logits: a,b,c or a file, one a line."
+    ),
 ]
 Probabilities = Annotated[
     bool, _option("--probabilities", "The file holds probabilities, not logits.")
@@ -59,26 +70,20 @@ class FitMethod(StrEnum):
     vector = "vector"
 
 
-def smoothing(text: str) -> str:
-    """Check --label-smoothing."""
-    if text == "laplace":
-        return text
-    try:
-        legal = 0 <= float(text) <= 1
-    except ValueError:
-        legal = False
-    if not legal:
-        raise typer.BadParameter(f"must be a number in [0, 1] or laplace, got {text!r}")
-    return text
+def _smoothing(text: Any) -> float | str:
+    if text == "laplace" or 0 <= float(text) <= 1:
+        return "laplace" if text == "laplace" else float(text)
+    raise ValueError(f"{text} is not in [0, 1]")
 
 
 Smoothing = Annotated[
-    str,
+    Any,
     _option(
         "--label-smoothing",
-        "Share of each label that is spread over the classes; laplace: as much as one more row.",
+        "Share of each label that is spread over the classes, in [0, 1]; laplace: as much as one more row.",
         _STUDY,
-        callback=smoothing,
+        parser=_smoothing,
+        metavar="NUMBER|laplace",
     ),
 ]
 Seed = Annotated[int, _option("--seed", "Of the split and the resamples.", _STUDY, min=0)]

@@ -49,27 +49,26 @@ def write_json(path: Path, value: Any) -> None:
 def check_kind(path: Path, shape: Sequence[int]) -> None:
     """Refuse what cannot be written, before any work is done."""
     if path.suffix.lower() not in KINDS:
-        raise DataError(f"{path}: must be one of {', '.join(KINDS)}, got {path.suffix or 'no suffix'}")
+        raise DataError(
+            f"{path}: must be one of {', '.join(KINDS)}, got {path.suffix or 'no suffix'}"
+        )
     if path.suffix.lower() != ".npy" and len(shape) != 2:
-        raise DataError(f"{path}: a table has rows of classes, got shape {tuple(shape)}; write a .npy file")
+        raise DataError(
+            f"{path}: a table has rows of classes, got shape {tuple(shape)}; write a .npy file"
+        )
 
 
 def write_rows(
     path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, names: Sequence[str]
 ) -> None:
     """Write blocks of rows, one after the other, in the format of the suffix; `names` are those of columns."""
-    with replacing(path) as temporary:
-        write = {".npy": _write_npy, ".csv": _write_csv, ".parquet": _write_parquet}
-        write[path.suffix.lower()](temporary, blocks, shape, dtype, names)
-
-
-def _write_npy(
-    path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, _: Sequence[str]
-) -> None:
-    with path.open("wb") as file:
-        write_npy_header(file, shape, dtype)
-        for block in blocks:
-            file.write(np.ascontiguousarray(block).data)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        if path.suffix.lower() == ".npy":
+            write_npy_header(file, shape, dtype)
+            for block in blocks:
+                file.write(np.ascontiguousarray(block).data)
+        else:
+            _write_table(file, path.suffix.lower(), blocks, dtype, names)
 
 
 def write_npy_header(file: Any, shape: tuple[int, ...], dtype: Any) -> None:
@@ -77,29 +76,16 @@ def write_npy_header(file: Any, shape: tuple[int, ...], dtype: Any) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _write_csv(
-    path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, names: Sequence[str]
-) -> None:
-    import pyarrow.csv
-
-    _write_table(pyarrow.csv.CSVWriter, path, blocks, dtype, names)
-
-
-def _write_parquet(
-    path: Path, blocks: Iterable[Any], shape: tuple[int, ...], dtype: Any, names: Sequence[str]
-) -> None:
-    import pyarrow.parquet
-
-    _write_table(pyarrow.parquet.ParquetWriter, path, blocks, dtype, names)
-
-
 def _write_table(
-    writer: Any, path: Path, blocks: Iterable[Any], dtype: Any, names: Sequence[str]
+    file: Any, suffix: str, blocks: Iterable[Any], dtype: Any, names: Sequence[str]
 ) -> None:
     import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
 
     schema = pa.schema([(name, pa.from_numpy_dtype(dtype)) for name in names])
-    with path.open("wb") as file, writer(file, schema) as table:
+    writer = pa.csv.CSVWriter if suffix == ".csv" else pa.parquet.ParquetWriter
+    with writer(file, schema) as table:
         for block in blocks:
             columns = [pa.array(np.ascontiguousarray(column)) for column in np.transpose(block)]
             table.write_batch(pa.record_batch(columns, schema=schema))

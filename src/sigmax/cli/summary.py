@@ -12,8 +12,8 @@ from .inputs import tolerance
 
 
 def print_report(result: dict[str, Any], page: Path) -> None:
-    from ..report.verdict import good, honest
-    from ..report.words import interval, nats, percent
+    from sigmax.report.verdict import good, honest
+    from sigmax.report.words import interval, nats, percent
 
     verdict, after = result["verdict"], result["after"]
     out.print(f"[bold]{verdict['headline']}[/bold]")
@@ -74,20 +74,25 @@ def _print_array(name: str, opened: Any) -> None:
         facts |= {"type": array.dtype, **_numbers(array)}
     out.print(name, style="bold", markup=False)
     for fact, value in facts.items():
-        out.print(f"  {fact:13}{value}", markup=False)
+        out.print(f"  {fact:15}{value}", markup=False)
 
 
 def _numbers(array: Any) -> dict[str, Any]:
     """Return range and counts, and whether the rows look like probabilities, block by block."""
-    low, high, nan, infinite, probabilities = np.inf, -np.inf, 0, 0, array.ndim > 1 and array.size > 0
+    low, high, nan, infinite, probabilities = (
+        np.inf,
+        -np.inf,
+        0,
+        0,
+        array.ndim > 1 and array.size > 0,
+    )
     for rows in row_blocks(array) if array.ndim else ():
         x = np.asarray(array[rows])
         finite = np.isfinite(x)
         nan += int(np.count_nonzero(np.isnan(x)))
         infinite += int(np.count_nonzero(np.isinf(x)))
         if finite.any():
-            low = min(low, float(x.min(where=finite, initial=np.inf)))
-            high = max(high, float(x.max(where=finite, initial=-np.inf)))
+            low, high = min(low, float(x[finite].min())), max(high, float(x[finite].max()))
         if probabilities:
             legal = finite.all() and x.min() >= 0 and x.max() <= 1
             sums = x.sum(axis=-1, dtype=np.float64)

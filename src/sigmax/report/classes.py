@@ -4,15 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import softmax
-from .._rows import Chunk, rows
+from sigmax import softmax
+from sigmax._rows import Chunk, rows
 
 
 def per_class(names: tuple[str, ...], before: Any, after: Any) -> list[dict[str, Any]]:
     """Return a row for each class, the one with the largest error of its probability first."""
     columns = _columns(before)
     if after is not None:
-        columns |= {f"{name}_after": column for name, column in _columns(after).items() if name != "rows"}
+        columns |= {
+            f"{name}_after": column for name, column in _columns(after).items() if name != "rows"
+        }
     order = np.argsort(-columns["ece_after" if after is not None else "ece"], kind="stable")
     return [
         {"name": names[k], "index": k, **{name: column[k] for name, column in columns.items()}}

@@ -14,7 +14,7 @@ from .words import number, percent
 # Colours that stand for the variables --ink, --faint, --before and --after of the page.
 _COLOURS = {"ink": "#010101", "faint": "#020202", "before": "#030303", "after": "#040404"}
 _INK, _FAINT, _BEFORE, _AFTER = _COLOURS.values()
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "axes.edgecolor": _FAINT,
@@ -48,14 +48,24 @@ def _svg(draw: Callable[..., str], result: dict[str, Any], *options: str) -> str
         figure = Figure(figsize=_SIZE, layout="constrained")
         description = draw(figure.subplots(), result, *options)
         file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        figure.savefig(
+            file,
+            format="svg",
+            transparent=True,
+            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
+        )
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].strip()
     for variable, colour in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     # Several figures share a page, so their identifiers must differ.
     svg = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img" aria-label="">', svg, count=1)
+    svg = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        r'<svg viewBox="\1" role="img" aria-label="">',
+        svg,
+        count=1,
+    )
     return svg.replace('aria-label=""', f'aria-label="{description}"', 1)
 
 
@@ -68,13 +78,21 @@ def _reliability(axes: Any, result: dict[str, Any], side: str) -> str:
     confidence, accuracy = curve["confidence"][filled], curve["accuracy"][filled]
     low, high = curve["interval"][filled].T
     colour = _COLOURS[side]
+    share = curve["count"][filled] / curve["count"].sum()
     axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.fill_between(confidence, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.fill_between(confidence, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.vlines(confidence, low, high, color=colour, linewidth=1, alpha=0.6)
-    axes.plot(confidence, accuracy, color=colour, linewidth=1.5, marker=_MARKERS[side], markersize=5)
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="confidence", ylabel="accuracy", aspect="equal")
-    axes.text(0.03, 0.96, "underconfident", color=_FAINT, va="top")
-    axes.text(0.98, 0.03, "overconfident", color=_FAINT, ha="right")
+    axes.scatter(confidence, accuracy, 16 + 200 * share, colour, _MARKERS[side], zorder=3)
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
+    along = {
+        "color": _FAINT,
+        "rotation": 45,
+        "rotation_mode": "anchor",
+        "va": "center",
+        "fontsize": 9,
+    }
+    axes.text(0.02, 0.07, "underconfident", **along)
+    axes.text(0.07, 0.02, "overconfident", **along)
     _percent_axis(axes.xaxis)
     _percent_axis(axes.yaxis)
     numbers = result[side]
@@ -116,14 +134,20 @@ def _temperature(axes: Any, result: dict[str, Any]) -> str:
     axes.set_xscale("log")
     axes.set(xlabel="temperature", ylabel="NLL (solid)")
     other = axes.twinx()
-    other.plot(curve["temperature"], curve["ece"], color=_BEFORE, linewidth=1.8, linestyle=_LINES["before"])
+    other.plot(
+        curve["temperature"], curve["ece"], color=_BEFORE, linewidth=1.8, linestyle=_LINES["before"]
+    )
     other.set(ylabel="ECE (dashed)", ylim=(0, None))
     other.spines["right"].set_visible(True)
     other.spines["top"].set_visible(False)
     axes.yaxis.label.set_color(_AFTER)
     other.yaxis.label.set_color(_BEFORE)
     _percent_axis(other.yaxis)
-    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if curve["temperature"][0] <= t <= curve["temperature"][-1]]
+    ticks = [
+        t
+        for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+        if curve["temperature"][0] <= t <= curve["temperature"][-1]
+    ]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.set_xticks([], minor=True)
     temperature = fit and fit.get("temperature")
@@ -147,4 +171,4 @@ def _temperature(axes: Any, result: dict[str, Any]) -> str:
 
 
 def _percent_axis(axis: Any) -> None:
-    axis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
+    axis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0, symbol=" %"))

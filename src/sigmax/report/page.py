@@ -19,7 +19,16 @@ def page(result: dict[str, Any]) -> str:
     )
     environment.filters |= {
         name: getattr(words, name)
-        for name in ("certainty", "interval", "nats", "number", "percent", "points", "signed_nats", "signed_points")
+        for name in (
+            "certainty",
+            "interval",
+            "nats",
+            "number",
+            "percent",
+            "points",
+            "signed_nats",
+            "signed_points",
+        )
     }
     return environment.from_string(source).render(
         result,

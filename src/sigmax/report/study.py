@@ -2,15 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from .. import calibration_error, cross_entropy, evaluate, fit_temperature, fit_vector_scaling
-from .. import reliability_curve as curve_of
-from ..cli.console import DataError, progress
-from ..cli.inputs import Inputs
-from ..cli.rows import scaled, select
+from sigmax import calibration_error, cross_entropy, evaluate, fit_temperature, fit_vector_scaling
+from sigmax import reliability_curve as curve_of
+from sigmax.cli.console import DataError, progress
+from sigmax.cli.inputs import Inputs
+from sigmax.cli.rows import scaled, select
+
 from .classes import per_class
 from .verdict import verdict
 
@@ -27,7 +28,7 @@ class Choices:
     bins: int = 15
     confidence: float = 0.95
     resamples: int = 1000
-    label_smoothing: float | str = 0.0
+    label_smoothing: float | Literal["laplace"] = 0.0
     ignore_index: int | None = None
 
 
@@ -72,8 +73,7 @@ def study(inputs: Inputs, choices: Choices) -> dict[str, Any]:
             "per_class": per_class(inputs.classes, before, after),
         }
         advance(1)
-    result["verdict"] = verdict(result)
-    return jsonable(result)
+    return {"verdict": verdict(result), **jsonable(result)}
 
 
 # ---------------------------------------------------------------- halves
@@ -94,7 +94,9 @@ def _half(kept: Any, groups: Any, seed: int) -> Any:
     names, sizes = np.unique(units[kept], return_counts=True)
     if len(names) < 2:
         what = "rows" if groups is None else "groups of rows"
-        raise DataError(f"the report needs two {what} at least, one to fit and one to test, got {len(names)}")
+        raise DataError(
+            f"the report needs two {what} at least, one to fit and one to test, got {len(names)}"
+        )
     order = rng.permutation(len(names))
     reached = np.cumsum(sizes[order])
     first = int(np.argmin(np.abs(reached[:-1] - reached[-1] / 2))) + 1

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .words import certainty, interval, number, percent, points, signed_nats, signed_points
+from .words import Words, certainty, interval, nats, number, percent, points, signed_points
 
 _DEGENERATE = {
     "separable": "No temperature: every row of the fit is right",
@@ -52,9 +52,7 @@ def _better(result: dict[str, Any], method: str) -> dict[str, str]:
 
 def _mixed(result: dict[str, Any], method: str) -> dict[str, str]:
     headline = "NLL better but ECE worse"
-    advice = (
-        "No calibration of this kind makes these probabilities honest: look at the classes below, and fit on more rows."
-    )
+    advice = "This does not make the probabilities honest: look at the classes below, and fit on more rows."
     if method == "temperature":
         headline += ": try --method vector"
         advice = (
@@ -112,17 +110,19 @@ def honest(result: dict[str, Any]) -> str:
     """Return how honest it is, in a sentence."""
     before = result["before"]
     sure, right = before["mean_confidence"], before["accuracy"]["value"]
-    return (
-        f"It is {percent(sure)} sure on average and {percent(right)} right: {_attitude(before)}"
-        f"{' by ' + points(abs(sure - right)) if _attitude(before) != 'neither over- nor underconfident' else ''}."
-    )
+    attitude = _attitude(before)
+    by = f" by {points(abs(sure - right))}" if attitude != _NEITHER else ""
+    return f"It is {percent(sure)} sure on average and {percent(right)} right: {attitude}{by}."
+
+
+_NEITHER = "neither over- nor underconfident"
 
 
 def _attitude(side: dict[str, Any]) -> str:
     low, high = side["accuracy"]["interval"]
     if side["mean_confidence"] > high:
         return "overconfident"
-    return "underconfident" if side["mean_confidence"] < low else "neither over- nor underconfident"
+    return "underconfident" if side["mean_confidence"] < low else _NEITHER
 
 
 def _calibration(result: dict[str, Any], method: str) -> str:
@@ -152,12 +152,15 @@ def _accuracy(result: dict[str, Any], method: str) -> str:
 
 
 def _changes(result: dict[str, Any]) -> str:
-    nll, ece = result["difference"]["nll"], result["difference"]["ece"]
-    return (
-        f"On {result['split']['test']:,} rows that the fit has not seen, NLL changes by {signed_nats(nll['value'])} "
-        f"({interval(nll['interval'], signed_nats)}) and ECE by {signed_points(ece['value'])} "
-        f"({interval(ece['interval'], signed_points)})."
-    )
+    parts = [_move(result, "nll", "NLL", nats), _move(result, "ece", "ECE", percent)]
+    return f"On {result['split']['test']:,} rows that the fit has not seen, {' and '.join(parts)}."
+
+
+def _move(result: dict[str, Any], name: str, title: str, words: Words) -> str:
+    before, after = (result[side][name]["value"] for side in ("before", "after"))
+    certain = _change(result["difference"][name]["interval"]) != "same"
+    move = "falls" if after < before else "rises"
+    return f"{title} {move} from {words(before)} to {words(after)} ({'significant' if certain else 'not significant'})"
 
 
 def _is_honest(side: dict[str, Any]) -> bool:
@@ -168,6 +171,6 @@ def _remaining(side: dict[str, Any]) -> str:
     ece, null = side["ece"]["value"], side["null_ece"]
     within = "no more" if _is_honest(side) else "more"
     return (
-        f"An ECE of {percent(ece)} is {within} than a perfectly calibrated model would show on so many rows "
-        f"({percent(null['value'])}, up to {percent(null['interval'][1])})."
+        f"An ECE of {percent(ece)} is {within} than a perfectly calibrated model would show on as many rows "
+        f"({percent(null['value'])}, by chance up to {percent(null['interval'][1])})."
     )
