@@ -1,7 +1,7 @@
 """Calibration: the temperature, or a scale and a bias per class, that makes probabilities honest."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike
 
 from . import _rows
 from ._rows import Chunk, Rows
-from .labels import _number
+from .labels import _LARGEST, _class_axis, _number, one_hot, smooth_labels
 from .losses import cross_entropy
-from .normalization import _real, softmax
+from .normalization import _check_legal, _real, softmax
 
 __all__ = ["TemperatureFit", "VectorScalingFit", "fit_temperature", "fit_vector_scaling"]
 
 Status = Literal["ok", "separable", "chance", "flat", "single_class", "empty"]
+VectorStatus = Status | Literal["not_converged"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,7 @@ class TemperatureFit:
         """Return the probabilities of these logits at the fitted temperature."""
         if self.status != "ok":
             raise ValueError(self.message)
-        x = _real(logits, "logits")
-        if not from_logits:
-            with np.errstate(divide="ignore"):
-                x = np.log(x)
-        return softmax(x, axis, temperature=self.temperature)
+        return softmax(_logits(logits, from_logits), axis, temperature=self.temperature)
 
 
 def fit_temperature(
@@ -65,10 +62,8 @@ def fit_temperature(
         where=where,
     )
     confidence = _number(confidence, "confidence", 0.0, 1.0)
-    smoothing = None if label_smoothing == "laplace" else _smoothing(label_smoothing)
     start = _survey(rows)
-    if smoothing is None:
-        smoothing = 1.0 / (start.rows + 1)
+    smoothing = _smoothing(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
     if status != "ok":
         temperature = {"separable": 0.0, "chance": math.inf}.get(status, math.nan)
@@ -279,8 +274,27 @@ def _mean_nll(rows: Rows, temperature: float) -> float:
     return float(total / mass)
 
 
-def _smoothing(value: Any) -> float:
+def _smoothing(value: Any, rows: int) -> float:
+    if _is_word(value, "laplace"):
+        return 1.0 / (rows + 1)
     return _number(value, "label_smoothing", 0.0, 1.0)
+
+
+def _is_word(value: Any, word: str) -> bool:
+    """Whether an option that is a number or a word is the word."""
+    if isinstance(value, str) and value != word:
+        raise ValueError(f"an option that is a number or {word!r} must not be {value!r}")
+    return isinstance(value, str)
+
+
+def _logits(x: Any, from_logits: bool) -> Any:
+    """Return logits, of probabilities their logarithms."""
+    x = _real(x, "logits")
+    if from_logits:
+        return x
+    _check_legal((x >= 0) & (x <= 1), x, "logits", "in [0, 1]")
+    with np.errstate(divide="ignore"):
+        return np.log(x)
 
 
 # ---------------------------------------------------------------- vector scaling
@@ -292,14 +306,244 @@ class VectorScalingFit:
     bias: np.ndarray
     nll_before: float
     nll_after: float
-    status: str
+    status: VectorStatus
     message: str
     iterations: int
     rows: int
 
     def apply(self, logits: ArrayLike, axis: int = -1, *, from_logits: bool = True) -> Any:
-        raise NotImplementedError
+        """Return the probabilities of these logits with the fitted scales and biases."""
+        if self.status != "ok":
+            raise ValueError(self.message)
+        x = _logits(logits, from_logits)
+        moved = np.moveaxis(x, _class_axis(axis, x), -1)
+        if moved.shape[-1] != len(self.scale):
+            raise ValueError(
+                f"logits must have {len(self.scale)} classes along the axis, got {moved.shape[-1]}"
+            )
+        scaled = _scaled(moved, self.scale, self.bias).astype(x.dtype)
+        return np.moveaxis(softmax(scaled), -1, axis)
 
 
-def fit_vector_scaling(*_: Any, **__: Any) -> VectorScalingFit:
-    raise NotImplementedError
+def fit_vector_scaling(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    /,
+    axis: int = -1,
+    *,
+    from_logits: bool = True,
+    sample_weight: ArrayLike | None = None,
+    label_smoothing: float | Literal["laplace"] = 0.0,
+    ignore_index: int | None = None,
+    where: ArrayLike | None = None,
+    regularization: float | Literal["auto"] = "auto",
+) -> VectorScalingFit:
+    r"""Find a scale and a bias for each class."""
+    rows = _rows.rows(
+        logits,
+        labels,
+        axis,
+        from_logits=from_logits,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        where=where,
+    )
+    strength = None
+    if not _is_word(regularization, "auto"):
+        strength = _number(regularization, "regularization", 0.0, _LARGEST)
+    start = _survey(rows)
+    smoothing = _smoothing(label_smoothing, start.rows)
+    status, message = _diagnosis(start, smoothing)
+    if status not in ("ok", "chance"):
+        none = np.full(rows.classes, math.nan)
+        return VectorScalingFit(none, none, start.nll, math.nan, status, message, 0, start.rows)
+    b = _newton(rows, smoothing, start.rows)[0] if status == "ok" else 0.0
+    problem = _VectorProblem.of(rows, b, smoothing, strength)
+    theta, iterations, converged = _minimum(problem)
+    scale, bias = problem.features.scale_and_bias(problem.parameters(theta))
+    bias = bias - bias.mean()  # the same number for all classes changes nothing
+    total, mass = rows.sum(_scaled_nll, scale, bias)
+    message = f"scales {scale.min():.4g} to {scale.max():.4g}, biases {bias.min():.4g} to {bias.max():.4g}"
+    if not converged:
+        message = (
+            f"No minimum was reached in {iterations} steps: the classes may be separable without regularization; "
+            "pass regularization='auto' or a larger number."
+        )
+    return VectorScalingFit(
+        scale,
+        bias,
+        start.nll,
+        float(total / mass),
+        "ok" if converged else "not_converged",
+        message,
+        iterations,
+        start.rows,
+    )
+
+
+@dataclass
+class _Features:
+    """Parameters of one size: logits b·z + u·f + v with f = (z − middle) / spread, u = 0 and v = 0 at the start.
+
+    A number that is added to all logits of all rows changes nothing.
+    """
+
+    b: float
+    smoothing: float
+    middle: Any = 0.0
+    spread: float = 1.0
+
+    def of(self, chunk: Chunk) -> Any:
+        """Return f, 0 where a class is masked."""
+        z = chunk.logits.astype(np.float64)
+        return np.where(z > -np.inf, (z - self.middle) / self.spread, 0.0)
+
+    def logits(self, chunk: Chunk, uv: Any) -> Any:
+        return _scaled(chunk.logits, *self.scale_and_bias(uv))
+
+    def scale_and_bias(self, uv: Any) -> tuple[Any, Any]:
+        return self.b + uv[0] / self.spread, uv[1] - uv[0] / self.spread * self.middle
+
+
+@dataclass
+class _VectorProblem:
+    """Loss of all rows and a penalty, over parameters in units of their standard errors."""
+
+    rows: Rows
+    features: _Features
+    share: float  # makes weights count as rows do
+    penalty: Any  # of u and v
+    root: Any  # of the information with the penalty
+
+    @classmethod
+    def of(cls, rows: Rows, b: float, smoothing: float, strength: float | None) -> "_VectorProblem":
+        """Choose the penalty by empirical Bayes: the variance of u and v that their slopes have beyond chance."""
+        start = _Features(b, smoothing)
+        weight, squares, h, hz, hzz = rows.sum(_information, start)
+        middle = _quotient(hz, h)
+        about = np.maximum(hzz - middle * hz, 0.0)
+        features = replace(start, middle=middle, spread=math.sqrt(about.sum() / h.sum()))
+        share = weight / squares
+        information = share * np.stack([about / features.spread**2, h])
+        if strength is None:
+            slopes = share * rows.sum(_loss_and_slope, features, np.zeros_like(information))[1]
+            excess = _quotient(slopes**2, information).sum(axis=-1) - (rows.classes - 1)
+            variance = np.maximum(excess / information.sum(axis=-1), _LEAST_VARIANCE)
+            penalty = 1.0 / variance[:, None]
+        else:
+            penalty = np.full((2, 1), strength)
+        root = np.sqrt(information + penalty)
+        return cls(rows, features, share, penalty, np.where(root > 0, root, 1.0))
+
+    def parameters(self, theta: Any) -> Any:
+        """Return u and v."""
+        return theta.reshape(2, -1) / self.root
+
+    def value_and_slope(self, theta: Any) -> tuple[float, Any]:
+        uv = self.parameters(theta)
+        loss, slope = self.rows.sum(_loss_and_slope, self.features, uv)
+        value = self.share * loss + 0.5 * (self.penalty * uv**2).sum()
+        return float(value), ((self.share * slope + self.penalty * uv) / self.root).ravel()
+
+    def newton_direction(self, theta: Any, slope: Any) -> Any:
+        (hessian,) = self.rows.sum(_hessian, self.features, self.parameters(theta))
+        root = self.root.ravel()
+        hessian = self.share * hessian / np.outer(root, root)
+        added = np.broadcast_to(self.penalty, self.root.shape).ravel() / root**2
+        # Without a penalty the same number for all biases changes nothing: a little curvature keeps the step finite.
+        return -np.linalg.solve(hessian + np.diag(added + 1e-10), slope)
+
+
+def _minimum(problem: _VectorProblem) -> tuple[Any, int, bool]:
+    """Return the minimum, the number of steps, and whether it was reached.
+
+    The steps are Newton's where there are few classes, else those of L-BFGS (Nocedal 1980).
+    """
+    theta = np.zeros(problem.root.size)
+    value, slope = problem.value_and_slope(theta)
+    pairs: list[tuple[Any, Any]] = []
+    for steps in range(_MOST_STEPS):
+        if problem.rows.classes <= _FEW_CLASSES:
+            direction = problem.newton_direction(theta, slope)
+        else:
+            direction = _direction(slope, pairs)
+        gain = -(slope @ direction)
+        if gain <= _CLOSE:
+            return theta, steps, True
+        step, new, new_value, new_slope = 1.0, theta, math.inf, slope
+        while not new_value <= value - 1e-4 * step * gain + 1e-13 * abs(value):
+            new = theta + step * direction
+            new_value, new_slope = problem.value_and_slope(new)
+            step /= 2
+        pairs = [*pairs[-29:], (new - theta, new_slope - slope)]
+        theta, value, slope = new, new_value, new_slope
+    return theta, _MOST_STEPS, False
+
+
+def _direction(slope: Any, pairs: list[tuple[Any, Any]]) -> Any:
+    """Return −H⁻¹·slope, where H is the identity but for what the pairs of steps and changes of slope say of it."""
+    direction = -slope
+    factors = []
+    for step, change in reversed(pairs):
+        factor = (step @ direction) / (step @ change)
+        direction = direction - factor * change
+        factors.append(factor)
+    for (step, change), factor in zip(pairs, reversed(factors), strict=True):
+        direction = direction + (factor - (change @ direction) / (step @ change)) * step
+    return direction
+
+
+def _information(chunk: Chunk, features: _Features) -> tuple[Any, ...]:
+    """Return sums of s, s², h, h·z and h·z², with h = p·(1 − p), at the start."""
+    z, s = features.of(chunk), chunk.weight
+    p = softmax(_scaled(chunk.logits, features.b, 0.0))
+    h = p * (1.0 - p)
+    return s.sum(), s @ s, s @ h, s @ (h * z), s @ (h * z * z)
+
+
+def _loss_and_slope(chunk: Chunk, features: _Features, uv: Any) -> tuple[float, Any]:
+    x = features.logits(chunk, uv)
+    finite, smoothing = x > -np.inf, features.smoothing
+    labels = chunk.index if chunk.soft is None else chunk.soft
+    losses = cross_entropy(x, labels, label_smoothing=smoothing, where=finite, reduction="none")
+    slopes = softmax(x) - _targets(chunk, smoothing)
+    s = chunk.weight
+    return _rows.total(s * losses), np.stack([s @ (slopes * features.of(chunk)), s @ slopes])
+
+
+def _hessian(chunk: Chunk, features: _Features, uv: Any) -> tuple[Any]:
+    """Return the sum of s·(diag(p) − p·pᵀ) over products of the features f and 1 of each class."""
+    p, f, s = softmax(features.logits(chunk, uv)), features.of(chunk), chunk.weight
+    both = np.hstack([p * f, p])
+    cross = np.diag(s @ (p * f))
+    own = np.block([[np.diag(s @ (p * f * f)), cross], [cross, np.diag(s @ p)]])
+    return (own - (both * s[:, None]).T @ both,)
+
+
+def _scaled_nll(chunk: Chunk, scale: Any, bias: Any) -> tuple[Any, Any]:
+    return _nll(replace(chunk, logits=_scaled(chunk.logits, scale, bias)), 1.0)
+
+
+def _scaled(z: Any, scale: Any, bias: Any) -> Any:
+    """Return scale·z + bias as float64; a masked class stays masked."""
+    finite = z > -np.inf
+    return np.where(finite, scale * np.where(finite, z, 0.0).astype(np.float64) + bias, -np.inf)
+
+
+def _targets(chunk: Chunk, smoothing: float) -> Any:
+    """Return the labels as distributions, smoothed over the classes that are not masked."""
+    soft = one_hot(chunk.index, chunk.logits.shape[-1]) if chunk.soft is None else chunk.soft
+    if not smoothing:
+        return soft
+    return smooth_labels(soft, smoothing, where=chunk.logits > -np.inf)
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    """Return a / b, 0 where b is."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+
+_LEAST_VARIANCE = 1e-12  # of a parameter that chance explains
+_CLOSE = 1e-12  # twice what a step could still gain, in nats of all rows together
+_FEW_CLASSES = 128
+_MOST_STEPS = 500
