@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _rows
+from . import _core, _rows
 from ._rows import Chunk, Rows
 from .labels import _LARGEST, _class_axis, _number, one_hot, smooth_labels
 from .losses import cross_entropy
@@ -193,20 +193,12 @@ def _moments(chunk: Chunk, b: float, smoothing: float) -> tuple[float, float, fl
     r = label.logit
     if smoothing:
         r = r + smoothing * (_mean(chunk.logits, chunk.logits > -np.inf) - r)
-    first, second = logit_moments(chunk.logits, b, r)
+    first, second = _core.logit_moments(chunk.logits, b, r)
     return (
         _rows.total(label.weight * first),
         _rows.total(label.weight * np.maximum(second - first * first, 0.0)),
         _rows.total((label.weight * first) ** 2),
     )
-
-
-def logit_moments(z: Any, b: float, r: Any) -> tuple[Any, Any]:
-    """Return E[z − r] and E[(z − r)²] of each row, under softmax(b·z)."""
-    d = np.asarray(z, np.float64) - r[:, None]
-    p = softmax(np.asarray(z, np.float64), temperature=1.0 / b)
-    d = np.where(p > 0, d, 0.0)
-    return (p * d).sum(axis=-1), (p * d * d).sum(axis=-1)
 
 
 @dataclass
