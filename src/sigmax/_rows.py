@@ -303,7 +303,7 @@ def _parts(batch: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
 
 def total(x: Any) -> float:
     """Return the compensated sum of float64 numbers."""
-    return _core.total(np.ascontiguousarray(x))
+    return _core.total(np.ascontiguousarray(x, np.float64))
 
 
 # ---------------------------------------------------------------- arguments

@@ -106,27 +106,28 @@ def _survey(rows: Rows) -> _Start:
 
 def _first_look(chunk: Chunk) -> tuple[Any, ...]:
     z = chunk.logits
-    if len(chunk) == 0:
-        return (0.0, np.zeros(z.shape[-1]), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    label = _Label.of(chunk)
-    finite = z > -np.inf
-    mean = _mean(z, finite)
-    low = np.where(finite, z, np.inf).min(axis=-1)
-    terms = label.weight * (mean - label.logit)
-    counts = (
-        np.bincount(chunk.index, chunk.weight, z.shape[-1])
-        if chunk.soft is None
-        else chunk.weight @ chunk.soft
-    )
+    top = z.max(axis=-1)
+    with np.errstate(invalid="ignore"):
+        gap = _gap(chunk, top)
+    _check(chunk, top, gap)
+    label, weight = _label(chunk)
+    terms = weight * (_mean(z) - label)
     return (
         len(chunk),
-        counts,
-        np.count_nonzero(label.gap > 0),
-        np.count_nonzero(low == label.top),
+        _class_weights(chunk),
+        np.count_nonzero(gap > 0),
+        np.count_nonzero(((z == top[:, None]) | (z == -np.inf)).all(axis=-1)),
         _rows.total(terms),
-        np.abs(terms).sum(),
+        _rows.total(np.abs(terms)),
         *_nll(chunk, 1.0),
     )
+
+
+def _class_weights(chunk: Chunk) -> Any:
+    """Return the weight of each class among the labels."""
+    if chunk.soft is None:
+        return np.bincount(chunk.index, chunk.weight, chunk.logits.shape[-1])
+    return chunk.weight @ chunk.soft
 
 
 def _diagnosis(start: _Start, smoothing: float) -> tuple[Status, str]:
@@ -187,47 +188,44 @@ def _between(low: float, high: float, b: float) -> float:
 
 def _moments(chunk: Chunk, b: float, smoothing: float) -> tuple[float, float, float]:
     """Return f', f'' and the sum of the squares of the terms of f'."""
-    if len(chunk) == 0:
-        return 0.0, 0.0, 0.0
-    label = _Label.of(chunk)
-    r = label.logit
+    r, weight = _label(chunk)
     if smoothing:
-        r = r + smoothing * (_mean(chunk.logits, chunk.logits > -np.inf) - r)
+        r = r + smoothing * (_mean(chunk.logits) - r)
     first, second = _core.logit_moments(chunk.logits, b, r)
+    terms = weight * first
     return (
-        _rows.total(label.weight * first),
-        _rows.total(label.weight * np.maximum(second - first * first, 0.0)),
-        _rows.total((label.weight * first) ** 2),
+        _rows.total(terms),
+        _rows.total(weight * np.maximum(second - first * first, 0.0)),
+        _rows.total(terms * terms),
     )
 
 
-@dataclass
-class _Label:
-    """What the labels say of each row."""
+def _label(chunk: Chunk) -> tuple[Any, Any]:
+    """Return the logit of each row's label, of a distribution the mean over it, and its weight s·Σ q."""
+    z = chunk.logits
+    if chunk.soft is None:
+        return z[np.arange(len(z)), chunk.index].astype(np.float64), chunk.weight
+    mass = chunk.soft.sum(axis=-1)
+    products = chunk.soft * np.where(chunk.soft > 0, z, 0.0)
+    return products.sum(axis=-1) / mass, chunk.weight * mass
 
-    top: Any  # the largest logit
-    gap: Any  # how far the label's logit is below it
-    logit: Any  # the logit of the label, for a distribution its mean
-    weight: Any  # s·Σ q
 
-    @classmethod
-    def of(cls, chunk: Chunk) -> "_Label":
-        z = chunk.logits
-        top = z.max(axis=-1).astype(np.float64)
-        if not (top < np.inf).all():
-            chunk.require_classes(z < np.inf, "logits must be finite or -inf", z)
-        if chunk.soft is None:
-            logit = z[np.arange(len(z)), chunk.index].astype(np.float64)
-            gap, weight = top - logit, chunk.weight
-        else:
-            with np.errstate(invalid="ignore"):
-                gaps = np.where(chunk.soft > 0, chunk.soft * (top[:, None] - z), 0.0)
-            mass = chunk.soft.sum(axis=-1)
-            gap, weight = gaps.sum(axis=-1) / mass, chunk.weight * mass
-            logit = top - gap
-        if not np.isfinite(gap).all():
-            _refuse_label(chunk)
-        return cls(top, gap, logit, weight)
+def _gap(chunk: Chunk, top: Any) -> Any:
+    """Return how far the label's logit is below the largest: exactly 0 where it is not."""
+    z = chunk.logits
+    if chunk.soft is None:
+        return top - z[np.arange(len(z)), chunk.index]
+    below = np.where(chunk.soft > 0, top[:, None] - z.astype(np.float64), 0.0)
+    return (chunk.soft * below).sum(axis=-1)
+
+
+def _check(chunk: Chunk, top: Any, gap: Any) -> None:
+    """Refuse logits and labels that no temperature is for."""
+    z = chunk.logits
+    if not (top < np.inf).all():
+        chunk.require_classes(z < np.inf, "logits must be finite or -inf", z)
+    if not (gap < np.inf).all():
+        _refuse_label(chunk)
 
 
 def _refuse_label(chunk: Chunk) -> None:
@@ -242,23 +240,19 @@ def _refuse_label(chunk: Chunk) -> None:
     chunk.require(legal, message, label)
 
 
-def _mean(z: Any, finite: Any) -> Any:
-    """Return the mean of the finite logits of each row."""
+def _mean(z: Any) -> Any:
+    """Return the mean of each row's logits but those of masked classes."""
+    finite = z > -np.inf
     if finite.all():
         return z.mean(axis=-1, dtype=np.float64)
-    count = np.maximum(finite.sum(axis=-1), 1)
-    return np.where(finite, z, 0.0).sum(axis=-1, dtype=np.float64) / count
+    return np.where(finite, z, 0.0).sum(axis=-1, dtype=np.float64) / finite.sum(axis=-1)
 
 
 def _nll(chunk: Chunk, temperature: float) -> tuple[Any, Any]:
     """Return the sum of the losses, and what a mean divides it by."""
-    z = chunk.logits
     labels = chunk.index if chunk.soft is None else chunk.soft
-    if chunk.soft is not None:
-        z = z.astype(np.float64)
-    losses = cross_entropy(z, labels, temperature=temperature, reduction="none")
-    mass = chunk.weight if chunk.soft is None else chunk.weight * chunk.soft.sum(axis=-1)
-    return _rows.total(chunk.weight * losses), mass.sum()
+    losses = cross_entropy(chunk.logits, labels, temperature=temperature, reduction="none")
+    return _rows.total(chunk.weight * losses), _rows.total(_label(chunk)[1])
 
 
 def _mean_nll(rows: Rows, temperature: float) -> float:
