@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from . import _rows
 from ._rows import Chunk, Parts, Rows, merged
-from .labels import _integer, _number
+from .labels import _integer
 from .losses import cross_entropy
 from .normalization import softmax
 
@@ -56,7 +56,15 @@ _NOTHING = "logits must have a row that counts: all are ignored or have weight 0
 
 
 class Estimate(float):
-    """A number that knows how far it may be off."""
+    """A number that knows how far it may be off.
+
+    Attributes
+    ----------
+    interval : (float, float)
+        Between the quantiles of the resamples.
+    resamples : ndarray
+        The number in each resample.
+    """
 
     interval: tuple[float, float]
     resamples: np.ndarray
@@ -75,6 +83,24 @@ class Estimate(float):
 
 @dataclass(frozen=True)
 class Evaluation:
+    """What :func:`evaluate` measures.
+
+    Attributes
+    ----------
+    accuracy, nll, brier : Estimate
+        Share of rows whose winner is the label; mean negative log-likelihood; mean squared distance to the label.
+    ece, adaptive_ece, classwise_ece, mce, debiased_ece : Estimate
+        Calibration errors; each is defined in ``rules``.
+    null_ece : Estimate
+        The ``ece`` of a perfectly calibrated model with the same confidences: chance alone makes it so large.
+    rows, classes : int
+        Rows that count, and classes.
+    rules : dict
+        For each number the rule by which it is computed, in a sentence.
+    confidence, seed, units : float, int, int
+        Of the intervals; of the resamples; what these draw: rows, or groups.
+    """
+
     accuracy: Estimate
     nll: Estimate
     brier: Estimate
@@ -92,7 +118,7 @@ class Evaluation:
     units: int = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the resamples, in types that JSON has."""
+        """Return everything but the resamples, as numbers, lists and dictionaries."""
         numbers = {
             name: {"value": float(estimate), "interval": list(estimate.interval)}
             for name in _NAMES
@@ -109,7 +135,10 @@ class Evaluation:
         }
 
     def difference(self, other: "Evaluation") -> dict[str, Estimate]:
-        """Return self − other of each number, over the same resamples of the same rows."""
+        """Return self − other of each number, over the same resamples of the same rows.
+
+        Raises ValueError if the two were not made with the same rows, groups, seed and options.
+        """
         mine, its = (
             (e.rows, e.classes, e.units, e.seed, len(e.accuracy.resamples), e.confidence)
             for e in (self, other)
@@ -144,7 +173,63 @@ def evaluate(
     groups: ArrayLike | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    r"""Measure how good and how honest probabilities are."""
+    r"""Measure how good and how honest probabilities are, each number with an interval.
+
+    .. math:: \mathrm{ECE} = \sum_b \frac{|b|}{n} \, |\mathrm{conf}(b) - \mathrm{acc}(b)|, \quad
+        \mathrm{Brier} = \frac{1}{n} \sum_n \sum_k (p_{nk} - q_{nk})^2
+
+    Parameters
+    ----------
+    logits, labels, axis, from_logits, sample_weight, ignore_index, where
+        As for :func:`fit_temperature`. Probabilities are taken as given, neither clipped nor normalised. With labels
+        that are distributions a row is as right as its winner is likely.
+    temperature : array_like
+        Positive: a number, or one per row. Of probabilities, that of their logarithms.
+    bins : int
+        Of confidence.
+    confidence : float
+        Of the intervals, in [0, 1).
+    resamples : int
+        Of the bootstrap.
+    groups : array_like, shape of the rows, optional
+        Rows of one group, which are not independent (of one patient, one document), are drawn together.
+    seed : int
+        Not negative. The same seed draws the same rows, so that two evaluations can be compared.
+
+    Returns
+    -------
+    Evaluation
+        Largest error: that of float32 probabilities, below 1 ULP each, summed in float64. The resamples of calibration
+        errors are moved to the number: resampling adds the bias that chance gives them a second time.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of real numbers, or class indices are not integers.
+    ValueError
+        If a logit is NaN, a label is out of range, no class or no row is left, or an option is out of range; with the
+        position.
+
+    References
+    ----------
+    Naeini, M. P., Cooper, G. F., Hauskrecht, M. (2015). Obtaining well calibrated probabilities using Bayesian binning.
+    doi:10.1609/aaai.v29i1.9602.
+    Kumar, A., Liang, P., Ma, T. (2019). Verified uncertainty calibration. arXiv:1909.10155.
+    Efron, B. (1979). Bootstrap methods. doi:10.1214/aos/1176344552.
+    Widmann, D., Lindsten, F., Zachariah, D. (2019). Calibration tests in multi-class classification. arXiv:1910.11385
+    (the null).
+
+    Examples
+    --------
+    >>> import numpy as np, sigmax
+    >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    >>> before = sigmax.evaluate(logits, [0, 1, 0, 1, 1])
+    >>> print(round(before.accuracy, 3), round(before.ece, 3))
+    0.8 0.182
+    >>> after = sigmax.evaluate(logits, [0, 1, 0, 1, 1], temperature=2.885390)
+    >>> print(round(after.difference(before)["ece"], 3))
+    -0.182
+    """
     rows = _rows.rows(
         logits,
         labels,
@@ -158,7 +243,7 @@ def evaluate(
     )
     bins = _at_least_one(bins, "bins")
     resamples = _at_least_one(resamples, "resamples")
-    confidence = _number(confidence, "confidence", 0.0, 1.0)
+    confidence = _rows.confidence_level(confidence)
     seed = _integer(seed, "seed")
     return _evaluation(rows, bins, confidence, resamples, seed)
 
@@ -177,7 +262,39 @@ def calibration_error(
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
 ) -> float:
-    r"""Measure how far confidence is from accuracy."""
+    r"""Measure how far confidence is from accuracy.
+
+    .. math:: \mathrm{ECE} = \sum_b \frac{|b|}{n} \, |\mathrm{conf}(b) - \mathrm{acc}(b)|
+
+    Parameters
+    ----------
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
+        As for :func:`evaluate`.
+    kind : {"ece", "adaptive", "classwise", "max", "debiased"}
+        Bins of equal width; of equal numbers of rows; the mean over the classes of each class's own error; the largest
+        gap of a bin; the root of the squared error without its bias. :func:`evaluate` returns the rules.
+
+    Returns
+    -------
+    float
+        In [0, 1]. Largest error: as for :func:`evaluate`, from probabilities within 1 ULP.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`evaluate`.
+
+    References
+    ----------
+    Naeini, M. P., Cooper, G. F., Hauskrecht, M. (2015). Obtaining well calibrated probabilities using Bayesian binning.
+    doi:10.1609/aaai.v29i1.9602.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> print(round(sigmax.calibration_error([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False), 9))
+    0.45
+    """
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, _KINDS))}, got {kind!r}")
     rows = _rows.rows(
@@ -207,7 +324,37 @@ def brier_score(
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
 ) -> float:
-    r"""Mean squared distance of probabilities and labels."""
+    r"""Mean squared distance of probabilities and labels, summed over the classes.
+
+    .. math:: \frac{\sum_n s_n \sum_k (p_{nk} - q_{nk})^2}{\sum_n s_n}
+
+    Parameters
+    ----------
+    logits, labels, axis, from_logits, temperature, sample_weight, ignore_index, where
+        As for :func:`evaluate`.
+
+    Returns
+    -------
+    float
+        In [0, 2]: with two classes twice what is often called the Brier score of one of them. Largest error: as for
+        :func:`evaluate`, from probabilities within 1 ULP.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`evaluate`.
+
+    References
+    ----------
+    Brier, G. W. (1950). Verification of forecasts expressed in terms of probability.
+    doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> print(round(sigmax.brier_score([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False), 9))
+    0.65
+    """
     rows = _rows.rows(
         logits,
         labels,
@@ -226,6 +373,20 @@ def brier_score(
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
+    """What :func:`reliability_curve` measures.
+
+    Attributes
+    ----------
+    lower, upper : ndarray, shape (bins,)
+        The edges of the bins; of bins of equal mass, the least and the largest confidence in them.
+    count : ndarray of int
+        Rows.
+    confidence, accuracy : ndarray
+        Means; NaN in an empty bin.
+    interval : (ndarray, ndarray)
+        Of the accuracy (Wilson); 0 and 1 in an empty bin.
+    """
+
     lower: np.ndarray
     upper: np.ndarray
     count: np.ndarray
@@ -249,7 +410,42 @@ def reliability_curve(
     where: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> ReliabilityCurve:
-    r"""Accuracy by confidence."""
+    r"""Measure accuracy by confidence: the points of a reliability diagram.
+
+    .. math:: \mathrm{acc}(b) = \frac{\sum_{n \in b} s_n [\operatorname{arg\,max} p_n = y_n]}{\sum_{n \in b} s_n}
+
+    Parameters
+    ----------
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
+        As for :func:`evaluate`.
+    equal_mass : bool
+        Bins of equal numbers of rows, not of equal width.
+    confidence : float
+        Of the intervals, in [0, 1).
+
+    Returns
+    -------
+    ReliabilityCurve
+        Largest error: as for :func:`evaluate`, from probabilities within 1 ULP. Weights count in an interval as
+        (Σ s)² / Σ s² rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`evaluate`.
+
+    References
+    ----------
+    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
+    doi:10.1080/01621459.1927.10502953.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> curve = sigmax.reliability_curve([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False, bins=2)
+    >>> curve.count, curve.accuracy
+    (array([0, 2]), array([nan, 0.5]))
+    """
     rows = _rows.rows(
         logits,
         labels,
@@ -261,7 +457,7 @@ def reliability_curve(
         where=where,
     )
     bins = _at_least_one(bins, "bins")
-    quantile = NormalDist().inv_cdf(0.5 + _number(confidence, "confidence", 0.0, 1.0) / 2)
+    quantile = NormalDist().inv_cdf(0.5 + _rows.confidence_level(confidence) / 2)
     table = _table(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
     sums = (table.by_mass if equal_mass else table.by_width)[0]
     count, weight, squares, gap, correct, _ = sums.T
@@ -280,10 +476,10 @@ def reliability_curve(
 
 def _wilson(share: Any, count: Any, z: float) -> tuple[Any, Any]:
     """Return the score interval of a share of `count` (Wilson 1927); all of [0, 1] for none."""
-    n = np.maximum(count, 1e-300)
+    none = count == 0
+    n = np.where(none, 1.0, count)
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    none = count == 0
     low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
     return np.where(none, 0.0, low), np.where(none, 1.0, high)
 
