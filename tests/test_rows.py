@@ -238,7 +238,7 @@ def test_arguments_that_do_not_fit():
 # ---------------------------------------------------------------- Dask
 
 
-@pytest.mark.parametrize("blocks", [(400, 7), (100, 7), (37, 3), (1, 7)])
+@pytest.mark.parametrize("blocks", [(400, 7), (100, 7), (37, 3)])
 def test_dask_arrays(blocks):
     options = {"sample_weight": WEIGHT, "where": MASK, "ignore_index": 3}
     expected = numbers(LOGITS, LABELS, groups=GROUPS, **options)

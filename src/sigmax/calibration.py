@@ -355,15 +355,15 @@ def _mean_nll(rows: Rows, temperature: float) -> float:
 
 
 def _smoothing(value: Any, rows: int) -> float:
-    if _is_word(value, "laplace"):
+    if _is_word(value, "label_smoothing", "laplace"):
         return 1.0 / (rows + 1)
     return _number(value, "label_smoothing", 0.0, 1.0)
 
 
-def _is_word(value: Any, word: str) -> bool:
+def _is_word(value: Any, name: str, word: str) -> bool:
     """Whether an option that is a number or a word is the word."""
     if isinstance(value, str) and value != word:
-        raise ValueError(f"an option that is a number or {word!r} must not be {value!r}")
+        raise ValueError(f"{name} must be a number or {word!r}, got {value!r}")
     return isinstance(value, str)
 
 
@@ -493,7 +493,7 @@ def fit_vector_scaling(
         where=where,
     )
     strength = None
-    if not _is_word(regularization, "auto"):
+    if not _is_word(regularization, "regularization", "auto"):
         strength = _number(regularization, "regularization", 0.0, _LARGEST)
     start = _survey(rows)
     smoothing = _smoothing(label_smoothing, start.rows)
@@ -594,8 +594,10 @@ class _VectorProblem:
         root = self.root.ravel()
         hessian = self.share * hessian / np.outer(root, root)
         added = np.broadcast_to(self.penalty, self.root.shape).ravel() / root**2
-        # Without a penalty the same number for all biases changes nothing: a little curvature keeps the step finite.
-        return -np.linalg.solve(hessian + np.diag(added + 1e-10), slope)
+        # The same number for all biases changes nothing, and no step has it: any curvature will do for it.
+        same = np.concatenate([np.zeros(self.rows.classes), 1.0 / self.root[1]])
+        hessian += np.outer(same, same) / (same @ same) + np.diag(added + 1e-13)
+        return -np.linalg.solve(hessian, slope)
 
 
 def _minimum(problem: _VectorProblem) -> tuple[Any, int, bool]:
@@ -613,7 +615,7 @@ def _minimum(problem: _VectorProblem) -> tuple[Any, int, bool]:
             direction = _direction(slope, pairs)
         gain = -(slope @ direction)
         if gain <= _CLOSE:
-            return theta, steps, True
+            return theta, steps, bool(np.abs(direction).max() < _NEAR)
         step, new, new_value, new_slope = 1.0, theta, math.inf, slope
         while not new_value <= value - 1e-4 * step * gain + 1e-13 * abs(value):
             new = theta + step * direction
@@ -689,5 +691,6 @@ def _quotient(a: Any, b: Any) -> Any:
 
 _LEAST_VARIANCE = 1e-12  # of a parameter that chance explains
 _CLOSE = 1e-12  # twice what a step could still gain, in nats of all rows together
+_NEAR = 1e-3  # the last step in standard errors: a longer one, of no gain, goes towards infinity
 _FEW_CLASSES = 128
 _MOST_STEPS = 500
