@@ -148,12 +148,13 @@ class Evaluation:
                 "other must be an evaluation of the same rows with the same options: (rows, classes, "
                 f"groups, seed, resamples, confidence) are {mine} and {its}"
             )
-        return {
-            name: Estimate(float(a) - float(b), _interval(spread, self.confidence), spread)
-            for name in _NAMES
-            for a, b in [(getattr(self, name), getattr(other, name))]
-            for spread in [a.resamples - b.resamples]
-        }
+        with np.errstate(invalid="ignore"):  # infinite losses have no difference: NaN
+            return {
+                name: Estimate(float(a) - float(b), _interval(spread, self.confidence), spread)
+                for name in _NAMES
+                for a, b in [(getattr(self, name), getattr(other, name))]
+                for spread in [a.resamples - b.resamples]
+            }
 
 
 def evaluate(
@@ -245,6 +246,8 @@ def evaluate(
     resamples = _at_least_one(resamples, "resamples")
     confidence = _rows.confidence_level(confidence)
     seed = _integer(seed, "seed")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
     return _evaluation(rows, bins, confidence, resamples, seed)
 
 
@@ -504,8 +507,6 @@ class _Columns:
         n = np.arange(len(p))
         winner = p.argmax(axis=-1)
         confidence = p[n, winner].astype(np.float64)
-        if not (confidence > 0).all():
-            _refuse(chunk, confidence)
         correct = winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
         group = None if names is None else np.searchsorted(names, chunk.groups)
         weight, nll, brier = chunk.weight, _nll(chunk), _squares(chunk, p)
@@ -535,16 +536,16 @@ class _Columns:
         return self.number if self.group is None else self.group
 
 
-def _refuse(chunk: Chunk, confidence: Any) -> None:
-    chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
-    message = "logits must leave each row a class of positive probability"
-    chunk.require(confidence > 0, message, ["none"] * len(confidence))
-
-
 def _probabilities(chunk: Chunk) -> Any:
     if chunk.probabilities is not None and _is_one(chunk.temperature):
         return chunk.probabilities
-    return softmax(chunk.logits, temperature=chunk.temperature)
+    p = softmax(chunk.logits, temperature=chunk.temperature)
+    whole = p.sum(axis=-1)
+    if not (whole > 0).all():
+        chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
+        message = "logits must leave each row a class of positive probability"
+        chunk.require(whole > 0, message, ["none"] * len(whole))
+    return p
 
 
 def _is_one(temperature: Any) -> bool:
