@@ -65,6 +65,19 @@ class Mass:
         return _core.mass(q, class_weights(q.shape[-1]), out=out)
 
 
+class Moments:
+    """The kernel of the logits' moments: a mean and a second moment for each row, side by side."""
+
+    signature = _core.logit_moments.signature
+    types = _core.logit_moments.types
+
+    def __call__(self, x: Array, beta: Array, reference: Array, out: Array | None = None) -> Array:
+        if out is None:
+            out = np.empty((*x.shape[:-1], 2))
+        _core.logit_moments(x, beta, reference, out=(out[..., 0], out[..., 1]))
+        return out
+
+
 class Gradient:
     """A kernel of a loss and its gradient, as a function that returns the gradient.
 
@@ -93,7 +106,7 @@ KERNELS |= {
     for name, kernel in KERNELS.items()
     if name.endswith("_gradient")
 }
-KERNELS["mass"] = Mass()
+KERNELS |= {"mass": Mass(), "logit_moments": Moments()}
 BINARY_LOSSES = [name for name in KERNELS if name.startswith("binary_")]
 AXIS = [name for name, kernel in KERNELS.items() if kernel.signature is not None]
 ELEMENTWISE = [name for name in KERNELS if name not in (*BINARY_LOSSES, *AXIS)]
@@ -217,6 +230,17 @@ def loss_operands(seeded: np.random.Generator, name: str, dtype: str, classes: i
     return [x, label, *soft, *options]
 
 
+def moments_operands(seeded: np.random.Generator, dtype: str, classes: int) -> list[Array]:
+    """Logits, inverse temperatures and references: mostly a logit of the row, finite or not."""
+    with np.errstate(all="ignore"):
+        x = logits(seeded, classes).astype(TYPES[dtype])
+    beta = np.where(np.arange(ROWS) % 3 == 1, 10.0 ** seeded.uniform(-2, 2, ROWS), 1.0)
+    beta[[2, 16]] = 0.0, 1e-300
+    reference = x[np.arange(ROWS), seeded.integers(0, classes, ROWS)].astype(np.float64)
+    reference[::4] = np.nan_to_num(x[::4].astype(np.float64)).max(axis=1)
+    return [x, beta, reference]
+
+
 def operands(name: str, dtype: str, classes: int) -> list[Array]:
     """x, then what the signature asks for, each with ROWS rows."""
     seeded = np.random.default_rng(list(f"{name}/{dtype}/{classes}".encode()))
@@ -224,6 +248,8 @@ def operands(name: str, dtype: str, classes: int) -> list[Array]:
         return binary_loss_operands(seeded, name, dtype, classes)
     if name in LOSSES:
         return loss_operands(seeded, name, dtype, classes)
+    if name == "logit_moments":
+        return moments_operands(seeded, dtype, classes)
     if name == "mass":
         with np.errstate(all="ignore"):
             return [probabilities(seeded, classes).astype(TYPES[dtype])]

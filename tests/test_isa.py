@@ -155,12 +155,17 @@ def loss_request(name: str, dtype: str, arrays: list[Array]) -> bytes:
         shared = np.concatenate([[smoothing], weights, prior(classes)])
         arrays = arrays if masked else [*arrays, np.ones(rows)]
     is_soft = arrays[2].ndim == 2
-    first = len([name for name in AXIS if name not in (*LOSSES, "mass")])
+    first = len([name for name in AXIS if name not in (*LOSSES, "mass", "logit_moments")])
     function = first + LOSS_FUNCTIONS.index(kernel.removeprefix("soft_"))
     kind, has_gradient = 3, name.endswith("_gradient")
     where = [function, NEON_TYPES.index(dtype), rows, classes]
     header = np.array([kind, *where, is_soft, has_gradient, masked], np.int64)
     return b"".join(part.tobytes() for part in (header, *arrays, shared))
+
+
+def moments_request(dtype: str, arrays: list[Array]) -> bytes:
+    header = np.array([4, 0, NEON_TYPES.index(dtype), *arrays[0].shape, 0, 0, 0], np.int64)
+    return b"".join(part.tobytes() for part in (header, *arrays))
 
 
 def request(name: str, dtype: str, arrays: list[Array]) -> bytes:
@@ -169,6 +174,8 @@ def request(name: str, dtype: str, arrays: list[Array]) -> bytes:
         return binary_loss_request(name, dtype, arrays)
     if name in LOSSES or name == "mass":
         return loss_request(name, dtype, arrays)
+    if name == "logit_moments":
+        return moments_request(dtype, arrays)
     signature = KERNELS[name].signature
     rows, classes = arrays[0].shape
     per_class = [a for a in arrays[1:] if a.ndim == 2]

@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::ptrdiff_t kStridedRows = 32;  // long rows copied together: whole cache lines of every class
 
+// One cache line more than a multiple of lines: rows a power of two apart would share cache sets.
+SIGMAX_INLINE std::ptrdiff_t padded(std::ptrdiff_t classes) { return ((classes + 63) & ~63) + 64; }
+
 template <class P, class S>
 struct AxisKernels {
   typedef typename Arithmetic<S>::T T;
@@ -23,9 +26,6 @@ struct AxisKernels {
   static constexpr std::ptrdiff_t kSize = sizeof(S);
   static constexpr bool kConverts = sizeof(S) != sizeof(T);
   static constexpr std::ptrdiff_t kWide = sizeof(W) / sizeof(Vec);
-
-  // One cache line more than a multiple of lines: rows a power of two apart would share cache sets.
-  static std::ptrdiff_t padded(std::ptrdiff_t classes) { return ((classes + 63) & ~63) + 64; }
 
   // What rows in between need: the terms, one row each for split_infinite and conversions, strided rows.
   struct Scratch {

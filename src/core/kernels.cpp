@@ -4,6 +4,7 @@
 #include "axis_kernels.h"
 #include "binary_cross_entropy_lanes.h"
 #include "elementwise_lanes.h"
+#include "logit_moments.h"
 #include "losses.h"
 #include "total.h"
 
@@ -222,6 +223,7 @@ const KernelTable SIGMAX_TABLE(SIGMAX_LEVEL) = {
         SIGMAX_AXIS(DivergencePolicy<false>),
         SIGMAX_AXIS(DivergencePolicy<true>),
     },
+    {LogitMoments<Half>::kernel, LogitMoments<BFloat>::kernel, LogitMoments<float>::kernel, LogitMoments<double>::kernel},
     {Total::chunk, Total::merge},
     {in_unit_interval<std::uint16_t, 0x3c00>, in_unit_interval<std::uint16_t, 0x3f80>,
      in_unit_interval<std::uint32_t, 0x3f800000>, in_unit_interval<std::uint64_t, 0x3ff0000000000000>},

@@ -85,6 +85,17 @@ struct AxisKernel {
   void (*merge_sums)(const Partial* partials, std::ptrdiff_t chunks, Partial* whole);
 };
 
+// `rows` rows of `classes` logits x, with doubles per row: see logit_moments.h.
+struct MomentsCall {
+  std::ptrdiff_t rows, classes;
+  Operand x, beta, reference, mean, second;
+};
+
+struct MomentsKernel {
+  void (*rows)(const MomentsCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch);
+  std::size_t (*scratch_bytes)(std::ptrdiff_t classes);
+};
+
 // The compensated sum of contiguous numbers, chunk by chunk.
 struct TotalKernel {
   Sum (*chunk)(const double* x, std::ptrdiff_t n);
@@ -118,6 +129,7 @@ struct KernelTable {
   ElementwiseKernel elementwise[kElementwiseFunctions][kTypes];
   BinaryLossKernel binary_loss[kBinaryLossFunctions][kTypes];
   AxisKernel axis[kAxisFunctions][kTypes];
+  MomentsKernel logit_moments[kTypes];
   TotalKernel total;
   bool (*in_unit_interval[kTypes])(const char* x, std::ptrdiff_t n);
 };

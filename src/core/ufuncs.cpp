@@ -240,11 +240,10 @@ char* scratch_of_size(std::size_t size) {
 }
 
 // Rows of up to kLongestWholeRow classes are shared out whole.
-bool run_rows(const AxisKernel& kernel, const AxisCall& call) {
+template <class Kernel, class Call>
+bool run_rows(const Kernel& kernel, const Call& call, bool strided) {
   constexpr std::ptrdiff_t kTile = 64;  // what the engine computes together: kTileRows, kStridedRows
   std::ptrdiff_t step = std::max<std::ptrdiff_t>(1, kTaskSize / std::max<std::ptrdiff_t>(call.classes, 1));
-  bool strided = call.x.row_stride < call.x.class_stride ||
-                 (call.out.class_stride != 0 && call.out.class_stride != call.x.class_stride);
   if (strided || step >= kTile / 2) step = ceil_div(step, kTile) * kTile;
   std::size_t size = kernel.scratch_bytes(call.classes);
   bool enough_memory = true;
@@ -275,7 +274,9 @@ void run_long_row(const AxisKernel& kernel, const AxisCall& call, std::ptrdiff_t
 // False when there is not enough memory.
 bool run_axis_call(const AxisKernel& kernel, const AxisCall& call) {
   FloatEnvironment environment;
-  if (call.classes <= kLongestWholeRow) return run_rows(kernel, call);
+  bool strided = call.x.row_stride < call.x.class_stride ||
+                 (call.out.class_stride != 0 && call.out.class_stride != call.x.class_stride);
+  if (call.classes <= kLongestWholeRow) return run_rows(kernel, call, strided);
   std::size_t chunks = static_cast<std::size_t>(ceil_div(call.classes, kChunk));
   std::unique_ptr<Partial[]> partials(new (std::nothrow) Partial[chunks]);
   if (partials == nullptr) return false;
@@ -425,6 +426,23 @@ void mass_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   call.loss.prior = per_class_or_one({args[1], steps[1], steps[4]}, dimensions[2]);
   call.loss.value = {args[2], steps[2], 0};
   if (!run_axis_call(kernels->axis[kMass][type], call)) out_of_memory();
+}
+
+// logit_moments(x, beta, reference): mean and second moment of each row's logits.
+std::vector<int> moments_types(int number) { return {number, NPY_DOUBLE, NPY_DOUBLE, NPY_DOUBLE, NPY_DOUBLE}; }
+
+void moments_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
+  Type type = *static_cast<const Type*>(data);
+  MomentsCall call;
+  call.rows = dimensions[0];
+  call.classes = dimensions[1];
+  call.x = {args[0], steps[0], steps[5]};
+  call.beta = {args[1], steps[1], 0};
+  call.reference = {args[2], steps[2], 0};
+  call.mean = {args[3], steps[3], 0};
+  call.second = {args[4], steps[4], 0};
+  FloatEnvironment environment;
+  if (!run_rows(kernels->logit_moments[type], call, call.x.row_stride < call.x.class_stride)) out_of_memory();
 }
 
 // ---------------------------------------------------------------- the short way, for plain arrays
@@ -884,6 +902,12 @@ PyObject* make_mass() {
   return make_ufunc(r, 2, "mass", "(n),(a)->()");
 }
 
+PyObject* make_moments() {
+  Registration* r = new Registration;
+  for (Type type : {kFloat16, kFloat32, kFloat64}) r->add(moments_loop, new Type(type), moments_types(numpy_types[type]));
+  return make_ufunc(r, 3, "logit_moments", "(n),(),()->(),()", 2);
+}
+
 // ---------------------------------------------------------------- module functions
 
 PyObject* py_get_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(get_num_threads()); }
@@ -953,6 +977,7 @@ PyObject* py_register_bfloat16(PyObject*, PyObject* args) {
   for (const LossRow& row : loss_rows)
     if (!add(row.name, loss_loop, loss_types(row, number), new LossLoop{&row, kBFloat16})) return nullptr;
   if (!add("mass", mass_loop, {number, NPY_DOUBLE, NPY_DOUBLE}, new Type(kBFloat16))) return nullptr;
+  if (!add("logit_moments", moments_loop, moments_types(number), new Type(kBFloat16))) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -1026,6 +1051,7 @@ int execute(PyObject* module) {
   for (const LossRow& row : loss_rows)
     if (!add_object(module, row.name, make_loss(row))) return -1;
   if (!add_object(module, "mass", make_mass())) return -1;
+  if (!add_object(module, "logit_moments", make_moments())) return -1;
   bool numbered = add_object(module, "axis_functions", function_numbers(axis_rows)) &&
                   add_object(module, "binary_loss_functions", function_numbers(binary_loss_rows)) &&
                   add_object(module, "loss_functions", loss_function_numbers());

@@ -42,6 +42,7 @@ cross_entropy_of_probabilities_gradient: np.ufunc
 soft_cross_entropy_of_probabilities: np.ufunc
 soft_cross_entropy_of_probabilities_gradient: np.ufunc
 mass: np.ufunc
+logit_moments: np.ufunc
 relative_entropy: np.ufunc
 relative_entropy_gradient: np.ufunc
 relative_entropy_of_probabilities: np.ufunc

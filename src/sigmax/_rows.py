@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from .labels import _ONE, _class_axis, _epsilon, _integer, _is_hard
+from .labels import _ONE, _class_axis, _epsilon, _integer, _is_hard, _number
 from .normalization import _broadcasts, _positive, _refuse_masked
 
 _CHUNK = 2**20  # logits: 4 MiB of float32, which a cache holds
@@ -303,10 +303,17 @@ def _parts(batch: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
 
 def total(x: Any) -> float:
     """Return the compensated sum of float64 numbers."""
-    return _core.total(np.ascontiguousarray(x))
+    return _core.total(np.ascontiguousarray(x, np.float64))
 
 
 # ---------------------------------------------------------------- arguments
+
+
+def confidence_level(value: Any) -> float:
+    number = _number(value, "confidence", 0.0, 1.0)
+    if number == 1.0:
+        raise ValueError("confidence must be in [0, 1), got 1")
+    return number
 
 
 def _is_dask(x: Any) -> bool:

@@ -1,8 +1,9 @@
 """How good and how honest probabilities are: accuracy, losses, calibration errors, each with an interval."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from operator import itemgetter
 from statistics import NormalDist
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from . import _rows
 from ._rows import Chunk, Parts, Rows, merged
-from .labels import _integer, _number
+from .labels import _integer
 from .losses import cross_entropy
 from .normalization import softmax
 
@@ -49,13 +50,21 @@ _GROUPS = (
     2000  # of rows, which the bootstrap resamples: an error of 1.6 % in the length of an interval
 )
 _TABLE = 2**23  # numbers in the table of the classwise error: 64 MiB
-_CELLS = 64  # of confidence in a bin, for the null error
+_CELLS = 16  # of confidence in a bin, for the null error
 _BATCH = 2**18  # rows whose columns are added up at a time
 _NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
 
 
 class Estimate(float):
-    """A number that knows how far it may be off."""
+    """A number that knows how far it may be off.
+
+    Attributes
+    ----------
+    interval : (float, float)
+        Between the quantiles of the resamples.
+    resamples : ndarray
+        The number in each resample.
+    """
 
     interval: tuple[float, float]
     resamples: np.ndarray
@@ -74,6 +83,24 @@ class Estimate(float):
 
 @dataclass(frozen=True)
 class Evaluation:
+    """What :func:`evaluate` measures.
+
+    Attributes
+    ----------
+    accuracy, nll, brier : Estimate
+        Share of rows whose winner is the label; mean negative log-likelihood; mean squared distance to the label.
+    ece, adaptive_ece, classwise_ece, mce, debiased_ece : Estimate
+        Calibration errors; each is defined in ``rules``.
+    null_ece : Estimate
+        The ``ece`` of a perfectly calibrated model with the same confidences: chance alone makes it so large.
+    rows, classes : int
+        Rows that count, and classes.
+    rules : dict
+        For each number the rule by which it is computed, in a sentence.
+    confidence, seed, units : float, int, int
+        Of the intervals; of the resamples; what these draw: rows, or groups.
+    """
+
     accuracy: Estimate
     nll: Estimate
     brier: Estimate
@@ -91,7 +118,7 @@ class Evaluation:
     units: int = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the resamples, in types that JSON has."""
+        """Return everything but the resamples, as numbers, lists and dictionaries."""
         numbers = {
             name: {"value": float(estimate), "interval": list(estimate.interval)}
             for name in _NAMES
@@ -108,7 +135,10 @@ class Evaluation:
         }
 
     def difference(self, other: "Evaluation") -> dict[str, Estimate]:
-        """Return self − other of each number, over the same resamples of the same rows."""
+        """Return self − other of each number, over the same resamples of the same rows.
+
+        Raises ValueError if the two were not made with the same rows, groups, seed and options.
+        """
         mine, its = (
             (e.rows, e.classes, e.units, e.seed, len(e.accuracy.resamples), e.confidence)
             for e in (self, other)
@@ -118,12 +148,13 @@ class Evaluation:
                 "other must be an evaluation of the same rows with the same options: (rows, classes, "
                 f"groups, seed, resamples, confidence) are {mine} and {its}"
             )
-        return {
-            name: Estimate(float(a) - float(b), _interval(spread, self.confidence), spread)
-            for name in _NAMES
-            for a, b in [(getattr(self, name), getattr(other, name))]
-            for spread in [a.resamples - b.resamples]
-        }
+        with np.errstate(invalid="ignore"):  # infinite losses have no difference: NaN
+            return {
+                name: Estimate(float(a) - float(b), _interval(spread, self.confidence), spread)
+                for name in _NAMES
+                for a, b in [(getattr(self, name), getattr(other, name))]
+                for spread in [a.resamples - b.resamples]
+            }
 
 
 def evaluate(
@@ -143,7 +174,63 @@ def evaluate(
     groups: ArrayLike | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    r"""Measure how good and how honest probabilities are."""
+    r"""Measure how good and how honest probabilities are, each number with an interval.
+
+    .. math:: \mathrm{ECE} = \sum_b \frac{|b|}{n} \, |\mathrm{conf}(b) - \mathrm{acc}(b)|, \quad
+        \mathrm{Brier} = \frac{1}{n} \sum_n \sum_k (p_{nk} - q_{nk})^2
+
+    Parameters
+    ----------
+    logits, labels, axis, from_logits, sample_weight, ignore_index, where
+        As for :func:`fit_temperature`. Probabilities are taken as given, neither clipped nor normalised. With labels
+        that are distributions a row is as right as its winner is likely.
+    temperature : array_like
+        Positive: a number, or one per row. Of probabilities, that of their logarithms.
+    bins : int
+        Of confidence.
+    confidence : float
+        Of the intervals, in [0, 1).
+    resamples : int
+        Of the bootstrap.
+    groups : array_like, shape of the rows, optional
+        Rows of one group, which are not independent (of one patient, one document), are drawn together.
+    seed : int
+        Not negative. The same seed draws the same rows, so that two evaluations can be compared.
+
+    Returns
+    -------
+    Evaluation
+        Largest error: that of float32 probabilities, below 1 ULP each, summed in float64. The resamples of calibration
+        errors are moved to the number: resampling adds the bias that chance gives them a second time.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of real numbers, or class indices are not integers.
+    ValueError
+        If a logit is NaN, a label is out of range, no class or no row is left, or an option is out of range; with the
+        position.
+
+    References
+    ----------
+    Naeini, M. P., Cooper, G. F., Hauskrecht, M. (2015). Obtaining well calibrated probabilities using Bayesian binning.
+    doi:10.1609/aaai.v29i1.9602.
+    Kumar, A., Liang, P., Ma, T. (2019). Verified uncertainty calibration. arXiv:1909.10155.
+    Efron, B. (1979). Bootstrap methods. doi:10.1214/aos/1176344552.
+    Widmann, D., Lindsten, F., Zachariah, D. (2019). Calibration tests in multi-class classification. arXiv:1910.11385
+    (the null).
+
+    Examples
+    --------
+    >>> import numpy as np, sigmax
+    >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    >>> before = sigmax.evaluate(logits, [0, 1, 0, 1, 1])
+    >>> print(round(before.accuracy, 3), round(before.ece, 3))
+    0.8 0.182
+    >>> after = sigmax.evaluate(logits, [0, 1, 0, 1, 1], temperature=2.885390)
+    >>> print(round(after.difference(before)["ece"], 3))
+    -0.182
+    """
     rows = _rows.rows(
         logits,
         labels,
@@ -157,8 +244,10 @@ def evaluate(
     )
     bins = _at_least_one(bins, "bins")
     resamples = _at_least_one(resamples, "resamples")
-    confidence = _number(confidence, "confidence", 0.0, 1.0)
+    confidence = _rows.confidence_level(confidence)
     seed = _integer(seed, "seed")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
     return _evaluation(rows, bins, confidence, resamples, seed)
 
 
@@ -176,7 +265,39 @@ def calibration_error(
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
 ) -> float:
-    r"""Measure how far confidence is from accuracy."""
+    r"""Measure how far confidence is from accuracy.
+
+    .. math:: \mathrm{ECE} = \sum_b \frac{|b|}{n} \, |\mathrm{conf}(b) - \mathrm{acc}(b)|
+
+    Parameters
+    ----------
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
+        As for :func:`evaluate`.
+    kind : {"ece", "adaptive", "classwise", "max", "debiased"}
+        Bins of equal width; of equal numbers of rows; the mean over the classes of each class's own error; the largest
+        gap of a bin; the root of the squared error without its bias. :func:`evaluate` returns the rules.
+
+    Returns
+    -------
+    float
+        In [0, 1]. Largest error: as for :func:`evaluate`, from probabilities within 1 ULP.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`evaluate`.
+
+    References
+    ----------
+    Naeini, M. P., Cooper, G. F., Hauskrecht, M. (2015). Obtaining well calibrated probabilities using Bayesian binning.
+    doi:10.1609/aaai.v29i1.9602.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> print(round(sigmax.calibration_error([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False), 9))
+    0.45
+    """
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, _KINDS))}, got {kind!r}")
     rows = _rows.rows(
@@ -206,7 +327,37 @@ def brier_score(
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
 ) -> float:
-    r"""Mean squared distance of probabilities and labels."""
+    r"""Mean squared distance of probabilities and labels, summed over the classes.
+
+    .. math:: \frac{\sum_n s_n \sum_k (p_{nk} - q_{nk})^2}{\sum_n s_n}
+
+    Parameters
+    ----------
+    logits, labels, axis, from_logits, temperature, sample_weight, ignore_index, where
+        As for :func:`evaluate`.
+
+    Returns
+    -------
+    float
+        In [0, 2]: with two classes twice what is often called the Brier score of one of them. Largest error: as for
+        :func:`evaluate`, from probabilities within 1 ULP.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`evaluate`.
+
+    References
+    ----------
+    Brier, G. W. (1950). Verification of forecasts expressed in terms of probability.
+    doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> print(round(sigmax.brier_score([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False), 9))
+    0.65
+    """
     rows = _rows.rows(
         logits,
         labels,
@@ -225,6 +376,20 @@ def brier_score(
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
+    """What :func:`reliability_curve` measures.
+
+    Attributes
+    ----------
+    lower, upper : ndarray, shape (bins,)
+        The edges of the bins; of bins of equal mass, the least and the largest confidence in them.
+    count : ndarray of int
+        Rows.
+    confidence, accuracy : ndarray
+        Means; NaN in an empty bin.
+    interval : (ndarray, ndarray)
+        Of the accuracy (Wilson); 0 and 1 in an empty bin.
+    """
+
     lower: np.ndarray
     upper: np.ndarray
     count: np.ndarray
@@ -248,7 +413,42 @@ def reliability_curve(
     where: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> ReliabilityCurve:
-    r"""Accuracy by confidence."""
+    r"""Measure accuracy by confidence: the points of a reliability diagram.
+
+    .. math:: \mathrm{acc}(b) = \frac{\sum_{n \in b} s_n [\operatorname{arg\,max} p_n = y_n]}{\sum_{n \in b} s_n}
+
+    Parameters
+    ----------
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
+        As for :func:`evaluate`.
+    equal_mass : bool
+        Bins of equal numbers of rows, not of equal width.
+    confidence : float
+        Of the intervals, in [0, 1).
+
+    Returns
+    -------
+    ReliabilityCurve
+        Largest error: as for :func:`evaluate`, from probabilities within 1 ULP. Weights count in an interval as
+        (Σ s)² / Σ s² rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`evaluate`.
+
+    References
+    ----------
+    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
+    doi:10.1080/01621459.1927.10502953.
+
+    Examples
+    --------
+    >>> import sigmax
+    >>> curve = sigmax.reliability_curve([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False, bins=2)
+    >>> curve.count, curve.accuracy
+    (array([0, 2]), array([nan, 0.5]))
+    """
     rows = _rows.rows(
         logits,
         labels,
@@ -260,7 +460,7 @@ def reliability_curve(
         where=where,
     )
     bins = _at_least_one(bins, "bins")
-    quantile = NormalDist().inv_cdf(0.5 + _number(confidence, "confidence", 0.0, 1.0) / 2)
+    quantile = NormalDist().inv_cdf(0.5 + _rows.confidence_level(confidence) / 2)
     table = _table(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
     sums = (table.by_mass if equal_mass else table.by_width)[0]
     count, weight, squares, gap, correct, _ = sums.T
@@ -279,10 +479,10 @@ def reliability_curve(
 
 def _wilson(share: Any, count: Any, z: float) -> tuple[Any, Any]:
     """Return the score interval of a share of `count` (Wilson 1927); all of [0, 1] for none."""
-    n = np.maximum(count, 1e-300)
+    none = count == 0
+    n = np.where(none, 1.0, count)
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    none = count == 0
     low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
     return np.where(none, 0.0, low), np.where(none, 1.0, high)
 
@@ -307,8 +507,6 @@ class _Columns:
         n = np.arange(len(p))
         winner = p.argmax(axis=-1)
         confidence = p[n, winner].astype(np.float64)
-        if not (confidence > 0).all():
-            _refuse(chunk, confidence)
         correct = winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
         group = None if names is None else np.searchsorted(names, chunk.groups)
         weight, nll, brier = chunk.weight, _nll(chunk), _squares(chunk, p)
@@ -338,16 +536,16 @@ class _Columns:
         return self.number if self.group is None else self.group
 
 
-def _refuse(chunk: Chunk, confidence: Any) -> None:
-    chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
-    message = "logits must leave each row a class of positive probability"
-    chunk.require(confidence > 0, message, ["none"] * len(confidence))
-
-
 def _probabilities(chunk: Chunk) -> Any:
     if chunk.probabilities is not None and _is_one(chunk.temperature):
         return chunk.probabilities
-    return softmax(chunk.logits, temperature=chunk.temperature)
+    p = softmax(chunk.logits, temperature=chunk.temperature)
+    whole = p.sum(axis=-1)
+    if not (whole > 0).all():
+        chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
+        message = "logits must leave each row a class of positive probability"
+        chunk.require(whole > 0, message, ["none"] * len(whole))
+    return p
 
 
 def _is_one(temperature: Any) -> bool:
@@ -694,7 +892,7 @@ def _ratio(a: Any, b: Any, otherwise: float = 0.0) -> Any:
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
     table = _table(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
     values = _values(table)
-    spreads = _numbers(table, _Draw(resamples, seed))
+    spreads = _numbers(table, _draws(resamples, seed))
     estimates = {name: _estimate(name, values[name], spreads[name], confidence) for name in values}
     null = _null(table.cells, resamples, seed)
     estimates["null_ece"] = Estimate(null.mean(), _interval(null, confidence), null)
@@ -709,18 +907,17 @@ def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: 
     )
 
 
-@dataclass
-class _Draw:
-    """How often each resample has each group: the same for the same seed and number of groups."""
+def _draws(resamples: int, seed: int) -> Callable[[int], Any]:
+    """Return how often each resample has each group: the same for the same seed and number of groups."""
 
-    resamples: int
-    seed: int
-
-    def __call__(self, groups: int) -> Any:
-        shape = (self.resamples, groups)
-        picks = np.random.default_rng([self.seed, groups]).integers(0, groups, shape)
-        picks += groups * np.arange(self.resamples)[:, None]
+    @cache
+    def draw(groups: int) -> Any:
+        shape = (resamples, groups)
+        picks = np.random.default_rng([seed, groups]).integers(0, groups, shape)
+        picks += groups * np.arange(resamples)[:, None]
         return np.bincount(picks.ravel(), minlength=math.prod(shape)).reshape(shape) * 1.0
+
+    return draw
 
 
 def _estimate(name: str, value: float, resamples: Any, confidence: float) -> Estimate:

@@ -13,7 +13,7 @@ namespace {
 
 using namespace sigmax;
 
-enum Kind { kElementwise, kAxis, kBinaryLoss, kLoss };
+enum Kind { kElementwise, kAxis, kBinaryLoss, kLoss, kMoments };
 
 struct Header {
   std::int64_t kind, function, type, rows, classes;
@@ -114,6 +114,25 @@ std::vector<char> loss(const Header& h, std::int64_t size, char* x) {
   return h.has_per_row ? gradient : value;
 }
 
+// Of each row: inverse temperature and reference, doubles; the answer is mean and second moment, side by side.
+std::vector<char> moments(const Header& h, std::int64_t size, char* x) {
+  constexpr std::int64_t kDouble = sizeof(double);
+  std::vector<char> beta = operand(h.rows, kDouble), reference = operand(h.rows, kDouble);
+  std::vector<char> answer(static_cast<std::size_t>(2 * h.rows * kDouble));
+  MomentsCall call;
+  call.rows = h.rows;
+  call.classes = h.classes;
+  call.x = {x, h.classes * size, size};
+  call.beta = {beta.data(), kDouble, 0};
+  call.reference = {reference.data(), kDouble, 0};
+  call.mean = {answer.data(), 2 * kDouble, 0};
+  call.second = {answer.data() + kDouble, 2 * kDouble, 0};
+  const MomentsKernel& kernel = sigmax_kernels_neon.logit_moments[h.type];
+  std::vector<double> scratch(kernel.scratch_bytes(call.classes) / sizeof(double) + 1);
+  kernel.rows(call, 0, call.rows, reinterpret_cast<char*>(scratch.data()));
+  return answer;
+}
+
 }  // namespace
 
 int main() {
@@ -121,8 +140,10 @@ int main() {
   for (Header h; read(&h, sizeof(h));) {
     std::int64_t size = sizes[h.type], numbers = h.rows * h.classes;
     std::vector<char> x = operand(numbers, size);
-    if (h.kind == kBinaryLoss || h.kind == kLoss) {
-      std::vector<char> answer = h.kind == kLoss ? loss(h, size, x.data()) : binary_loss(h, size, x.data());
+    if (h.kind >= kBinaryLoss) {
+      std::vector<char> answer = h.kind == kMoments ? moments(h, size, x.data())
+                                 : h.kind == kLoss  ? loss(h, size, x.data())
+                                                    : binary_loss(h, size, x.data());
       if (std::fwrite(answer.data(), 1, answer.size(), stdout) != answer.size()) return 1;
       continue;
     }
