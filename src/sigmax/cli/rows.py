@@ -38,10 +38,12 @@ def _select_blocks(array: Any, kept: Any) -> Any:
 def scaled(logits: Any, scale: Any, bias: Any) -> Any:
     """Return logits of vector scaling: scale · z + bias, where a masked class stays masked."""
     if is_dask(logits):
-        return logits.map_blocks(scaled_block, scale, bias, dtype=np.float64)
+        dtype = logits.dtype if logits.dtype.kind == "f" else np.float64
+        return logits.map_blocks(scaled_block, scale, bias, dtype=dtype)
     return spill(scaled_block(logits[rows], scale, bias) for rows in row_blocks(logits))
 
 
 def scaled_block(x: Any, scale: Any, bias: Any) -> Any:
     with np.errstate(invalid="ignore"):
-        return np.where(x == -np.inf, -np.inf, x * scale + bias)
+        y = np.where(x == -np.inf, -np.inf, x * scale + bias)
+    return y.astype(x.dtype) if x.dtype.kind == "f" else y

@@ -82,7 +82,7 @@ def _reliability(axes: Any, result: dict[str, Any], side: str) -> str:
     axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axes.fill_between(confidence, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.vlines(confidence, low, high, color=colour, linewidth=1, alpha=0.6)
-    axes.scatter(confidence, accuracy, 16 + 200 * share, colour, _MARKERS[side], zorder=3)
+    axes.scatter(confidence, accuracy, 16 + 200 * share, colour, marker=_MARKERS[side], zorder=3)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
     along = {
         "color": _FAINT,

@@ -5,11 +5,12 @@ from typing import Any
 from .words import Words, certainty, interval, nats, number, percent, points, signed_points
 
 _DEGENERATE = {
-    "separable": "No temperature: every row of the fit is right",
-    "chance": "No temperature: the logits say nothing about the labels",
-    "flat": "No temperature: all logits are equal",
-    "single_class": "No temperature: the labels are of a single class",
-    "empty": "No temperature: there are no rows to fit",
+    "separable": "No calibration: every row of the fit is right",
+    "chance": "No calibration: the logits say nothing about the labels",
+    "flat": "No calibration: all logits are equal",
+    "single_class": "No calibration: the labels are of a single class",
+    "empty": "No calibration: there are no rows to fit",
+    "not_converged": "No calibration: the fit did not end",
 }
 
 
@@ -21,7 +22,7 @@ def verdict(result: dict[str, Any]) -> dict[str, str]:
     if fit["status"] != "ok":
         return {
             "key": fit["status"],
-            "headline": _DEGENERATE.get(fit["status"], "No calibration"),
+            "headline": _DEGENERATE[fit["status"]],
             "text": fit["message"],
             "advice": "Nothing was calibrated: the numbers are those of the logits as they are.",
         }
