@@ -15,7 +15,7 @@ from .cluster import cluster, write_remotely
 from .console import DataError, out, plain_errors, progress, tracked
 from .files import open_file, row_blocks, spill
 from .inputs import Options, find_logits, read_inputs, read_logits
-from .outputs import check_kind, write_json, write_rows, write_text
+from .outputs import check_place, check_shape, write_json, write_rows, write_text
 from .provenance import command_line, provenance
 
 app = typer.Typer(
@@ -91,8 +91,7 @@ def _report(
     from sigmax.report.page import page
     from sigmax.report.study import study
 
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise DataError(f"{output}: the page must be .html, got {output.suffix or 'no suffix'}")
+    check_place(output, ".html", ".htm")
     inputs = read_inputs(logits, labels, reading)
     result = {
         "schema": 1,
@@ -151,6 +150,7 @@ def calibrate(
         logits_key, labels_key, None, classes, probabilities, ignore_index, bool(scheduler)
     )
     with plain_errors(), cluster(scheduler):
+        check_place(output)
         inputs = read_inputs(logits, labels, reading)
         fit_method = fit_temperature if method == "temperature" else fit_vector_scaling
         with progress("Fitting"):
@@ -195,7 +195,7 @@ def apply(
                 f"{logits}: has {count} classes, {calibration} is for {len(fitted.classes)}"
             )
         shape = (*inputs.batch, count)
-        check_kind(output, shape)
+        check_shape(output, shape)
         dtype = softmax(np.zeros(1, inputs.logits.dtype)).dtype
         if scheduler:
             write_remotely(output, inputs.logits, fitted.apply, shape, dtype)
@@ -227,7 +227,7 @@ def softmax_command(
         x, names = opened.array, opened.names
         if not -x.ndim <= axis < x.ndim:
             raise DataError(f"{logits}: --axis must be in [{-x.ndim}, {x.ndim}), got {axis}")
-        check_kind(output, x.shape)
+        check_shape(output, x.shape)
         dtype = softmax(np.zeros(1, x.dtype), temperature=temperature).dtype
         blocks = softmax_blocks(x, axis % x.ndim, temperature)
         names = names or [str(k) for k in range(x.shape[-1])]

@@ -15,11 +15,20 @@ from .console import DataError
 KINDS = (".npy", ".csv", ".parquet")
 
 
+def check_place(path: Path, *suffixes: str) -> None:
+    """Refuse a file that cannot be written, before any work is done."""
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise DataError(
+            f"{path}: must be {' or '.join(suffixes)}, got {path.suffix or 'no suffix'}"
+        )
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the directory {path.parent} does not exist")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the temporary name of a file that replaces `path` when all went well, and vanishes when not."""
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: the directory {path.parent} does not exist")
+    check_place(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -46,12 +55,9 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def check_kind(path: Path, shape: Sequence[int]) -> None:
-    """Refuse what cannot be written, before any work is done."""
-    if path.suffix.lower() not in KINDS:
-        raise DataError(
-            f"{path}: must be one of {', '.join(KINDS)}, got {path.suffix or 'no suffix'}"
-        )
+def check_shape(path: Path, shape: Sequence[int]) -> None:
+    """Refuse an array that the file cannot hold, before any work is done."""
+    check_place(path, *KINDS)
     if path.suffix.lower() != ".npy" and len(shape) != 2:
         raise DataError(
             f"{path}: a table has rows of classes, got shape {tuple(shape)}; write a .npy file"
