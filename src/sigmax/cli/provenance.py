@@ -18,7 +18,7 @@ def provenance(context: typer.Context, paths: tuple[Path, ...]) -> dict[str, Any
     for path in paths:
         with progress(f"Hashing {path.name}"), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described.append({"name": str(path), "bytes": path.stat().st_size, "sha256": digest})
+        described.append({"name": path.name, "bytes": path.stat().st_size, "sha256": digest})
     return {
         "sigmax": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

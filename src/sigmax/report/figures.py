@@ -84,15 +84,6 @@ def _reliability(axes: Any, result: dict[str, Any], side: str) -> str:
     axes.vlines(confidence, low, high, color=colour, linewidth=1, alpha=0.6)
     axes.scatter(confidence, accuracy, 16 + 200 * share, colour, marker=_MARKERS[side], zorder=3)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
-    along = {
-        "color": _FAINT,
-        "rotation": 45,
-        "rotation_mode": "anchor",
-        "va": "center",
-        "fontsize": 9,
-    }
-    axes.text(0.02, 0.07, "underconfident", **along)
-    axes.text(0.07, 0.02, "overconfident", **along)
     _percent_axis(axes.xaxis)
     _percent_axis(axes.yaxis)
     numbers = result[side]
@@ -114,7 +105,7 @@ def _confidence(axes: Any, result: dict[str, Any], *sides: str) -> str:
         colour = _COLOURS[side]
         mean = result[side]["mean_confidence"]
         axes.stairs(share, edges, color=colour, fill=True, alpha=0.15)
-        label = f"{side}: {percent(mean)} on average"
+        label = f"{side + ': ' if len(sides) > 1 else ''}{percent(mean)} on average"
         axes.stairs(share, edges, color=colour, linewidth=1.5, linestyle=_LINES[side], label=label)
         words.append(f"{percent(mean)} {side}")
     axes.set(xlim=(0, 1), xlabel="confidence", ylabel="share of rows")

@@ -12,6 +12,11 @@ _DEGENERATE = {
     "empty": "No calibration: there are no rows to fit",
     "not_converged": "No calibration: the fit did not end",
 }
+_ADVICE = {
+    "separable": "Fit on more rows, or with --label-smoothing laplace.",
+    "chance": "Check that logits and labels belong together, row by row and class by class.",
+    "flat": "Check the logits: there is nothing in them that could be calibrated.",
+}
 
 
 def verdict(result: dict[str, Any]) -> dict[str, str]:
@@ -24,7 +29,7 @@ def verdict(result: dict[str, Any]) -> dict[str, str]:
             "key": fit["status"],
             "headline": _DEGENERATE[fit["status"]],
             "text": fit["message"],
-            "advice": "Nothing was calibrated: the numbers are those of the logits as they are.",
+            "advice": _ADVICE.get(fit["status"], "Check the labels, and fit on more rows."),
         }
     nll, ece = (_change(result["difference"][name]["interval"]) for name in ("nll", "ece"))
     if "worse" not in (nll, ece) and "better" in (nll, ece):
