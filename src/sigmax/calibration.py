@@ -136,7 +136,8 @@ def fit_temperature(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     >>> fit = sigmax.fit_temperature(logits, [0, 1, 0, 1, 1])
     >>> print(round(fit.temperature, 9))      # 4 / log 4, as 4 of 5 are right
@@ -476,7 +477,8 @@ def fit_vector_scaling(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> logits = np.tile([[1.0, 0.0], [0.0, 1.0]], (100, 1))
     >>> labels = np.tile([0, 0, 0, 1, 0], 40)     # class 0 is right more often than the logits say
     >>> fit = sigmax.fit_vector_scaling(logits, labels)

@@ -222,7 +222,8 @@ def evaluate(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     >>> before = sigmax.evaluate(logits, [0, 1, 0, 1, 1])
     >>> print(round(before.accuracy, 3), round(before.ece, 3))
@@ -540,7 +541,7 @@ def _probabilities(chunk: Chunk) -> Any:
     if chunk.probabilities is not None and _is_one(chunk.temperature):
         return chunk.probabilities
     p = softmax(chunk.logits, temperature=chunk.temperature)
-    whole = p.sum(axis=-1)
+    whole = p @ np.ones(p.shape[-1], p.dtype)
     if not (whole > 0).all():
         chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
         message = "logits must leave each row a class of positive probability"
@@ -710,7 +711,7 @@ def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, Any, Any]:
     cell = _bin(c.confidence, cells)
     return (
         whole,
-        _by_bin(c, _bin(c.confidence, plan.bins), plan),
+        _by_bin(c, cell // _CELLS, plan),
         _sums_by(cell, (cells,), w, w * w, w * c.confidence),
     )
 
@@ -739,10 +740,11 @@ def _add_by_class(table: Any, weights: Any, chunk: Chunk, p: Any, group: Any) ->
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     table[group[order[starts]], 0] += np.add.reduceat(terms[order], starts, axis=0)
     sums = table.reshape(-1)
-    row, k = np.nonzero(p > _largest_in_first_bin(bins, p.dtype))
-    moved = terms[row, k].astype(np.float64)
+    others = np.flatnonzero(p > _largest_in_first_bin(bins, p.dtype))
+    row, k = np.divmod(others, classes)
+    moved = terms.ravel()[others].astype(np.float64)
     first = group[row] * (bins * classes) + k
-    np.add.at(sums, first + _bin(p[row, k], bins) * classes, moved)
+    np.add.at(sums, first + _bin(p.ravel()[others], bins) * classes, moved)
     np.subtract.at(sums, first, moved)
     if chunk.soft is None:
         of_label = p[np.arange(len(p)), chunk.index]
