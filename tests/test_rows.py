@@ -49,9 +49,10 @@ def dask(x, blocks):
 # ---------------------------------------------------------------- chunks
 
 
+@pytest.mark.parametrize("groups", [None, GROUPS], ids=["rows", "groups"])
 @pytest.mark.parametrize("size", [1, 50, 1000, 2**30])
-def test_chunks_change_nothing(size, monkeypatch):
-    options = {"sample_weight": WEIGHT, "where": MASK, "ignore_index": 3, "groups": GROUPS}
+def test_chunks_change_nothing(size, groups, monkeypatch):
+    options = {"sample_weight": WEIGHT, "where": MASK, "ignore_index": 3, "groups": groups}
     expected = numbers(LOGITS, LABELS, **options)
     monkeypatch.setattr(_rows, "_CHUNK", size)
     np.testing.assert_allclose(numbers(LOGITS, LABELS, **options), expected, rtol=1e-12, atol=1e-14)
