@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sigmax
-from sigmax import evaluation as module
+from sigmax import _tables
 
 NAMES = ["accuracy", "nll", "brier", "ece", "adaptive_ece", "classwise_ece", "mce", "debiased_ece"]
 
@@ -377,7 +377,7 @@ def test_seeds():
 def test_table_of_very_many_classes(monkeypatch):
     logits, labels = sampled(np.random.default_rng(14), 300, 50)
     expected = sigmax.evaluate(logits, labels).classwise_ece
-    monkeypatch.setattr(module, "_TABLE", 20000)  # room for 26 groups
+    monkeypatch.setattr(_tables, "_TABLE", 20000)  # room for 26 groups
     few = sigmax.evaluate(logits, labels).classwise_ece
     assert few == pytest.approx(expected, rel=1e-12)
     assert (

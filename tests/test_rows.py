@@ -49,9 +49,10 @@ def dask(x, blocks):
 # ---------------------------------------------------------------- chunks
 
 
+@pytest.mark.parametrize("groups", [None, GROUPS], ids=["rows", "groups"])
 @pytest.mark.parametrize("size", [1, 50, 1000, 2**30])
-def test_chunks_change_nothing(size, monkeypatch):
-    options = {"sample_weight": WEIGHT, "where": MASK, "ignore_index": 3, "groups": GROUPS}
+def test_chunks_change_nothing(size, groups, monkeypatch):
+    options = {"sample_weight": WEIGHT, "where": MASK, "ignore_index": 3, "groups": groups}
     expected = numbers(LOGITS, LABELS, **options)
     monkeypatch.setattr(_rows, "_CHUNK", size)
     np.testing.assert_allclose(numbers(LOGITS, LABELS, **options), expected, rtol=1e-12, atol=1e-14)
@@ -273,7 +274,7 @@ def cluster():
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -23,16 +23,16 @@ _FAN = 16  # partial sums that are merged at a time
 class Chunk:
     """Rows that count, one batch dimension, classes last."""
 
-    logits: Any  # float32 or float64, -inf for a masked class
-    probabilities: Any  # what was given with from_logits=False, else None
-    index: Any  # class indices, or None
-    soft: Any  # distributions, or None
     weight: Any  # float64
-    temperature: Any  # float64: a number, or one per row
+    temperature: Any  # a number, or one per row
     first: int  # the number of rows that count before these
     places: Any  # where the rows are among all that were given
     batch: tuple[int, ...]
     groups: Any = None
+    logits: Any = None  # float32 or float64, -inf for a masked class
+    probabilities: Any = None  # what was given with from_logits=False
+    index: Any = None  # class indices, or
+    soft: Any = None  # distributions
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -80,14 +80,28 @@ class Rows:
         return int(self.logits.shape[-1])
 
     def chunks(self) -> Iterator[Chunk]:
+        """Yield all rows that count, checked."""
         first = self.first
-        start = self.start
-        batch = self.logits.shape[:-1]
-        for part in _parts(batch, max(1, _CHUNK // max(1, self.classes))):
-            chunk = self.chunk(part, start, first)
-            start += math.prod(s.stop - s.start for s in part) * math.prod(batch[len(part) :])
+        for part, start in self._slices():
+            chunk = self._chunk(part, start, first)
             first += len(chunk)
             yield chunk
+
+    def count(self) -> tuple[int, Any]:
+        """Return the number of rows that count and the distinct groups, without a look at the logits."""
+        count, groups = 0, []
+        for part, start in self._slices():
+            chunk, kept, _ = self._start_of_chunk(part, start, 0)
+            count += int(np.count_nonzero(kept))
+            groups.append(np.unique(np.array([]) if chunk.groups is None else chunk.groups))
+        return count, np.unique(np.concatenate(groups))
+
+    def _slices(self) -> Iterator[tuple[tuple[slice, ...], int]]:
+        """Yield which rows are in a chunk, as slices of the batch dimensions, and how many are before."""
+        batch, start = self.logits.shape[:-1], self.start
+        for part in _parts(batch, max(1, _CHUNK // self.classes)):
+            yield part, start
+            start += math.prod(s.stop - s.start for s in part) * math.prod(batch[len(part) :])
 
     def sum(self, function: Callable[..., tuple[Any, ...]], *options: Any) -> tuple[Any, ...]:
         """Return the sums of what a function returns for the chunks."""
@@ -117,31 +131,38 @@ class Rows:
             ]
         )
 
-    def chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
-        """Return the rows of a part that count, checked."""
-        x = np.asarray(self.logits[part])
-        x = x.reshape(-1, self.classes)
-        labels = np.asarray(self.labels[part]).reshape((len(x),) if self.hard else x.shape)
-        weight = np.ones(len(x)) if self.weight is None else _flat(self.weight, part)
-        temperature = self.temperature
-        if np.ndim(temperature):
-            temperature = _flat(temperature, part)
-        groups = None if self.groups is None else np.asarray(self.groups[part]).reshape(-1)
+    def _start_of_chunk(
+        self, part: tuple[slice, ...], start: int, first: int
+    ) -> tuple[Chunk, Any, Any]:
+        """Return a chunk without logits, which of its rows count, and the labels of all its rows."""
+        labels = np.asarray(self.labels[part])
+        labels = labels.reshape(-1) if self.hard else labels.reshape(-1, self.classes)
+        weight = np.ones(len(labels)) if self.weight is None else _flat(self.weight, part)
         chunk = Chunk(
-            x, None, None, None, weight, temperature, first, start + np.arange(len(x)), self.batch
+            weight=weight,
+            temperature=self.temperature,
+            first=first,
+            places=start + np.arange(len(labels)),
+            batch=self.batch,
         )
         legal = (weight >= 0) & (weight < np.inf)
         chunk.require(legal, "sample_weight must be finite and not negative", weight)
         kept = weight > 0
         if self.ignore_index is not None:
             kept &= labels != self.ignore_index if self.hard else labels[:, self.ignore_index] != 1
+        if np.ndim(self.temperature):
+            chunk.temperature = _flat(self.temperature, part)[kept]
+        if self.groups is not None:
+            chunk.groups = np.asarray(self.groups[part]).reshape(-1)[kept]
+        chunk.weight, chunk.places = weight[kept], chunk.places[kept]
+        return chunk, kept, labels
+
+    def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
+        chunk, kept, labels = self._start_of_chunk(part, start, first)
+        x = np.asarray(self.logits[part]).reshape(-1, self.classes)
         mask = None if self.mask is None else np.asarray(self.mask[part]).reshape(x.shape)
         if not kept.all():
-            x, labels, groups = x[kept], labels[kept], None if groups is None else groups[kept]
-            mask = None if mask is None else mask[kept]
-            chunk.weight, chunk.places = weight[kept], chunk.places[kept]
-            chunk.temperature = temperature[kept] if np.ndim(temperature) else temperature
-        chunk.groups = groups
+            x, labels, mask = x[kept], labels[kept], None if mask is None else mask[kept]
         self._put_logits(chunk, x, mask)
         self._put_labels(chunk, labels, x.dtype)
         return chunk

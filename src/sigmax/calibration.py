@@ -136,7 +136,8 @@ def fit_temperature(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     >>> fit = sigmax.fit_temperature(logits, [0, 1, 0, 1, 1])
     >>> print(round(fit.temperature, 9))      # 4 / log 4, as 4 of 5 are right
@@ -169,7 +170,7 @@ def fit_temperature(
     factor = math.exp(NormalDist().inv_cdf(0.5 + confidence / 2) * error)
     after = _mean_nll(rows, temperature)
     low, high = temperature / factor, temperature * factor
-    message = f"temperature {temperature:.6g} ({low:.6g} to {high:.6g}) over {start.rows} rows"
+    message = f"The best temperature is {temperature:.4g} ({low:.4g} to {high:.4g}) over {start.rows} rows."
     return TemperatureFit(
         temperature, (low, high), start.nll, after, "ok", message, iterations, start.rows
     )
@@ -476,7 +477,8 @@ def fit_vector_scaling(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> logits = np.tile([[1.0, 0.0], [0.0, 1.0]], (100, 1))
     >>> labels = np.tile([0, 0, 0, 1, 0], 40)     # class 0 is right more often than the logits say
     >>> fit = sigmax.fit_vector_scaling(logits, labels)
@@ -507,7 +509,10 @@ def fit_vector_scaling(
     scale, bias = problem.features.scale_and_bias(problem.parameters(theta))
     bias = bias - bias.mean()  # the same number for all classes changes nothing
     total, mass = rows.sum(_scaled_nll, scale, bias)
-    message = f"scales {scale.min():.4g} to {scale.max():.4g}, biases {bias.min():.4g} to {bias.max():.4g}"
+    message = (
+        f"The best scales are {scale.min():.4g} to {scale.max():.4g}, the best biases {bias.min():.4g} to "
+        f"{bias.max():.4g} over {start.rows} rows."
+    )
     if not converged:
         message = (
             f"No minimum was reached in {iterations} steps: the classes may be separable without regularization; "

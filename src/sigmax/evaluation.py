@@ -1,10 +1,7 @@
 """How good and how honest probabilities are: accuracy, losses, calibration errors, each with an interval."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cache
-from operator import itemgetter
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -12,10 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _rows
-from ._rows import Chunk, Parts, Rows, merged
+from ._rows import Rows
+from ._tables import CELLS, NOTHING, Table, sums_of, sums_of_brier
 from .labels import _integer
-from .losses import cross_entropy
-from .normalization import softmax
 
 __all__ = [
     "Estimate",
@@ -46,13 +42,9 @@ _KINDS = {
     "debiased": "debiased_ece",
 }
 _BY_MASS = ("adaptive", "debiased")
-_GROUPS = (
-    2000  # of rows, which the bootstrap resamples: an error of 1.6 % in the length of an interval
-)
-_TABLE = 2**23  # numbers in the table of the classwise error: 64 MiB
-_CELLS = 16  # of confidence in a bin, for the null error
-_BATCH = 2**18  # rows whose columns are added up at a time
-_NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
+_RESAMPLES = 1000  # at a time
+_PRODUCT = 2**23  # and at most so many sums: 64 MiB
+_GROUPS = 2000  # of rows, for the bootstrap: an error of 1.6 % in the length of an interval
 
 
 class Estimate(float):
@@ -222,7 +214,8 @@ def evaluate(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     >>> before = sigmax.evaluate(logits, [0, 1, 0, 1, 1])
     >>> print(round(before.accuracy, 3), round(before.ece, 3))
@@ -311,7 +304,7 @@ def calibration_error(
         where=where,
     )
     bins = _at_least_one(bins, "bins")
-    table = _table(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
+    table = sums_of(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
     return _values(table)[_KINDS[kind]]
 
 
@@ -368,9 +361,9 @@ def brier_score(
         ignore_index=ignore_index,
         where=where,
     )
-    total, weight = rows.sum(_brier)
+    total, weight = rows.sum(sums_of_brier)
     if not weight:
-        raise ValueError(_NOTHING)
+        raise ValueError(NOTHING)
     return float(total / weight)
 
 
@@ -461,7 +454,7 @@ def reliability_curve(
     )
     bins = _at_least_one(bins, "bins")
     quantile = NormalDist().inv_cdf(0.5 + _rows.confidence_level(confidence) / 2)
-    table = _table(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
+    table = sums_of(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
     sums = (table.by_mass if equal_mass else table.by_width)[0]
     count, weight, squares, gap, correct, _ = sums.T
     accuracy = _ratio(correct, weight, math.nan)
@@ -487,358 +480,12 @@ def _wilson(share: Any, count: Any, z: float) -> tuple[Any, Any]:
     return np.where(none, 0.0, low), np.where(none, 1.0, high)
 
 
-# ---------------------------------------------------------------- columns
-
-
-@dataclass
-class _Columns:
-    """What rows are worth: one number for each."""
-
-    first: int  # how many rows are before these
-    confidence: Any
-    correct: Any
-    weight: Any  # None: 1
-    group: Any  # the number of the group, if groups were given
-    nll: Any = None
-    brier: Any = None
-
-    @classmethod
-    def of(cls, chunk: Chunk, p: Any, names: Any) -> "_Columns":
-        n = np.arange(len(p))
-        winner = p.argmax(axis=-1)
-        confidence = p[n, winner].astype(np.float64)
-        correct = winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
-        group = None if names is None else np.searchsorted(names, chunk.groups)
-        weight, nll, brier = chunk.weight, _nll(chunk), _squares(chunk, p)
-        return cls(chunk.first, confidence, correct, weight, group, nll, brier)
-
-    @classmethod
-    def joined(cls, parts: "list[_Columns]") -> "_Columns":
-        columns = zip(*(list(vars(c).values())[1:] for c in parts), strict=True)
-        return cls(parts[0].first, *(None if x[0] is None else np.concatenate(x) for x in columns))
-
-    def kept(self) -> "_Columns":
-        """Return what the bins of equal mass need."""
-        return replace(
-            self, nll=None, brier=None, weight=None if (self.weight == 1).all() else self.weight
-        )
-
-    def __len__(self) -> int:
-        return len(self.confidence)
-
-    @property
-    def number(self) -> Any:
-        return self.first + np.arange(len(self))
-
-    @property
-    def unit(self) -> Any:
-        """What the bootstrap draws."""
-        return self.number if self.group is None else self.group
-
-
-def _probabilities(chunk: Chunk) -> Any:
-    if chunk.probabilities is not None and _is_one(chunk.temperature):
-        return chunk.probabilities
-    p = softmax(chunk.logits, temperature=chunk.temperature)
-    whole = p.sum(axis=-1)
-    if not (whole > 0).all():
-        chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
-        message = "logits must leave each row a class of positive probability"
-        chunk.require(whole > 0, message, ["none"] * len(whole))
-    return p
-
-
-def _is_one(temperature: Any) -> bool:
-    return np.ndim(temperature) == 0 and float(temperature) == 1.0
-
-
-def _nll(chunk: Chunk) -> Any:
-    """Return the losses as float64."""
-    labels = chunk.index if chunk.soft is None else chunk.soft
-    if chunk.probabilities is not None and _is_one(chunk.temperature):
-        losses = cross_entropy(chunk.probabilities, labels, from_logits=False, reduction="none")
-    else:
-        losses = cross_entropy(
-            chunk.logits, labels, temperature=chunk.temperature, reduction="none"
-        )
-    return losses.astype(np.float64)
-
-
-def _squares(chunk: Chunk, p: Any) -> Any:
-    """Return the squared distances of probabilities and labels."""
-    if chunk.soft is not None:
-        return ((p - chunk.soft) ** 2).sum(axis=-1)
-    n = np.arange(len(p))
-    of_label = p[n, chunk.index].astype(np.float64)
-    others = p.copy() if p is chunk.probabilities else p
-    others[n, chunk.index] = 0  # a confident row keeps its digits
-    squares = np.einsum("ij,ij->i", others, others) + (1.0 - of_label) ** 2
-    others[n, chunk.index] = of_label
-    return squares
-
-
-def _brier(chunk: Chunk) -> tuple[float, float]:
-    squares = _squares(chunk, _probabilities(chunk))
-    return _rows.total(chunk.weight * squares), _rows.total(chunk.weight)
-
-
-# ---------------------------------------------------------------- sums
-
-
-@dataclass
-class _Table:
-    """Sums for each group of rows. Those of a resample are a product: how often it has each group, times this."""
-
-    rows: int
-    units: int
-    whole: Any  # (groups, 5): weight, correct, nll, brier, infinite losses
-    by_width: Any  # (groups, bins, 6): count, weight, weight², gap, correct, correct²
-    cells: Any  # (cells, 3): weight, weight², weight · confidence, by confidence
-    by_mass: Any = None  # as by_width, in bins of equal numbers of rows
-    edges: Any = None  # the least and the largest confidence in these
-    by_class: Any = None  # (groups, bins, classes): weight · (p − label)
-    class_weight: Any = None  # (groups of by_class,): weight
-
-
-@dataclass
-class _Plan:
-    """What the parts of the rows must agree on."""
-
-    bins: int
-    units: int
-    names: Any  # of the groups, if they were given
-    groups: int
-    few: int  # the number of groups of the table by class; 0 without it
-
-    def group(self, columns: _Columns, few: bool = False) -> Any:
-        """Return the group of each row: its unit where there are enough, else one by a hash (splitmix64)."""
-        groups, unit = self.few if few else self.groups, columns.unit
-        if self.units <= groups:
-            return unit
-        x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
-
-
-def _table(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool) -> _Table:
-    parts = rows.parts()
-    counts, names = zip(*parts.map(_count).gather(), strict=True)
-    count = sum(counts)
-    if count == 0:
-        raise ValueError(_NOTHING)
-    distinct = None if rows.groups is None else np.unique(np.concatenate(names))
-    units = count if distinct is None else len(distinct)
-    most = max(20, min(groups, _TABLE // (rows.classes * bins)))
-    few = min(units, groups, most) if by_class else 0
-    plan = _Plan(bins, units, distinct, min(units, groups), few)
-    firsts = [int(n) for n in np.cumsum([0, *counts[:-1]])]
-    parts = parts.map(_summed, plan, each=[firsts]).persist()
-    whole, by_width, cells, *classwise = parts.map(itemgetter(1)).sum()
-    table = _Table(count, units, whole, by_width, cells)
-    if by_class:
-        table.by_class, table.class_weight = classwise
-    if by_mass:
-        columns = parts.map(itemgetter(0))
-        cuts, table.edges = _cuts(columns, count, bins)
-        (table.by_mass,) = columns.map(_by_mass, plan, cuts).sum()
-    return table
-
-
-def _count(rows: Rows) -> tuple[int, Any]:
-    """Return the number of rows that count, and the distinct groups."""
-    count, names = 0, [np.array([], rows.groups.dtype if rows.groups is not None else None)]
-    for chunk in rows.chunks():
-        count += len(chunk)
-        if chunk.groups is not None:
-            names.append(np.unique(chunk.groups))
-    return count, np.unique(np.concatenate(names))
-
-
-def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[Any, ...]]:
-    """Return the columns that the bins of equal mass need, in batches, and all other sums, from one pass."""
-    by_class = np.zeros((plan.few, plan.bins, rows.classes))
-    class_weight = np.zeros(plan.few)
-    kept = []
-
-    def chunks() -> Iterator[_Columns]:
-        for chunk in replace(rows, first=first).chunks():
-            p = _probabilities(chunk)
-            columns = _Columns.of(chunk, p, plan.names)
-            if plan.few:
-                _add_by_class(by_class, class_weight, chunk, p, plan.group(columns, few=True))
-            yield columns
-
-    def sums() -> Iterator[tuple[Any, ...]]:
-        for columns in _batches(chunks()):
-            kept.append(columns.kept())
-            yield _one_pass(columns, plan)
-
-    result = merged(sums())
-    return kept, (*result, by_class, class_weight) if plan.few else result
-
-
-def _batches(parts: Iterator[_Columns]) -> Iterator[_Columns]:
-    waiting: list[_Columns] = []
-    for columns in parts:
-        waiting.append(columns)
-        if sum(map(len, waiting)) >= _BATCH:
-            yield _Columns.joined(waiting)
-            waiting = []
-    if waiting:
-        yield _Columns.joined(waiting)
-
-
-def _bin(confidence: Any, bins: int) -> Any:
-    """Return the bin k of (k / bins, (k + 1) / bins]; the first has 0 too."""
-    return np.maximum(np.searchsorted(np.arange(bins + 1) / bins, confidence, "left") - 1, 0)
-
-
-def _sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
-    """Return the sums of values by key, in an array of this shape, values last."""
-    sums = [np.bincount(key, value, math.prod(shape)) for value in values]
-    return np.stack(sums, axis=-1).reshape(*shape, len(values))
-
-
-def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, Any, Any]:
-    infinite = np.isinf(c.nll)
-    nll = np.where(infinite, 0.0, c.nll)
-    w = c.weight
-    group = plan.group(c)
-    whole = _sums_by(group, (plan.groups,), w, w * c.correct, w * nll, w * c.brier, infinite)
-    cells = plan.bins * _CELLS
-    cell = _bin(c.confidence, cells)
-    return (
-        whole,
-        _by_bin(c, _bin(c.confidence, plan.bins), plan),
-        _sums_by(cell, (cells,), w, w * w, w * c.confidence),
-    )
-
-
-def _by_bin(c: _Columns, bin_of: Any, plan: _Plan) -> Any:
-    """Return count, weight, weight², gap, correct and correct² by group and bin."""
-    w = np.ones(len(c)) if c.weight is None else c.weight
-    one = np.ones(len(c))
-    key = plan.group(c) * plan.bins + bin_of
-    gap = w * (c.confidence - c.correct)
-    values = (one, w, w * w, gap, w * c.correct, w * c.correct**2.0)
-    return _sums_by(key, (plan.groups, plan.bins), *values)
-
-
-def _add_by_class(table: Any, weights: Any, chunk: Chunk, p: Any, group: Any) -> None:
-    """Add weight · (p − label) to the sums by group, bin of p and class.
-
-    Nearly all p are in the first bin: all are added there at once, and the few others are moved.
-    """
-    _, bins, classes = table.shape
-    weighted = not (chunk.weight == 1).all()
-    terms = p if chunk.soft is None else p - chunk.soft
-    if weighted:
-        terms = terms * chunk.weight[:, None]
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    table[group[order[starts]], 0] += np.add.reduceat(terms[order], starts, axis=0)
-    sums = table.reshape(-1)
-    row, k = np.nonzero(p > _largest_in_first_bin(bins, p.dtype))
-    moved = terms[row, k].astype(np.float64)
-    first = group[row] * (bins * classes) + k
-    np.add.at(sums, first + _bin(p[row, k], bins) * classes, moved)
-    np.subtract.at(sums, first, moved)
-    if chunk.soft is None:
-        of_label = p[np.arange(len(p)), chunk.index]
-        cell = (group * bins + _bin(of_label, bins)) * classes + chunk.index
-        np.subtract.at(sums, cell, chunk.weight)
-    np.add.at(weights, group, chunk.weight)
-
-
-def _largest_in_first_bin(bins: int, dtype: Any) -> Any:
-    edge = dtype.type(1 / bins)
-    return edge if float(edge) <= 1 / bins else np.nextafter(edge, dtype.type(0))
-
-
-# ---------------------------------------------------------------- bins of equal mass
-
-
-def _cuts(columns: Parts, count: int, bins: int) -> tuple[Any, Any]:
-    """Return where the bins begin, as confidences and numbers of rows, and the edges of the bins."""
-    sizes = np.array([len(part) for part in np.array_split(np.arange(count), bins)])
-    ends = np.cumsum(sizes)[sizes > 0] - 1
-    starts = np.cumsum(sizes)[sizes > 0] - sizes[sizes > 0]
-    order = columns.map(_sorted_bits).persist()
-    least = _of_rank(order, starts)
-    most = _of_rank(order, ends)
-    less, equal = (
-        np.array(x) for x in zip(*order.map(_less_and_equal, least).gather(), strict=True)
-    )
-    tie = starts - less.sum(
-        axis=0
-    )  # of the rows as confident as the first of a bin, how many go to the bins before
-    local = list(tie - (np.cumsum(equal, axis=0) - equal))
-    least = least.view(np.float64)
-    (number,) = columns.map(_tied_row, least, each=[local]).sum()
-    empty = np.full(bins - len(ends), math.nan)
-    edges = (np.append(least, empty), np.append(most.view(np.float64), empty))
-    return (least[1:], number.astype(np.int64)[1:]), edges
-
-
-def _sorted_bits(columns: list[_Columns]) -> Any:
-    """Return the confidences as integers, which have the same order."""
-    return np.sort(np.concatenate([[], *(c.confidence for c in columns)])).view(np.uint64)
-
-
-def _of_rank(order: Parts, ranks: Any) -> Any:
-    """Return the numbers of these ranks among those of all parts, byte by byte."""
-    found = np.zeros(len(ranks), np.uint64)
-    for shift in range(56, -8, -8):
-        (below,) = order.map(_below, found, shift).sum()
-        digit = np.count_nonzero(below <= ranks[:, None], axis=1)
-        found += digit.astype(np.uint64) << np.uint64(shift)
-    return found
-
-
-def _below(order: Any, found: Any, shift: int) -> tuple[Any]:
-    steps = np.arange(1, 256, dtype=np.uint64) << np.uint64(shift)
-    return (np.searchsorted(order, found[:, None] + steps).astype(np.float64),)
-
-
-def _less_and_equal(order: Any, bits: Any) -> tuple[Any, Any]:
-    less = np.searchsorted(order, bits, "left")
-    return less, np.searchsorted(order, bits, "right") - less
-
-
-def _tied_row(columns: list[_Columns], local: Any, confidences: Any) -> tuple[Any]:
-    """Return, for each confidence, the number of the row that is the local-th to have it, or 0 if that is elsewhere."""
-    result = np.zeros(len(local))
-    for j, confidence in enumerate(confidences):
-        before = 0
-        for c in columns:
-            rows = np.flatnonzero(c.confidence == confidence)
-            if before <= local[j] < before + len(rows):
-                result[j] = c.first + rows[local[j] - before]
-            before += len(rows)
-    return (result,)
-
-
-def _by_mass(columns: list[_Columns], plan: _Plan, cuts: Any) -> tuple[Any]:
-    none = np.zeros((plan.groups, plan.bins, 6))
-    return merged([(none,), *((_by_bin(c, _bin_by_mass(c, cuts), plan),) for c in columns)])
-
-
-def _bin_by_mass(c: _Columns, cuts: Any) -> Any:
-    confidences, numbers = cuts
-    result = np.searchsorted(confidences, c.confidence, "left")
-    tied = np.flatnonzero(np.isin(c.confidence, confidences))
-    equal = c.confidence[tied, None] == confidences
-    result[tied] += (equal & (c.number[tied, None] >= numbers)).sum(axis=1)
-    return result
-
-
 # ---------------------------------------------------------------- numbers
 
 
-def _numbers(table: _Table, draw: Any) -> dict[str, Any]:
-    """Return all numbers, of each of the resamples for which `draw` says how often they have each group."""
-    whole, by_width = _drawn(draw, table.whole), _drawn(draw, table.by_width)
+def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
+    """Return all numbers of some resamples. `draws` say how often each has each group, of so many groups."""
+    whole, by_width = _drawn(draws, table.whole), _drawn(draws, table.by_width)
     weight, correct, nll, brier, infinite = np.moveaxis(whole, -1, 0)
     gaps = np.abs(by_width[..., 3])
     numbers = {
@@ -849,28 +496,51 @@ def _numbers(table: _Table, draw: Any) -> dict[str, Any]:
         "mce": _ratio(gaps, by_width[..., 1]).max(axis=-1),
     }
     if table.by_mass is not None:
-        by_mass = _drawn(draw, table.by_mass)
+        by_mass = _drawn(draws, table.by_mass)
         numbers["adaptive_ece"] = np.abs(by_mass[..., 3]).sum(axis=-1) / weight
         numbers["debiased_ece"] = _debiased(by_mass) / weight  # its square
     if table.by_class is not None:
         classes = table.by_class.shape[-1]
-        gaps = np.abs(_drawn(draw, table.by_class)).sum(axis=(-1, -2))
-        numbers["classwise_ece"] = gaps / (classes * _drawn(draw, table.class_weight))
+        gaps = np.abs(_drawn(draws, table.by_class)).sum(axis=(-1, -2))
+        numbers["classwise_ece"] = gaps / (classes * _drawn(draws, table.class_weight))
     return numbers
 
 
-def _drawn(draw: Any, table: Any) -> Any:
+def _drawn(draws: dict[int, Any], table: Any) -> Any:
     """Return the sums of the resamples."""
-    counts = draw(len(table))
+    counts = draws[len(table)]
     return (counts @ table.reshape(len(table), -1)).reshape(len(counts), *table.shape[1:])
 
 
-def _values(table: _Table) -> dict[str, float]:
+def _group_counts(table: Table) -> set[int]:
+    return {len(table.whole)} | (set() if table.by_class is None else {len(table.by_class)})
+
+
+def _values(table: Table) -> dict[str, float]:
     """Return the numbers of the rows themselves."""
-    numbers = {name: float(x[0]) for name, x in _numbers(table, lambda g: np.ones((1, g))).items()}
+    draws = {groups: np.ones((1, groups)) for groups in _group_counts(table)}
+    numbers = {name: float(x[0]) for name, x in _numbers(table, draws).items()}
     if "debiased_ece" in numbers:
         numbers["debiased_ece"] = math.sqrt(max(numbers["debiased_ece"], 0.0))
     return numbers
+
+
+def _resampled(table: Table, resamples: int, seed: int) -> dict[str, Any]:
+    """Return the numbers of resamples, which depend on the seed and the number of groups alone."""
+    generators = {g: np.random.default_rng([seed, g]) for g in _group_counts(table)}
+    step = max(1, min(_RESAMPLES, _PRODUCT // table.by_class[0].size))
+    blocks = []
+    for begin in range(0, resamples, step):
+        count = min(step, resamples - begin)
+        draws = {groups: _draw(rng, count, groups) for groups, rng in generators.items()}
+        blocks.append(_numbers(table, draws))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _draw(rng: np.random.Generator, count: int, groups: int) -> Any:
+    """Return how often each of some resamples has each group."""
+    picks = rng.integers(0, groups, (count, groups)) + groups * np.arange(count)[:, None]
+    return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape) * 1.0
 
 
 def _debiased(sums: Any) -> Any:
@@ -890,9 +560,9 @@ def _ratio(a: Any, b: Any, otherwise: float = 0.0) -> Any:
 
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
-    table = _table(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
+    table = sums_of(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
     values = _values(table)
-    spreads = _numbers(table, _draws(resamples, seed))
+    spreads = _resampled(table, resamples, seed)
     estimates = {name: _estimate(name, values[name], spreads[name], confidence) for name in values}
     null = _null(table.cells, resamples, seed)
     estimates["null_ece"] = Estimate(null.mean(), _interval(null, confidence), null)
@@ -905,19 +575,6 @@ def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: 
         seed=seed,
         units=table.units,
     )
-
-
-def _draws(resamples: int, seed: int) -> Callable[[int], Any]:
-    """Return how often each resample has each group: the same for the same seed and number of groups."""
-
-    @cache
-    def draw(groups: int) -> Any:
-        shape = (resamples, groups)
-        picks = np.random.default_rng([seed, groups]).integers(0, groups, shape)
-        picks += groups * np.arange(resamples)[:, None]
-        return np.bincount(picks.ravel(), minlength=math.prod(shape)).reshape(shape) * 1.0
-
-    return draw
 
 
 def _estimate(name: str, value: float, resamples: Any, confidence: float) -> Estimate:
@@ -941,7 +598,7 @@ def _interval(resamples: Any, confidence: float) -> tuple[float, float]:
 
 def _null(cells: Any, resamples: int, seed: int) -> Any:
     """Return the errors of labels that are drawn from the confidences themselves."""
-    bin_of = np.repeat(np.arange(len(cells) // _CELLS), _CELLS)[cells[:, 0] > 0]
+    bin_of = np.repeat(np.arange(len(cells) // CELLS), CELLS)[cells[:, 0] > 0]
     weight, squares, confidence = cells[cells[:, 0] > 0].T
     mean = np.minimum(confidence / weight, 1.0)
     count = np.maximum(np.rint(weight**2 / squares), 1.0)
