@@ -53,7 +53,7 @@ def mixed():
 def biased():
     """Calibrated logits to which every class has added a bias of its own."""
     logits, labels, _ = calibrated()
-    return [*logits, 3.0, -3.0, 0.0, 1.0], labels
+    return logits + np.array([3.0, -3.0, 0.0, 1.0]), labels
 
 
 def inputs(logits, labels, groups=None, names=None):

@@ -51,18 +51,8 @@ def study(inputs: Inputs, choices: Choices) -> dict[str, Any]:
             after = _calibrated(fit, logits, labels, groups, choices)
         advance(2)
         result = {
-            "data": {
-                "rows": len(kept),
-                "ignored": int(np.count_nonzero(~kept)),
-                "classes": len(inputs.classes),
-                "class_names": list(inputs.classes),
-                "labels": "class indices" if inputs.hard else "distributions",
-            },
-            "split": {
-                "fit": int(np.count_nonzero(for_fit)),
-                "test": int(np.count_nonzero(for_test)),
-                "groups": _group_counts(inputs.groups, for_fit, for_test),
-            },
+            "data": _data(inputs, kept),
+            "split": _split(inputs.groups, for_fit, for_test),
             "options": vars(choices),
             "fit": None if fit is None else _described(fit, choices.method),
             "before": before.numbers(),
@@ -89,26 +79,42 @@ def _kept(inputs: Inputs, ignore_index: int | None) -> Any:
 
 def _half(kept: Any, groups: Any, seed: int) -> Any:
     """Return which rows the fit gets: a random half of them, or of whole groups that have about half of them."""
-    rng = np.random.default_rng(seed)
-    units = np.arange(len(kept)) if groups is None else groups
-    names, sizes = np.unique(units[kept], return_counts=True)
-    if len(names) < 2:
+    sizes = kept if groups is None else np.bincount(groups, kept)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes))
+    if len(order) < 2:
         what = "rows" if groups is None else "groups of rows"
         raise DataError(
-            f"the report needs two {what} at least, one to fit and one to test, got {len(names)}"
+            f"the report needs two {what} at least, one to fit and one to test, got {len(order)}"
         )
-    order = rng.permutation(len(names))
-    reached = np.cumsum(sizes[order])
-    first = int(np.argmin(np.abs(reached[:-1] - reached[-1] / 2))) + 1
-    return kept & np.isin(units, names[order[:first]])
+    chosen = np.zeros(len(sizes), bool)
+    chosen[order[: _nearest_to_half(np.cumsum(sizes[order]))]] = True
+    return kept & (chosen if groups is None else chosen[groups])
 
 
-def _group_counts(groups: Any, for_fit: Any, for_test: Any) -> dict[str, int] | None:
-    if groups is None:
-        return None
+def _nearest_to_half(reached: Any) -> int:
+    """Return how many of the sizes, of which these are the cumulative sums, come nearest to half; never all."""
+    half = reached[-1] / 2
+    k = min(int(np.searchsorted(reached, half)), len(reached) - 2)
+    return k if k > 0 and half - reached[k - 1] <= reached[k] - half else k + 1
+
+
+def _data(inputs: Inputs, kept: Any) -> dict[str, Any]:
     return {
-        "fit": len(np.unique(groups[for_fit])),
-        "test": len(np.unique(groups[for_test])),
+        "rows": len(kept),
+        "ignored": int(np.count_nonzero(~kept)),
+        "classes": len(inputs.classes),
+        "class_names": list(inputs.classes),
+        "labels": "class indices" if inputs.hard else "distributions",
+    }
+
+
+def _split(groups: Any, for_fit: Any, for_test: Any) -> dict[str, Any]:
+    halves = {"fit": for_fit, "test": for_test}
+    return {
+        **{name: int(np.count_nonzero(rows)) for name, rows in halves.items()},
+        "groups": groups
+        if groups is None
+        else {name: len(np.unique(groups[rows])) for name, rows in halves.items()},
     }
 
 
