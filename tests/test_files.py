@@ -238,10 +238,14 @@ def test_a_memory_map_larger_than_a_block_is_not_copied(tmp_path, rng):
 
 
 @pytest.mark.parametrize("shape", [(10, 3), (3,), (0, 4), (7, 2, 5)])
-def test_blocks_cover_all_rows_once(shape):
+@pytest.mark.parametrize("block", [2**20, 7, 1])
+def test_blocks_cover_all_rows_once(shape, block, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK", block)
     x = np.zeros(shape)
     seen = [i for part in row_blocks(x) for i in range(part.start, part.stop)]
     assert seen == list(range(len(x)))
+    most = max((part.stop - part.start for part in row_blocks(x)), default=0)
+    assert most <= max(1, block // max(1, x[:1].size))
 
 
 def test_what_is_spilled_is_mapped_and_leaves_no_file(tmp_path, monkeypatch, rng):

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sigmax.cli.console import DataError
 from sigmax.cli.inputs import Inputs
 from sigmax.report import verdict as verdicts
 from sigmax.report import words
+from sigmax.report.classes import per_class
 from sigmax.report.page import page
 from sigmax.report.study import Choices, study
 
@@ -306,6 +308,13 @@ def test_the_table_of_classes():
     assert np.mean([row["ece"] for row in result["per_class"]]) == pytest.approx(
         result["before"]["classwise_ece"]["value"]
     )
+
+
+def test_the_bins_of_the_table_hold_their_upper_ends():
+    p = np.array([[0.5, 0.5], [0.5, 0.5], [0.9, 0.1], [0.9, 0.1]])
+    side = SimpleNamespace(logits=np.log(p), labels=np.array([0, 0, 1, 1]), temperature=1.0, bins=2)
+    first = next(row for row in per_class(("a", "b"), side, None) if row["name"] == "a")
+    assert first["ece"] == pytest.approx((2 * 0.5 + 2 * 0.9) / 4)
 
 
 def test_the_temperature_curve_has_its_lowest_point_at_the_optimum():

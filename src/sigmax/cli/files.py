@@ -74,10 +74,10 @@ def kind(path: Path) -> str:
     return suffix
 
 
-def row_blocks(array: Any, numbers: int = _BLOCK) -> Iterator[slice]:
-    """Yield slices of the rows, of about a million numbers each."""
+def row_blocks(array: Any, numbers: int | None = None) -> Iterator[slice]:
+    """Yield slices of the rows, of about so many numbers each, a million unless given."""
     rows = len(array)
-    step = max(1, numbers // max(1, array.size // max(1, rows)))
+    step = max(1, (numbers or _BLOCK) // max(1, array.size // max(1, rows)))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
