@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sigmax
-from sigmax.cli import files
+from sigmax.cli import files, rows
 from sigmax.cli.commands import app
 
 ROOT = Path(__file__).parent.parent
@@ -234,7 +234,7 @@ def test_calibrate_and_apply(suffix, method, dtype):
 def test_apply_streams_what_is_larger_than_a_block(monkeypatch):
     run("calibrate", "logits.npy", "labels.npy")
     run("apply", "logits.npy", "calibration.json", "-o", "whole.npy")
-    monkeypatch.setattr(files, "_BLOCK", 64)
+    monkeypatch.setattr(rows, "_BLOCK", 64)
     run("apply", "logits.npy", "calibration.json", "-o", "blocks.npy")
     assert Path("whole.npy").read_bytes() == Path("blocks.npy").read_bytes()
 
@@ -247,6 +247,11 @@ def test_apply_keeps_the_shape():
     assert "a table has rows" in run(
         "apply", "cube.npy", "calibration.json", "-o", "p.csv", code=BAD_DATA
     )
+
+
+def test_names_of_files_are_not_markup():
+    Path("p[b]").mkdir()
+    assert "p[b]/p.npy: shape (3000, 4)" in run("softmax", "logits.npy", "-o", "p[b]/p.npy")
 
 
 def test_apply_to_no_rows():
@@ -271,7 +276,7 @@ def test_a_binary_model_in_one_column():
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 @pytest.mark.parametrize("block", [2**20, 16])
 def test_softmax_along_an_axis(axis, block, monkeypatch):
-    monkeypatch.setattr(files, "_BLOCK", block)
+    monkeypatch.setattr(rows, "_BLOCK", block)
     x = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
     np.save("x.npy", x)
     run("softmax", "x.npy", "-o", "p.npy", "--axis", axis, "--temperature", 2)
@@ -515,6 +520,9 @@ def test_a_cluster_refuses_what_it_cannot_read_in_parts(scheduler):
     printed = run("report", "x.npz", "--scheduler", scheduler, code=BAD_DATA)
     assert "x.npz" in printed
     assert "--scheduler takes .npy and .parquet" in printed
+    pa.parquet.write_table(pa.table({"a": [1.0], "b": [2.0]}).slice(1), "empty.parquet")
+    printed = run("report", "empty.parquet", "labels.npy", "--scheduler", scheduler, code=BAD_DATA)
+    assert "empty.parquet: has no rows" in printed
     run("calibrate", "logits.npy", "labels.npy")
     words = ("apply", "logits.npy", "calibration.json", "-o", "p.csv", "--scheduler", scheduler)
     assert "workers write .npy files" in run(*words, code=BAD_DATA)

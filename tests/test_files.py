@@ -8,11 +8,13 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from sigmax.cli import files
+from sigmax.cli import rows
 from sigmax.cli.console import DataError
-from sigmax.cli.files import arrays, open_file, row_blocks, spill
-from sigmax.cli.inputs import Options, read_inputs, read_logits
+from sigmax.cli.files import arrays, open_file
+from sigmax.cli.inputs import read_inputs, read_logits
 from sigmax.cli.outputs import replacing, write_rows
+from sigmax.cli.rows import row_blocks, spill
+from sigmax.cli.where import Options
 
 NAMES = ["cat", "dog", "eel"]
 
@@ -131,7 +133,7 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("block", [2**20, 8])
 def test_every_format_gives_the_same_numbers(kind, block, tmp_path, logits, labels, monkeypatch):
-    monkeypatch.setattr(files, "_BLOCK", block)
+    monkeypatch.setattr(rows, "_BLOCK", block)
     path, labels_path, options = written(kind, tmp_path, logits, labels)
     inputs = read_inputs(path, labels_path, options)
     np.testing.assert_array_equal(inputs.logits, logits)
@@ -240,7 +242,7 @@ def test_a_memory_map_larger_than_a_block_is_not_copied(tmp_path, rng):
 @pytest.mark.parametrize("shape", [(10, 3), (3,), (0, 4), (7, 2, 5)])
 @pytest.mark.parametrize("block", [2**20, 7, 1])
 def test_blocks_cover_all_rows_once(shape, block, monkeypatch):
-    monkeypatch.setattr(files, "_BLOCK", block)
+    monkeypatch.setattr(rows, "_BLOCK", block)
     x = np.zeros(shape)
     seen = [i for part in row_blocks(x) for i in range(part.start, part.stop)]
     assert seen == list(range(len(x)))

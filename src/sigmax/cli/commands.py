@@ -13,10 +13,12 @@ from sigmax import __version__, fit_temperature, fit_vector_scaling, show_config
 from . import calibration_file, options, summary
 from .cluster import cluster, write_remotely
 from .console import DataError, out, plain_errors, progress, tracked
-from .files import open_file, row_blocks, spill
-from .inputs import Options, find_logits, read_inputs, read_logits
+from .files import open_file
+from .inputs import read_inputs, read_logits
 from .outputs import check_place, check_shape, write_json, write_rows, write_text
 from .provenance import command_line, provenance
+from .rows import row_blocks, spill
+from .where import Options, find_logits
 
 app = typer.Typer(
     help="How good and how honest are the probabilities of a classifier? From a file of logits to a report, "

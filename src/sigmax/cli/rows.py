@@ -1,10 +1,34 @@
-"""Rows of arrays of any size: selected and scaled block by block, in a temporary file or on the workers of Dask."""
+"""Rows of arrays of any size: block by block, in a temporary file or on the workers of Dask."""
 
+import tempfile
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from .files import row_blocks, spill
+_BLOCK = 2**20  # numbers that are read at once
+
+
+def row_blocks(array: Any, numbers: int | None = None) -> Iterator[slice]:
+    """Yield slices of the rows, of about so many numbers each, a million unless given."""
+    rows = len(array)
+    step = max(1, (numbers or _BLOCK) // max(1, array.size // max(1, rows)))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def spill(blocks: Iterable[Any]) -> Any:
+    """Write blocks of rows to a temporary file without a name, and map it into memory."""
+    rows, block = 0, np.empty(0)
+    with tempfile.TemporaryFile() as file:
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data)
+            rows += len(block)
+        file.flush()
+        shape = (rows, *block.shape[1:])
+        return (
+            np.memmap(file, block.dtype, "r", shape=shape) if rows else np.empty(shape, block.dtype)
+        )
 
 
 def is_dask(array: Any) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 from rich.table import Table
 
 from .console import out
-from .files import arrays, kind, open_file, row_blocks
+from .files import arrays, kind, open_file
 from .inputs import tolerance
+from .rows import row_blocks
 
 
 def print_report(result: dict[str, Any], page: Path) -> None:
@@ -16,7 +17,7 @@ def print_report(result: dict[str, Any], page: Path) -> None:
     from sigmax.report.words import interval, nats, percent
 
     verdict, after = result["verdict"], result["after"]
-    out.print(f"[bold]{verdict['headline']}[/bold]")
+    out.print(verdict["headline"], style="bold")
     for sentence in (good(result), honest(result), verdict["text"], verdict["advice"]):
         out.print(sentence)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
@@ -56,7 +57,7 @@ def print_file(path: Path, key: str | None) -> None:
             _print_array(name, open_file(path, [name], text=True))
         return
     if kind(path) in (".csv", ".parquet"):
-        out.print(f"columns        {', '.join(names)}", markup=False)
+        out.print(f"columns        {', '.join(names)}")
     chosen = key.split(",") if key else names
     if kind(path) in (".npy", ".npz") or key:
         _print_array(str(path), open_file(path, chosen or None, text=True))
@@ -72,9 +73,9 @@ def _print_array(name: str, opened: Any) -> None:
         facts |= {"type": "text", "values": f"{len(opened.texts)}: {', '.join(opened.texts[:10])}"}
     else:
         facts |= {"type": array.dtype, **_numbers(array)}
-    out.print(name, style="bold", markup=False)
+    out.print(name, style="bold")
     for fact, value in facts.items():
-        out.print(f"  {fact:15}{value}", markup=False)
+        out.print(f"  {fact:15}{value}")
 
 
 def _numbers(array: Any) -> dict[str, Any]:
