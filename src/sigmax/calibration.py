@@ -17,6 +17,7 @@ from .normalization import _check_legal, _real, softmax
 __all__ = ["TemperatureFit", "VectorScalingFit", "fit_temperature", "fit_vector_scaling"]
 
 Status = Literal["ok", "separable", "chance", "flat", "single_class", "empty"]
+_LARGEST_SPREAD = 2.0**500  # of the logits of a row: squares can be added up
 VectorStatus = Status | Literal["not_converged"]
 
 
@@ -119,9 +120,9 @@ def fit_temperature(
     TypeError
         If an argument is not of real numbers, or class indices are not integers.
     ValueError
-        If a logit is NaN or +inf, a label is out of range or of a masked class, a distribution does not sum to 1,
-        a weight is negative or not finite, or shapes do not match; with the position. Data without a best
-        temperature is no error: see ``status``.
+        If a logit is NaN, +inf or 2^500 above another of its row, a label is out of range or of a masked class, a
+        distribution does not sum to 1, a weight is negative or not finite, or shapes do not match; with the position.
+        Data without a best temperature is no error: see ``status``.
 
     See Also
     --------
@@ -165,7 +166,7 @@ def fit_temperature(
         none = (math.nan, math.nan)
         before = start.nll
         return TemperatureFit(temperature, none, before, math.nan, status, message, 0, start.rows)
-    b, error, iterations = _newton(rows, smoothing, start.rows)
+    b, error, iterations = _newton(rows, smoothing, start)
     temperature = 1.0 / b
     factor = math.exp(NormalDist().inv_cdf(0.5 + confidence / 2) * error)
     after = _mean_nll(rows, temperature)
@@ -192,6 +193,11 @@ class _Start:
     steepness: float  # the sum of its terms' absolute values
     nll: float  # the mean of the losses at temperature 1
 
+    def first_b(self) -> float:
+        """Return where to start: 1, unless that is a far cry for logits of this size."""
+        size = float(self.steepness / self.counts.sum())
+        return 1.0 if 2.0**-10 < size < 2.0**10 else 1.0 / size
+
 
 def _survey(rows: Rows) -> _Start:
     count, counts, wrong, flat, slope, steepness, nll, mass = rows.sum(_first_look)
@@ -201,17 +207,18 @@ def _survey(rows: Rows) -> _Start:
 
 def _first_look(chunk: Chunk) -> tuple[Any, ...]:
     z = chunk.logits
-    top = z.max(axis=-1)
-    with np.errstate(invalid="ignore"):
+    top = z.max(axis=-1).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
         gap = _gap(chunk, top)
-    _check(chunk, top, gap)
+        spread = top - np.where(z > -np.inf, z, np.inf).min(axis=-1)
+    _check(chunk, top, gap, spread)
     label, weight = _label(chunk)
     terms = weight * (_mean(z) - label)
     return (
         len(chunk),
         _class_weights(chunk),
         np.count_nonzero(gap > 0),
-        np.count_nonzero(((z == top[:, None]) | (z == -np.inf)).all(axis=-1)),
+        np.count_nonzero(spread < 1 / _LARGEST_SPREAD),
         _rows.total(terms),
         _rows.total(np.abs(terms)),
         *_nll(chunk, 1.0),
@@ -255,9 +262,9 @@ def _diagnosis(start: _Start, smoothing: float) -> tuple[Status, str]:
 # ---------------------------------------------------------------- the fit
 
 
-def _newton(rows: Rows, smoothing: float, count: int) -> tuple[float, float, int]:
+def _newton(rows: Rows, smoothing: float, start: _Start) -> tuple[float, float, int]:
     """Return the root b of f', the standard error of log b, and the number of passes."""
-    b, low, high = 1.0, 0.0, math.inf
+    b, low, high = start.first_b(), 0.0, math.inf
     iterations, done = 0, False
     while not done:
         iterations += 1
@@ -271,14 +278,14 @@ def _newton(rows: Rows, smoothing: float, count: int) -> tuple[float, float, int
             new = _between(low, high, b)
         done = abs(new - b) <= 1e-9 * b  # Newton's error is of the order of the square
         b = new
-    spread *= count / (count - 1) if count > 1 else math.inf
+    spread *= start.rows / (start.rows - 1) if start.rows > 1 else math.inf
     return b, math.sqrt(spread) / (curvature * b), iterations
 
 
 def _between(low: float, high: float, b: float) -> float:
     if high == math.inf:
         return 4.0 * b
-    return math.sqrt(low * high) if low > 0 else high / 8.0
+    return math.sqrt(low) * math.sqrt(high) if low > 0 else high / 8.0
 
 
 def _moments(chunk: Chunk, b: float, smoothing: float) -> tuple[float, float, float]:
@@ -314,13 +321,15 @@ def _gap(chunk: Chunk, top: Any) -> Any:
     return (chunk.soft * below).sum(axis=-1)
 
 
-def _check(chunk: Chunk, top: Any, gap: Any) -> None:
+def _check(chunk: Chunk, top: Any, gap: Any, spread: Any) -> None:
     """Refuse logits and labels that no temperature is for."""
     z = chunk.logits
     if not (top < np.inf).all():
         chunk.require_classes(z < np.inf, "logits must be finite or -inf", z)
     if not (gap < np.inf).all():
         _refuse_label(chunk)
+    message = "logits must be less than 2^500 apart in a row"
+    chunk.require(spread < _LARGEST_SPREAD, message, spread)
 
 
 def _refuse_label(chunk: Chunk) -> None:
@@ -503,7 +512,7 @@ def fit_vector_scaling(
     if status not in ("ok", "chance"):
         none = np.full(rows.classes, math.nan)
         return VectorScalingFit(none, none, start.nll, math.nan, status, message, 0, start.rows)
-    b = _newton(rows, smoothing, start.rows)[0] if status == "ok" else 0.0
+    b = _newton(rows, smoothing, start)[0] if status == "ok" else 0.0
     problem = _VectorProblem.of(rows, b, smoothing, strength)
     theta, iterations, converged = _minimum(problem)
     scale, bias = problem.features.scale_and_bias(problem.parameters(theta))
