@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from distributed import LocalCluster
 from typer.testing import CliRunner
 
 import sigmax
@@ -465,8 +466,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(by, suffix, here):
 
 @pytest.fixture(scope="module")
 def scheduler():
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
+    with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
         yield cluster.scheduler_address
