@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from distributed import LocalCluster
@@ -247,6 +248,30 @@ def test_apply_keeps_the_shape():
     assert np.load("p.npy").shape == (30, 100, 4)
     assert "a table has rows" in run(
         "apply", "cube.npy", "calibration.json", "-o", "p.csv", code=BAD_DATA
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".npy"])
+def test_the_commands_that_a_report_advises_run(suffix):
+    logits, labels = np.load("logits.npy"), np.load("labels.npy")
+    names = np.array(["cat", "dog", "eel", "fox"])
+    table = pa.table({**{n: logits[:, k] for k, n in enumerate(names)}, "kind": names[labels]})
+    words = [f"x{suffix}", "--labels-key", "kind"]
+    if suffix == ".csv":
+        pa.csv.write_csv(table, "x.csv")
+    elif suffix == ".parquet":
+        pa.parquet.write_table(table, "x.parquet")
+    elif suffix == ".npz":
+        np.savez("x.npz", logits=logits, kind=labels)
+    else:
+        np.save("x.npy", logits)
+        words = ["x.npy", "labels.npy"]
+    run("report", *words, "--resamples", 50)
+    for line in json.loads(Path("report.json").read_text())["apply_commands"].split("\n"):
+        run(*shlex.split(line)[1:])
+    temperature = json.loads(Path("calibration.json").read_text())["temperature"]
+    np.testing.assert_allclose(
+        np.load("probabilities.npy"), softmax(logits / temperature), rtol=1e-12
     )
 
 

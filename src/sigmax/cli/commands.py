@@ -190,7 +190,7 @@ def apply(
     reading = Options(logits_key, probabilities=probabilities, remote=bool(scheduler))
     with plain_errors(), cluster(scheduler):
         fitted = calibration_file.load(calibration)
-        inputs = read_logits(logits, reading)
+        inputs = read_logits(logits, reading, fitted.classes)
         count = inputs.logits.shape[1]
         if count != len(fitted.classes):
             raise DataError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from .cluster import remote_rows
 from .console import DataError, tracked
-from .files import kind, open_file, parts
+from .files import arrays, kind, open_file, parts
 from .rows import row_blocks, spill
 from .where import Options, Where, find_groups, find_labels, find_logits
 
@@ -30,8 +30,10 @@ class Inputs:
         return bool(self.labels.ndim == 1)
 
 
-def read_logits(path: Path, options: Options) -> Inputs:
-    """Open logits that have no labels."""
+def read_logits(path: Path, options: Options, classes: Sequence[str] = ()) -> Inputs:
+    """Open logits that have no labels: of a table, the columns with the names of the classes if it has them."""
+    if options.logits_key is None and classes and set(classes) <= set(arrays(path)):
+        return _logits(Where(path, list(classes)), options)
     return _logits(find_logits(path, options, set()), options)
 
 
