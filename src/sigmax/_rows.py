@@ -5,13 +5,16 @@ in memory, and where the arrays are Dask's, rows stay on its workers: only sums 
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import _core
+from ._config import get_num_threads
 from .labels import _ONE, _class_axis, _epsilon, _integer, _is_hard, _number
 from .normalization import _broadcasts, _positive, _refuse_masked
 
@@ -288,7 +291,23 @@ def rows(
 
 
 def _sum_of_chunks(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
-    return merged(function(chunk, *options) for chunk in rows.chunks())
+    return merged(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+
+
+def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
+    """Yield a function of each item in order. Threads compute a few items ahead, whose number changes no result."""
+    threads = get_num_threads()
+    if threads == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def merged(partials: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._rows import Chunk, Parts, Rows, merged, total
+from ._rows import Chunk, Parts, Rows, in_threads, merged, total
 from .losses import cross_entropy
 from .normalization import softmax
 
@@ -131,10 +131,10 @@ class Table:
     whole: Any  # (groups, 5): weight, correct, nll, brier, infinite losses
     by_width: Any  # (groups, bins, 6): count, weight, weight², gap, correct, correct²
     cells: Any  # (cells, 3): weight, weight², weight · confidence, by confidence
+    class_weight: Any  # (groups of by_class,): weight
+    by_class: Any = None  # (fewer groups, bins, classes): weight · (p − label)
     by_mass: Any = None  # as by_width, in bins of equal numbers of rows
     edges: Any = None  # the least and the largest confidence in these
-    by_class: Any = None  # (groups, bins, classes): weight · (p − label)
-    class_weight: Any = None  # (groups of by_class,): weight
 
 
 @dataclass
@@ -172,10 +172,7 @@ def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool
     plan = _Plan(bins, units, distinct, min(units, groups), few)
     firsts = [int(n) for n in np.cumsum([0, *counts[:-1]])]
     parts = parts.map(_summed, plan, each=[firsts]).persist()
-    whole, by_width, cells, *classwise = parts.map(itemgetter(1)).sum()
-    table = Table(count, units, whole, by_width, cells)
-    if by_class:
-        table.by_class, table.class_weight = classwise
+    table = Table(count, units, *parts.map(itemgetter(1)).sum())
     if by_mass:
         columns = parts.map(itemgetter(0))
         cuts, table.edges = _cuts(columns, count, bins)
@@ -186,15 +183,19 @@ def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool
 def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[Any, ...]]:
     """Return the columns that the bins of equal mass need, in batches, and all other sums, from one pass."""
     by_class = np.zeros((plan.few, plan.bins, rows.classes))
-    class_weight = np.zeros(plan.few)
     kept = []
 
+    def of(chunk: Chunk) -> tuple[_Columns, Any]:
+        p = _probabilities(chunk)
+        columns = _Columns.of(chunk, p, plan.names)
+        if not plan.few:
+            return columns, None
+        return columns, _ByClass.of(chunk, p, plan.group(columns, few=True), plan.bins)
+
     def chunks() -> Iterator[_Columns]:
-        for chunk in replace(rows, first=first).chunks():
-            p = _probabilities(chunk)
-            columns = _Columns.of(chunk, p, plan.names)
-            if plan.few:
-                _add_by_class(by_class, class_weight, chunk, p, plan.group(columns, few=True))
+        for columns, terms in in_threads(of, replace(rows, first=first).chunks()):
+            if terms is not None:
+                terms.add_to(by_class)
             yield columns
 
     def sums() -> Iterator[tuple[Any, ...]]:
@@ -203,7 +204,7 @@ def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[
             yield _one_pass(columns, plan)
 
     result = merged(sums())
-    return kept, (*result, by_class, class_weight) if plan.few else result
+    return kept, (*result, by_class) if plan.few else result
 
 
 def _batches(parts: Iterator[_Columns]) -> Iterator[_Columns]:
@@ -228,7 +229,7 @@ def _sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
     return np.stack(sums, axis=-1).reshape(*shape, len(values))
 
 
-def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, Any, Any]:
+def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, ...]:
     infinite = np.isinf(c.nll)
     nll = np.where(infinite, 0.0, c.nll)
     w = c.weight
@@ -240,6 +241,7 @@ def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, Any, Any]:
         whole,
         _by_bin(c, cell // CELLS, plan),
         _sums_by(cell, (cells,), w, w * w, w * c.confidence),
+        np.bincount(plan.group(c, few=True), w, plan.few) if plan.few else np.zeros(0),
     )
 
 
@@ -253,31 +255,42 @@ def _by_bin(c: _Columns, bin_of: Any, plan: _Plan) -> Any:
     return _sums_by(key, (plan.groups, plan.bins), *values)
 
 
-def _add_by_class(table: Any, weights: Any, chunk: Chunk, p: Any, group: Any) -> None:
-    """Add weight · (p − label) to the sums by group, bin of p and class.
+@dataclass
+class _ByClass:
+    """What a chunk adds to the sums of weight · (p − label) by group, bin of p and class.
 
     Nearly all p are in the first bin: all are added there at once, and the few others are moved.
     """
-    _, bins, classes = table.shape
-    weighted = not (chunk.weight == 1).all()
-    terms = p if chunk.soft is None else p - chunk.soft
-    if weighted:
-        terms = terms * chunk.weight[:, None]
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    table[group[order[starts]], 0] += np.add.reduceat(terms[order], starts, axis=0)
-    sums = table.reshape(-1)
-    others = np.flatnonzero(p > _largest_in_first_bin(bins, p.dtype))
-    row, k = np.divmod(others, classes)
-    moved = terms.ravel()[others].astype(np.float64)
-    first = group[row] * (bins * classes) + k
-    np.add.at(sums, first + _bin(p.ravel()[others], bins) * classes, moved)
-    np.subtract.at(sums, first, moved)
-    if chunk.soft is None:
-        of_label = p[np.arange(len(p)), chunk.index]
-        cell = (group * bins + _bin(of_label, bins)) * classes + chunk.index
-        np.subtract.at(sums, cell, chunk.weight)
-    np.add.at(weights, group, chunk.weight)
+
+    groups: Any
+    sums: Any  # for the first bin of each of these groups
+    cells: Any  # of the table as one row
+    terms: Any  # for each of these cells
+
+    @classmethod
+    def of(cls, chunk: Chunk, p: Any, group: Any, bins: int) -> "_ByClass":
+        classes = p.shape[-1]
+        terms = p if chunk.soft is None else p - chunk.soft
+        if not (chunk.weight == 1).all():
+            terms = terms * chunk.weight[:, None]
+        order = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+        sums = np.add.reduceat(terms[order], starts, axis=0)
+        others = np.flatnonzero(p > _largest_in_first_bin(bins, p.dtype))
+        row, k = np.divmod(others, classes)
+        first = group[row] * (bins * classes) + k
+        moved = terms.ravel()[others].astype(np.float64)
+        cells = [first + _bin(p.ravel()[others], bins) * classes, first]
+        added = [moved, -moved]
+        if chunk.soft is None:
+            of_label = _bin(p[np.arange(len(p)), chunk.index], bins)
+            cells.append((group * bins + of_label) * classes + chunk.index)
+            added.append(-chunk.weight)
+        return cls(group[order[starts]], sums, np.concatenate(cells), np.concatenate(added))
+
+    def add_to(self, table: Any) -> None:
+        table[self.groups, 0] += self.sums
+        np.add.at(table.reshape(-1), self.cells, self.terms)
 
 
 def _largest_in_first_bin(bins: int, dtype: Any) -> Any:
