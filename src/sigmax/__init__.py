@@ -4,8 +4,23 @@ from importlib.metadata import version as _version
 
 from ._config import get_num_threads, release_memory, set_num_threads, show_config
 from .binary_cross_entropy import binary_cross_entropy
+from .calibration import (
+    TemperatureFit,
+    VectorScalingFit,
+    fit_temperature,
+    fit_vector_scaling,
+)
 from .distillation import distillation_loss
 from .elementwise import log1mexp, log_sigmoid, logit, sigmoid, softplus
+from .evaluation import (
+    Estimate,
+    Evaluation,
+    ReliabilityCurve,
+    brier_score,
+    calibration_error,
+    evaluate,
+    reliability_curve,
+)
 from .gradients import value_and_grad, vjp
 from .labels import one_hot, smooth_labels
 from .linear_cross_entropy import linear_cross_entropy
@@ -15,10 +30,20 @@ from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, sof
 __version__ = _version("sigmax")
 
 __all__ = [
+    "Estimate",
+    "Evaluation",
+    "ReliabilityCurve",
+    "TemperatureFit",
+    "VectorScalingFit",
     "binary_cross_entropy",
+    "brier_score",
+    "calibration_error",
     "cross_entropy",
     "distillation_loss",
     "entropy",
+    "evaluate",
+    "fit_temperature",
+    "fit_vector_scaling",
     "get_num_threads",
     "inverse_softmax",
     "kl_divergence",
@@ -30,6 +55,7 @@ __all__ = [
     "logsumexp",
     "one_hot",
     "release_memory",
+    "reliability_curve",
     "set_num_threads",
     "show_config",
     "sigmoid",

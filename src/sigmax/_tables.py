@@ -1,0 +1,375 @@
+"""What an evaluation adds up: columns of one number per row, and tables of their sums by group of rows and bin."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from ._rows import Chunk, Parts, Rows, in_threads, merged, total
+from .losses import cross_entropy
+from .normalization import softmax
+
+CELLS = 16  # of confidence in a bin, for the null error
+NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
+_TABLE = 2**23  # numbers in the table by class: 64 MiB
+_FEWEST_GROUPS = 20  # in it, even if it becomes larger
+_BATCH = 2**18  # rows whose columns are added up at a time
+
+
+# ---------------------------------------------------------------- columns
+
+
+@dataclass
+class _Columns:
+    """What rows are worth: one number for each."""
+
+    first: int  # how many rows are before these
+    confidence: Any
+    correct: Any
+    weight: Any  # None: 1
+    group: Any  # the number of the group, if groups were given
+    nll: Any = None
+    brier: Any = None
+
+    @classmethod
+    def of(cls, chunk: Chunk, p: Any, names: Any) -> "_Columns":
+        n = np.arange(len(p))
+        winner = p.argmax(axis=-1)
+        confidence = p[n, winner].astype(np.float64)
+        _require_winner(chunk, confidence)
+        correct = winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
+        group = None if names is None else np.searchsorted(names, chunk.groups)
+        weight, nll, brier = chunk.weight, _nll(chunk), _squares(chunk, p)
+        return cls(chunk.first, confidence, correct, weight, group, nll, brier)
+
+    @classmethod
+    def joined(cls, parts: "list[_Columns]") -> "_Columns":
+        columns = zip(*(list(vars(c).values())[1:] for c in parts), strict=True)
+        return cls(parts[0].first, *(None if x[0] is None else np.concatenate(x) for x in columns))
+
+    def kept(self) -> "_Columns":
+        """Return what the bins of equal mass need."""
+        return replace(
+            self, nll=None, brier=None, weight=None if (self.weight == 1).all() else self.weight
+        )
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    @property
+    def number(self) -> Any:
+        return self.first + np.arange(len(self))
+
+    @property
+    def unit(self) -> Any:
+        """What the bootstrap draws."""
+        return self.number if self.group is None else self.group
+
+
+def _probabilities(chunk: Chunk) -> Any:
+    if chunk.probabilities is not None and _is_one(chunk.temperature):
+        return chunk.probabilities
+    return softmax(chunk.logits, temperature=chunk.temperature)
+
+
+def _require_winner(chunk: Chunk, confidence: Any) -> None:
+    """Refuse rows with NaN, and those that are masked throughout."""
+    if not (confidence > 0).all():
+        chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
+        message = "logits must leave each row a class of positive probability"
+        chunk.require(confidence > 0, message, ["none"] * len(confidence))
+
+
+def _is_one(temperature: Any) -> bool:
+    return np.ndim(temperature) == 0 and float(temperature) == 1.0
+
+
+def _nll(chunk: Chunk) -> Any:
+    """Return the losses as float64."""
+    labels = chunk.index if chunk.soft is None else chunk.soft
+    if chunk.probabilities is not None and _is_one(chunk.temperature):
+        losses = cross_entropy(chunk.probabilities, labels, from_logits=False, reduction="none")
+    else:
+        losses = cross_entropy(
+            chunk.logits, labels, temperature=chunk.temperature, reduction="none"
+        )
+    return losses.astype(np.float64)
+
+
+def _squares(chunk: Chunk, p: Any) -> Any:
+    """Return the squared distances of probabilities and labels."""
+    if chunk.soft is not None:
+        return ((p - chunk.soft) ** 2).sum(axis=-1)
+    n = np.arange(len(p))
+    of_label = p[n, chunk.index].astype(np.float64)
+    others = p.copy() if p is chunk.probabilities else p
+    others[n, chunk.index] = 0  # a confident row keeps its digits
+    squares = np.einsum("ij,ij->i", others, others) + (1.0 - of_label) ** 2
+    others[n, chunk.index] = of_label
+    return squares
+
+
+def sums_of_brier(chunk: Chunk) -> tuple[float, float]:
+    p = _probabilities(chunk)
+    _require_winner(chunk, p.max(axis=-1))
+    squares = _squares(chunk, p)
+    return total(chunk.weight * squares), total(chunk.weight)
+
+
+# ---------------------------------------------------------------- sums
+
+
+@dataclass
+class Table:
+    """Sums for each group of rows. Those of a resample are a product: how often it has each group, times this."""
+
+    rows: int
+    units: int
+    whole: Any  # (groups, 5): weight, correct, nll, brier, infinite losses
+    by_width: Any  # (groups, bins, 6): count, weight, weight², gap, correct, correct²
+    cells: Any  # (cells, 3): weight, weight², weight · confidence, by confidence
+    class_weight: Any  # (groups of by_class,): weight
+    by_class: Any = None  # (fewer groups, bins, classes): weight · (p − label)
+    by_mass: Any = None  # as by_width, in bins of equal numbers of rows
+    edges: Any = None  # the least and the largest confidence in these
+
+
+@dataclass
+class _Plan:
+    """What the parts of the rows must agree on."""
+
+    bins: int
+    units: int
+    names: Any  # of the groups, if they were given
+    groups: int
+    few: int  # the number of groups of the table by class; 0 without it
+
+    def group(self, columns: _Columns, few: bool = False) -> Any:
+        """Return the group of each row: its unit where there are enough, else one by a hash (splitmix64)."""
+        groups, unit = self.few if few else self.groups, columns.unit
+        if self.units <= groups:
+            return unit
+        x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
+
+
+def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool) -> Table:
+    """Return the sums of at most `groups` groups of rows, with the bins of equal mass and the classes if asked for."""
+    parts = rows.parts()
+    counts, names = zip(*parts.map(Rows.count).gather(), strict=True)
+    count = sum(counts)
+    if count == 0:
+        raise ValueError(NOTHING)
+    distinct = None if rows.groups is None else np.unique(np.concatenate(names))
+    units = count if distinct is None else len(distinct)
+    most = max(_FEWEST_GROUPS, min(groups, _TABLE // (rows.classes * bins)))
+    few = min(units, groups, most) if by_class else 0
+    plan = _Plan(bins, units, distinct, min(units, groups), few)
+    firsts = [int(n) for n in np.cumsum([0, *counts[:-1]])]
+    parts = parts.map(_summed, plan, each=[firsts]).persist()
+    table = Table(count, units, *parts.map(itemgetter(1)).sum())
+    if by_mass:
+        columns = parts.map(itemgetter(0))
+        cuts, table.edges = _cuts(columns, count, bins)
+        (table.by_mass,) = columns.map(_by_mass, plan, cuts).sum()
+    return table
+
+
+def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[Any, ...]]:
+    """Return the columns that the bins of equal mass need, in batches, and all other sums, from one pass."""
+    by_class = np.zeros((plan.few, plan.bins, rows.classes))
+    kept = []
+
+    def of(chunk: Chunk) -> tuple[_Columns, Any]:
+        p = _probabilities(chunk)
+        columns = _Columns.of(chunk, p, plan.names)
+        if not plan.few:
+            return columns, None
+        return columns, _ByClass.of(chunk, p, plan.group(columns, few=True), plan.bins)
+
+    def chunks() -> Iterator[_Columns]:
+        for columns, terms in in_threads(of, replace(rows, first=first).chunks()):
+            if terms is not None:
+                terms.add_to(by_class)
+            yield columns
+
+    def sums() -> Iterator[tuple[Any, ...]]:
+        for columns in _batches(chunks()):
+            kept.append(columns.kept())
+            yield _one_pass(columns, plan)
+
+    result = merged(sums())
+    return kept, (*result, by_class) if plan.few else result
+
+
+def _batches(parts: Iterator[_Columns]) -> Iterator[_Columns]:
+    waiting: list[_Columns] = []
+    for columns in parts:
+        waiting.append(columns)
+        if sum(map(len, waiting)) >= _BATCH:
+            yield _Columns.joined(waiting)
+            waiting = []
+    if waiting:
+        yield _Columns.joined(waiting)
+
+
+def _bin(confidence: Any, bins: int) -> Any:
+    """Return the bin k of (k / bins, (k + 1) / bins]; the first has 0 too."""
+    return np.maximum(np.searchsorted(np.arange(bins + 1) / bins, confidence, "left") - 1, 0)
+
+
+def _sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
+    """Return the sums of values by key, in an array of this shape, values last."""
+    sums = [np.bincount(key, value, math.prod(shape)) for value in values]
+    return np.stack(sums, axis=-1).reshape(*shape, len(values))
+
+
+def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, ...]:
+    infinite = np.isinf(c.nll)
+    nll = np.where(infinite, 0.0, c.nll)
+    w = c.weight
+    group = plan.group(c)
+    whole = _sums_by(group, (plan.groups,), w, w * c.correct, w * nll, w * c.brier, infinite)
+    cells = plan.bins * CELLS
+    cell = _bin(c.confidence, cells)
+    return (
+        whole,
+        _by_bin(c, cell // CELLS, plan),
+        _sums_by(cell, (cells,), w, w * w, w * c.confidence),
+        np.bincount(plan.group(c, few=True), w, plan.few) if plan.few else np.zeros(0),
+    )
+
+
+def _by_bin(c: _Columns, bin_of: Any, plan: _Plan) -> Any:
+    """Return count, weight, weight², gap, correct and correct² by group and bin."""
+    w = np.ones(len(c)) if c.weight is None else c.weight
+    one = np.ones(len(c))
+    key = plan.group(c) * plan.bins + bin_of
+    gap = w * (c.confidence - c.correct)
+    values = (one, w, w * w, gap, w * c.correct, w * c.correct**2.0)
+    return _sums_by(key, (plan.groups, plan.bins), *values)
+
+
+@dataclass
+class _ByClass:
+    """What a chunk adds to the sums of weight · (p − label) by group, bin of p and class.
+
+    Nearly all p are in the first bin: all are added there at once, and the few others are moved.
+    """
+
+    groups: Any
+    sums: Any  # for the first bin of each of these groups
+    cells: Any  # of the table as one row
+    terms: Any  # for each of these cells
+
+    @classmethod
+    def of(cls, chunk: Chunk, p: Any, group: Any, bins: int) -> "_ByClass":
+        classes = p.shape[-1]
+        terms = p if chunk.soft is None else p - chunk.soft
+        if not (chunk.weight == 1).all():
+            terms = terms * chunk.weight[:, None]
+        order = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+        sums = np.add.reduceat(terms[order], starts, axis=0)
+        others = np.flatnonzero(p > _largest_in_first_bin(bins, p.dtype))
+        row, k = np.divmod(others, classes)
+        first = group[row] * (bins * classes) + k
+        moved = terms.ravel()[others].astype(np.float64)
+        cells = [first + _bin(p.ravel()[others], bins) * classes, first]
+        added = [moved, -moved]
+        if chunk.soft is None:
+            of_label = _bin(p[np.arange(len(p)), chunk.index], bins)
+            cells.append((group * bins + of_label) * classes + chunk.index)
+            added.append(-chunk.weight)
+        return cls(group[order[starts]], sums, np.concatenate(cells), np.concatenate(added))
+
+    def add_to(self, table: Any) -> None:
+        table[self.groups, 0] += self.sums
+        np.add.at(table.reshape(-1), self.cells, self.terms)
+
+
+def _largest_in_first_bin(bins: int, dtype: Any) -> Any:
+    edge = dtype.type(1 / bins)
+    return edge if float(edge) <= 1 / bins else np.nextafter(edge, dtype.type(0))
+
+
+# ---------------------------------------------------------------- bins of equal mass
+
+
+def _cuts(columns: Parts, count: int, bins: int) -> tuple[Any, Any]:
+    """Return where the bins begin, as confidences and numbers of rows, and the edges of the bins."""
+    sizes = count // bins + (np.arange(bins) < count % bins)
+    sizes = sizes[sizes > 0]
+    ends = np.cumsum(sizes) - 1
+    starts = ends + 1 - sizes
+    order = columns.map(_sorted_bits).persist()
+    least = _of_rank(order, starts)
+    most = _of_rank(order, ends)
+    less, equal = (
+        np.array(x) for x in zip(*order.map(_less_and_equal, least).gather(), strict=True)
+    )
+    # Of the rows as confident as the first of a bin, this many go to the bins before, in whatever part they are.
+    tie = starts - less.sum(axis=0)
+    local = list(tie - (np.cumsum(equal, axis=0) - equal))
+    least = least.view(np.float64)
+    (number,) = columns.map(_tied_row, least, each=[local]).sum()
+    empty = np.full(bins - len(ends), math.nan)
+    edges = (np.append(least, empty), np.append(most.view(np.float64), empty))
+    return (least[1:], number.astype(np.int64)[1:]), edges
+
+
+def _sorted_bits(columns: list[_Columns]) -> Any:
+    """Return the confidences as integers, which have the same order."""
+    return np.sort(np.concatenate([[], *(c.confidence for c in columns)])).view(np.uint64)
+
+
+def _of_rank(order: Parts, ranks: Any) -> Any:
+    """Return the numbers of these ranks among those of all parts, byte by byte."""
+    found = np.zeros(len(ranks), np.uint64)
+    for shift in range(56, -8, -8):
+        (below,) = order.map(_below, found, shift).sum()
+        digit = np.count_nonzero(below <= ranks[:, None], axis=1)
+        found += digit.astype(np.uint64) << np.uint64(shift)
+    return found
+
+
+def _below(order: Any, found: Any, shift: int) -> tuple[Any]:
+    steps = np.arange(1, 256, dtype=np.uint64) << np.uint64(shift)
+    return (np.searchsorted(order, found[:, None] + steps).astype(np.float64),)
+
+
+def _less_and_equal(order: Any, bits: Any) -> tuple[Any, Any]:
+    less = np.searchsorted(order, bits, "left")
+    return less, np.searchsorted(order, bits, "right") - less
+
+
+def _tied_row(columns: list[_Columns], local: Any, confidences: Any) -> tuple[Any]:
+    """Return, for each confidence, the number of the row that is the local-th to have it, or 0 if that is elsewhere."""
+    result = np.zeros(len(local))
+    for j, confidence in enumerate(confidences):
+        before = 0
+        for c in columns:
+            rows = np.flatnonzero(c.confidence == confidence)
+            if before <= local[j] < before + len(rows):
+                result[j] = c.first + rows[local[j] - before]
+            before += len(rows)
+    return (result,)
+
+
+def _by_mass(columns: list[_Columns], plan: _Plan, cuts: Any) -> tuple[Any]:
+    none = np.zeros((plan.groups, plan.bins, 6))
+    return merged([(none,), *((_by_bin(c, _bin_by_mass(c, cuts), plan),) for c in columns)])
+
+
+def _bin_by_mass(c: _Columns, cuts: Any) -> Any:
+    confidences, numbers = cuts
+    result = np.searchsorted(confidences, c.confidence, "left")
+    tied = np.flatnonzero(np.isin(c.confidence, confidences))
+    equal = c.confidence[tied, None] == confidences
+    result[tied] += (equal & (c.number[tied, None] >= numbers)).sum(axis=1)
+    return result

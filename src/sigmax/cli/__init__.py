@@ -1,0 +1,14 @@
+"""The command `sigmax`: from files of logits and labels to a report, a calibration, and probabilities."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; without its libraries, say how to install them."""
+    try:
+        from .commands import app
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("sigmax"):
+            raise
+        sys.exit(f"sigmax: needs {error.name}: pip install 'sigmax[cli]'")
+    app(prog_name="sigmax")

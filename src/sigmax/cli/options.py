@@ -1,0 +1,104 @@
+"""The options of the commands, each described once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_READING = "Reading the files"
+_STUDY = "How it is computed"
+
+
+def _file(help: str) -> Any:  # noqa: A002
+    return typer.Argument(help=help, exists=True, dir_okay=False, show_default=False)
+
+
+def _option(name: str, help: str, panel: str = _READING, **more: Any) -> Any:  # noqa: A002
+    return typer.Option(name, help=help, rich_help_panel=panel, **more)
+
+
+Logits = Annotated[
+    Path, _file("Logits: .npy, .npz, .csv or .parquet, a row per example, a column per class.")
+]
+Labels = Annotated[
+    Path | None,
+    _file(
+        "Labels: class indices, class names or distributions. In the file of the logits if left out."
+    ),
+]
+LogitsKey = Annotated[
+    str | None,
+    _option(
+        "--logits-key", "The array of a .npz, or the columns (a,b,c) of a table, with the logits."
+    ),
+]
+LabelsKey = Annotated[
+    str | None,
+    _option("--labels-key", "The array of a .npz, or the column of a table, with the labels."),
+]
+Classes = Annotated[
+    str | None,
+    _option(
+        "--classes", "Names of the classes in the order of the logits: a,b,c or a file, one a line."
+    ),
+]
+Probabilities = Annotated[
+    bool, _option("--probabilities", "The file holds probabilities, not logits.")
+]
+IgnoreIndex = Annotated[
+    int | None, _option("--ignore-index", "Leave out rows with this label, for example -100.")
+]
+Groups = Annotated[
+    str | None,
+    _option(
+        "--groups",
+        "Rows that belong together (one patient, one document): a file, or an array or column of the files. "
+        "They stay together when rows are split and resampled.",
+    ),
+]
+
+
+class Method(StrEnum):
+    temperature = "temperature"
+    vector = "vector"
+    none = "none"
+
+
+class FitMethod(StrEnum):
+    temperature = "temperature"
+    vector = "vector"
+
+
+def _smoothing(text: Any) -> float | str:
+    if text == "laplace" or 0 <= float(text) <= 1:
+        return "laplace" if text == "laplace" else float(text)
+    raise ValueError(f"{text} is not in [0, 1]")
+
+
+Smoothing = Annotated[
+    Any,
+    _option(
+        "--label-smoothing",
+        "Share of each label that is spread over the classes, in [0, 1]; laplace: as much as one more row.",
+        _STUDY,
+        parser=_smoothing,
+        metavar="NUMBER|laplace",
+    ),
+]
+Seed = Annotated[int, _option("--seed", "Of the split and the resamples.", _STUDY, min=0)]
+Bins = Annotated[int, _option("--bins", "Bins of the calibration errors.", _STUDY, min=1)]
+Confidence = Annotated[
+    float, _option("--confidence", "Of the intervals.", _STUDY, min=0.5, max=0.9999)
+]
+Resamples = Annotated[
+    int, _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20)
+]
+Scheduler = Annotated[
+    str | None,
+    _option(
+        "--scheduler",
+        "Work on a Dask cluster (tcp://host:port), whose workers open the files by their paths: .npy or .parquet.",
+        _STUDY,
+    ),
+]

@@ -1,0 +1,165 @@
+"""The figures of the report, as SVG whose colours are variables of the page, for light and dark."""
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from .words import number, percent
+
+# Colours that stand for the variables --ink, --faint, --before and --after of the page.
+_COLOURS = {"ink": "#010101", "faint": "#020202", "before": "#030303", "after": "#040404"}
+_INK, _FAINT, _BEFORE, _AFTER = _COLOURS.values()
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": _INK,
+    "xtick.color": _FAINT,
+    "ytick.color": _FAINT,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+}
+_SIZE = (4.2, 3.7)
+
+
+def figures(result: dict[str, Any]) -> dict[str, str]:
+    """Return the figures by name."""
+    sides = [side for side in ("before", "after") if result[side] is not None]
+    drawn = {f"reliability_{side}": _svg(_reliability, result, side) for side in sides}
+    drawn["confidence"] = _svg(_confidence, result, *sides)
+    drawn["temperature"] = _svg(_temperature, result)
+    return drawn
+
+
+def _svg(draw: Callable[..., str], result: dict[str, Any], *options: str) -> str:
+    """Return an SVG element with the text that `draw` returns as its description."""
+    name = "-".join((draw.__name__.strip("_"), *options))
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        description = draw(figure.subplots(), result, *options)
+        file = io.StringIO()
+        figure.savefig(
+            file,
+            format="svg",
+            transparent=True,
+            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
+        )
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].strip()
+    for variable, colour in _COLOURS.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    # Several figures share a page, so their identifiers must differ.
+    svg = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        r'<svg viewBox="\1" role="img" aria-label="">',
+        svg,
+        count=1,
+    )
+    return svg.replace('aria-label=""', f'aria-label="{description}"', 1)
+
+
+# ---------------------------------------------------------------- drawings: each returns what it shows, in words
+
+
+def _reliability(axes: Any, result: dict[str, Any], side: str) -> str:
+    curve = {name: np.array(x, float) for name, x in result["reliability"][side].items()}
+    filled = curve["count"] > 0
+    confidence, accuracy = curve["confidence"][filled], curve["accuracy"][filled]
+    low, high = curve["interval"][filled].T
+    colour = _COLOURS[side]
+    share = curve["count"][filled] / curve["count"].sum()
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.fill_between(confidence, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.vlines(confidence, low, high, color=colour, linewidth=1, alpha=0.6)
+    axes.scatter(confidence, accuracy, 16 + 200 * share, colour, marker=_MARKERS[side], zorder=3)
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    numbers = result[side]
+    return (
+        f"Reliability diagram {side} calibration: accuracy against confidence in {len(confidence)} bins; "
+        f"ECE {percent(numbers['ece']['value'])}."
+    )
+
+
+_MARKERS = {"before": "o", "after": "s"}
+
+
+def _confidence(axes: Any, result: dict[str, Any], *sides: str) -> str:
+    words = []
+    for side in sides:
+        curve = result["reliability"][side]
+        edges = [*curve["lower"], curve["upper"][-1]]
+        share = np.array(curve["count"]) / sum(curve["count"])
+        colour = _COLOURS[side]
+        mean = result[side]["mean_confidence"]
+        axes.stairs(share, edges, color=colour, fill=True, alpha=0.15)
+        label = f"{side + ': ' if len(sides) > 1 else ''}{percent(mean)} on average"
+        axes.stairs(share, edges, color=colour, linewidth=1.5, linestyle=_LINES[side], label=label)
+        words.append(f"{percent(mean)} {side}")
+    axes.set(xlim=(0, 1), xlabel="confidence", ylabel="share of rows")
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.2)
+    axes.legend(loc="upper left")
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    return f"Histogram of the confidence; its mean is {' and '.join(words)}."
+
+
+_LINES = {"before": (0, (4, 1.5)), "after": "-"}
+
+
+def _temperature(axes: Any, result: dict[str, Any]) -> str:
+    curve, fit = result["temperature_curve"], result["fit"]
+    axes.plot(curve["temperature"], curve["nll"], color=_AFTER, linewidth=1.8)
+    axes.set_xscale("log")
+    axes.set(xlabel="temperature", ylabel="NLL (solid)")
+    other = axes.twinx()
+    other.plot(
+        curve["temperature"], curve["ece"], color=_BEFORE, linewidth=1.8, linestyle=_LINES["before"]
+    )
+    other.set(ylabel="ECE (dashed)", ylim=(0, None))
+    other.spines["right"].set_visible(True)
+    other.spines["top"].set_visible(False)
+    axes.yaxis.label.set_color(_AFTER)
+    other.yaxis.label.set_color(_BEFORE)
+    _percent_axis(other.yaxis)
+    ticks = [
+        t
+        for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+        if curve["temperature"][0] <= t <= curve["temperature"][-1]
+    ]
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes.set_xticks([], minor=True)
+    temperature = fit and fit.get("temperature")
+    if not temperature or not np.isfinite(temperature):
+        return "NLL and ECE of the test rows against the temperature."
+    low, high = fit["interval"]
+    axes.axvspan(low, high, color=_AFTER, alpha=0.18, linewidth=0)
+    axes.axvline(temperature, color=_INK, linewidth=1)
+    axes.annotate(
+        f"T = {number(temperature)}",
+        (temperature, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+    )
+    return (
+        f"NLL and ECE of the test rows against the temperature; the fit found {number(temperature)}, "
+        f"{number(low)} to {number(high)}."
+    )
+
+
+def _percent_axis(axis: Any) -> None:
+    axis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0, symbol=" %"))

@@ -1,0 +1,231 @@
+"""The numbers of a report: fit on one half of the rows, test on the other, compare."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sigmax import calibration_error, cross_entropy, evaluate, fit_temperature, fit_vector_scaling
+from sigmax import reliability_curve as curve_of
+from sigmax.cli.console import DataError, progress
+from sigmax.cli.inputs import Inputs
+from sigmax.cli.rows import scaled, select
+
+from .classes import per_class
+from .verdict import verdict
+
+_SAMPLE = 2**20  # logits that the temperature curve is drawn from
+_POINTS = 41
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How the study is made."""
+
+    method: str = "temperature"  # or "vector" or "none"
+    seed: int = 0
+    bins: int = 15
+    confidence: float = 0.95
+    resamples: int = 1000
+    label_smoothing: float | Literal["laplace"] = 0.0
+    ignore_index: int | None = None
+
+
+def study(inputs: Inputs, choices: Choices) -> dict[str, Any]:
+    """Return all numbers of the report, in types that JSON has."""
+    kept = _kept(inputs, choices.ignore_index)
+    for_fit = _half(kept, inputs.groups, choices.seed)
+    if choices.method == "none":
+        for_fit[:] = False
+    with progress("Fitting", 6) as advance:
+        fit = _fit(inputs, for_fit, choices)
+        advance(1)
+        for_test = kept & ~for_fit
+        logits, labels = select(inputs.logits, for_test), select(inputs.labels, for_test)
+        groups = None if inputs.groups is None else inputs.groups[for_test]
+        before = _Side(logits, labels, groups, 1.0, choices)
+        advance(2)
+        after = None
+        if fit is not None and fit.status == "ok":
+            after = _calibrated(fit, logits, labels, groups, choices)
+        advance(2)
+        result = {
+            "data": _data(inputs, kept),
+            "split": _split(inputs.groups, for_fit, for_test),
+            "options": vars(choices),
+            "fit": None if fit is None else _described(fit, choices.method),
+            "before": before.numbers(),
+            "after": after and after.numbers(),
+            "difference": after and _difference(before, after),
+            "reliability": {"before": before.curve(), "after": after and after.curve()},
+            "temperature_curve": _temperature_curve(before, fit, choices.seed),
+            "per_class": per_class(inputs.classes, before, after),
+        }
+        advance(1)
+    return {"verdict": verdict(result), **jsonable(result)}
+
+
+# ---------------------------------------------------------------- halves
+
+
+def _kept(inputs: Inputs, ignore_index: int | None) -> Any:
+    if ignore_index is None:
+        return np.ones(len(inputs.labels), bool)
+    if not inputs.hard:
+        raise DataError("--ignore-index needs labels that are class indices, got distributions")
+    return np.asarray(inputs.labels != ignore_index)
+
+
+def _half(kept: Any, groups: Any, seed: int) -> Any:
+    """Return which rows the fit gets: a random half of them, or of whole groups that have about half of them."""
+    sizes = kept if groups is None else np.bincount(groups, kept)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes))
+    if len(order) < 2:
+        what = "rows" if groups is None else "groups of rows"
+        raise DataError(
+            f"the report needs two {what} at least, one to fit and one to test, got {len(order)}"
+        )
+    chosen = np.zeros(len(sizes), bool)
+    chosen[order[: _nearest_to_half(np.cumsum(sizes[order]))]] = True
+    return kept & (chosen if groups is None else chosen[groups])
+
+
+def _nearest_to_half(reached: Any) -> int:
+    """Return how many of the sizes, of which these are the cumulative sums, come nearest to half; never all."""
+    half = reached[-1] / 2
+    k = min(int(np.searchsorted(reached, half)), len(reached) - 2)
+    return k if k > 0 and half - reached[k - 1] <= reached[k] - half else k + 1
+
+
+def _data(inputs: Inputs, kept: Any) -> dict[str, Any]:
+    return {
+        "rows": len(kept),
+        "ignored": int(np.count_nonzero(~kept)),
+        "classes": len(inputs.classes),
+        "class_names": list(inputs.classes),
+        "labels": "class indices" if inputs.hard else "distributions",
+    }
+
+
+def _split(groups: Any, for_fit: Any, for_test: Any) -> dict[str, Any]:
+    halves = {"fit": for_fit, "test": for_test}
+    return {
+        **{name: int(np.count_nonzero(rows)) for name, rows in halves.items()},
+        "groups": groups
+        if groups is None
+        else {name: len(np.unique(groups[rows])) for name, rows in halves.items()},
+    }
+
+
+# ---------------------------------------------------------------- before and after
+
+
+def _fit(inputs: Inputs, rows: Any, choices: Choices) -> Any:
+    if choices.method == "none":
+        return None
+    logits, labels = select(inputs.logits, rows), select(inputs.labels, rows)
+    smoothing = choices.label_smoothing
+    if choices.method == "vector":
+        return fit_vector_scaling(logits, labels, label_smoothing=smoothing)
+    confidence = choices.confidence
+    return fit_temperature(logits, labels, label_smoothing=smoothing, confidence=confidence)
+
+
+class _Side:
+    """The test rows with some calibration: the logits and the temperature that are evaluated."""
+
+    def __init__(
+        self, logits: Any, labels: Any, groups: Any, temperature: float, choices: Choices
+    ) -> None:
+        self.logits, self.labels, self.temperature = logits, labels, temperature
+        self.bins, self.confidence = choices.bins, choices.confidence
+        self.evaluation = evaluate(
+            logits,
+            labels,
+            temperature=temperature,
+            bins=choices.bins,
+            confidence=choices.confidence,
+            resamples=choices.resamples,
+            groups=groups,
+            seed=choices.seed,
+        )
+        self.reliability = curve_of(
+            logits,
+            labels,
+            temperature=temperature,
+            bins=choices.bins,
+            confidence=choices.confidence,
+        )
+
+    def numbers(self) -> dict[str, Any]:
+        counts, confidence = self.reliability.count, self.reliability.confidence
+        mean = np.sum(counts * np.nan_to_num(confidence)) / np.sum(counts)
+        return {**self.evaluation.to_dict(), "mean_confidence": mean}
+
+    def curve(self) -> dict[str, Any]:
+        curve = self.reliability
+        return {
+            "lower": curve.lower,
+            "upper": curve.upper,
+            "count": curve.count,
+            "confidence": curve.confidence,
+            "accuracy": curve.accuracy,
+            "interval": np.transpose(curve.interval),
+        }
+
+
+def _calibrated(fit: Any, logits: Any, labels: Any, groups: Any, choices: Choices) -> _Side:
+    if choices.method == "temperature":
+        return _Side(logits, labels, groups, fit.temperature, choices)
+    return _Side(scaled(logits, fit.scale, fit.bias), labels, groups, 1.0, choices)
+
+
+def _difference(before: _Side, after: _Side) -> dict[str, Any]:
+    """Return after less before, over the same resamples of the same rows."""
+    difference = after.evaluation.difference(before.evaluation)
+    return {
+        name: {"value": float(estimate), "interval": estimate.interval}
+        for name, estimate in difference.items()
+    }
+
+
+def _described(fit: Any, method: str) -> dict[str, Any]:
+    return {"method": method, **vars(fit)}
+
+
+def _temperature_curve(before: _Side, fit: Any, seed: int) -> dict[str, Any]:
+    """Return NLL and ECE of the test rows, or of a sample of them, against the temperature."""
+    rows, classes = before.logits.shape
+    most = max(1, _SAMPLE // classes)
+    chosen = np.zeros(rows, bool)
+    chosen[np.random.default_rng(seed).permutation(rows)[:most]] = True
+    logits = np.asarray(select(before.logits, chosen))
+    labels = np.asarray(select(before.labels, chosen))
+    middle = getattr(fit, "temperature", 1.0)
+    middle = middle if 0 < middle < math.inf else 1.0
+    low, high = min(1.0, middle) / 3, max(1.0, middle) * 3
+    temperatures = np.geomspace(low, high, _POINTS)
+    return {
+        "rows": len(logits),
+        "temperature": temperatures,
+        "nll": [float(cross_entropy(logits, labels, temperature=t)) for t in temperatures],
+        "ece": [
+            calibration_error(logits, labels, temperature=t, bins=before.bins) for t in temperatures
+        ],
+    }
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value in types that JSON has; what is not finite is None."""
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return jsonable(value.tolist())
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

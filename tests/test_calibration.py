@@ -1,0 +1,495 @@
+"""Fits: the temperature against independent root finders, data without a best one, vector scaling on held-out rows."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+import sigmax
+
+STATUS = {"separable": 0.0, "chance": math.inf}
+
+
+def sampled(rng, rows, classes, temperature=1.7, spread=3.0, scale=1.0, bias=0.0):
+    """Logits, and labels drawn from their softmax(scale · logits + bias) at a temperature."""
+    logits = rng.normal(size=(rows, classes)) * spread
+    x = (scale * logits + bias) / temperature
+    labels = (x + rng.gumbel(size=x.shape)).argmax(axis=-1)
+    return logits, labels
+
+
+def root(logits, q, weight=None):
+    """1/b where Σ s·(Σ p·z − Σ q·z) is 0, by bisection in 40 digits."""
+    weight = np.ones(len(logits)) if weight is None else weight
+    with mpmath.workdps(40):
+        z = [[mpmath.mpf(float(v)) for v in row] for row in logits]
+        labels = [[mpmath.mpf(float(v)) for v in row] for row in q]
+
+        def slope(b):
+            total = mpmath.mpf(0)
+            for row, label, s in zip(z, labels, weight, strict=True):
+                live = [k for k, v in enumerate(row) if v > -mpmath.inf]
+                top = max(row)
+                e = [mpmath.exp(b * (row[k] - top)) for k in live]
+                mean = mpmath.fsum(x * row[k] for x, k in zip(e, live, strict=True)) / mpmath.fsum(
+                    e
+                )
+                own = mpmath.fsum(label[k] * row[k] for k in live) / mpmath.fsum(label)
+                total += mpmath.mpf(float(s)) * mpmath.fsum(label) * (mean - own)
+            return total
+
+        low, high = mpmath.mpf("1e-3"), mpmath.mpf(1000)
+        while high - low > mpmath.mpf(10) ** -25 * high:
+            middle = (low + high) / 2
+            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+        return float(1 / low)
+
+
+# ---------------------------------------------------------------- the temperature
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("temperature", [0.2, 1.7, 30.0])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_against_bisection_in_40_digits(classes, temperature, dtype):
+    rng = np.random.default_rng(classes)
+    logits, labels = sampled(rng, 60, classes, temperature, spread=temperature)
+    logits = logits.astype(dtype)
+    fit = sigmax.fit_temperature(logits, labels)
+    assert fit.status == "ok"
+    assert fit.temperature == pytest.approx(root(logits, np.eye(classes)[labels]), rel=1e-13)
+
+
+def test_soft_labels_weights_and_masks_against_bisection():
+    rng = np.random.default_rng(1)
+    logits, labels = sampled(rng, 50, 5)
+    masked = (rng.random((50, 5)) < 0.2) & (np.arange(5) != labels[:, None])
+    soft = np.where(masked, 0.0, rng.dirichlet(np.ones(5), 50) + 2 * np.eye(5)[labels])
+    soft /= soft.sum(axis=-1, keepdims=True)
+    weight = rng.random(50)
+    fit = sigmax.fit_temperature(logits, soft, sample_weight=weight, where=~masked)
+    expected = root(np.where(masked, -np.inf, logits), soft, weight)
+    assert fit.temperature == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, "laplace"])
+def test_label_smoothing_is_soft_labels(smoothing):
+    rng = np.random.default_rng(2)
+    logits, labels = sampled(rng, 80, 4)
+    mask = (rng.random((80, 4)) < 0.9) | (np.arange(4) == labels[:, None])
+    share = 1 / 81 if smoothing == "laplace" else smoothing
+    soft = sigmax.smooth_labels(np.eye(4)[labels], share, where=mask)
+    fit = sigmax.fit_temperature(logits, labels, where=mask, label_smoothing=smoothing)
+    expected = root(np.where(mask, logits, -np.inf), soft)
+    assert fit.temperature == pytest.approx(expected, rel=1e-13)
+    assert fit.nll_before == pytest.approx(
+        sigmax.cross_entropy(logits, labels, where=mask), rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("shift", [0.0, 560.0, -1e4])
+def test_logits_far_from_0(shift):
+    logits, labels = sampled(np.random.default_rng(3), 200, 6)
+    logits = np.ldexp(np.rint(np.ldexp(logits, 20)), -20)  # so that adding the shift is exact
+    expected = sigmax.fit_temperature(logits, labels).temperature
+    assert sigmax.fit_temperature(logits + shift, labels).temperature == pytest.approx(
+        expected, rel=1e-12
+    )
+
+
+def test_float32_gives_the_temperature_of_float64():
+    logits, labels = sampled(np.random.default_rng(4), 5000, 30)
+    logits = logits.astype(np.float32)
+    single = sigmax.fit_temperature(logits, labels)
+    double = sigmax.fit_temperature(logits.astype(np.float64), labels)
+    assert single.temperature == pytest.approx(double.temperature, rel=1e-14)
+    assert single.interval == pytest.approx(double.interval, rel=1e-13)
+    assert single.nll_after == pytest.approx(double.nll_after, rel=1e-8)
+
+
+@pytest.mark.parametrize("factor", [2.0**-480, 2.0**-80, 2.0**-8, 2.0**8, 2.0**80, 2.0**480])
+def test_logits_of_any_size(factor):
+    logits, labels = sampled(np.random.default_rng(5), 300, 4)
+    expected = sigmax.fit_temperature(logits, labels).temperature
+    fit = sigmax.fit_temperature(logits * factor, labels)
+    assert fit.temperature == pytest.approx(expected * factor, rel=1e-13)
+    assert fit.iterations < 15
+
+
+def test_logits_too_far_apart_for_squares():
+    logits, labels = sampled(np.random.default_rng(5), 300, 4)
+    logits[7] = [1e300, 0.0, -np.inf, 5.0]
+    with pytest.raises(
+        ValueError, match=r"less than 2\^500 apart in a row, got 1e\+300 at index \(7,\)"
+    ):
+        sigmax.fit_temperature(logits, np.where(np.arange(300) == 7, 1, labels))
+    assert sigmax.fit_temperature(logits[:7] * 1e-300, labels[:7]).status == "flat"
+
+
+def test_few_passes():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits, labels = sampled(rng, 1000, 10, rng.uniform(0.5, 4))
+        assert sigmax.fit_temperature(logits, labels).iterations <= 9
+
+
+def test_confident_rows_keep_their_digits():
+    """One row in a million is wrong: the slope is a difference of numbers of 1e-6 of the logits."""
+    logits = np.array([[40.0, 0.0]] * 3 + [[0.0, 40.0]])
+    weight = np.array([1e6, 1e6, 1e6, 1.0])
+    fit = sigmax.fit_temperature(logits, [0, 0, 0, 0], sample_weight=weight)
+    assert fit.status == "single_class"
+    fit = sigmax.fit_temperature(logits, [0, 0, 1, 1], sample_weight=[1e9, 1e9, 1.0, 1e9])
+    assert fit.temperature == pytest.approx(40.0 / math.log(3e9), rel=1e-12)
+
+
+def test_weight_2_is_a_row_twice():
+    logits, labels = sampled(np.random.default_rng(6), 300, 5)
+    weight = np.where(np.arange(300) % 3, 1.0, 2.0)
+    twice = np.repeat(np.arange(300), weight.astype(int))
+    weighted = sigmax.fit_temperature(logits, labels, sample_weight=weight)
+    repeated = sigmax.fit_temperature(logits[twice], labels[twice])
+    assert weighted.temperature == pytest.approx(repeated.temperature, rel=1e-14)
+    assert weighted.nll_after == pytest.approx(repeated.nll_after, rel=1e-14)
+
+
+def test_the_scale_of_weights_changes_nothing():
+    rng = np.random.default_rng(7)
+    logits, labels = sampled(rng, 300, 5)
+    weight = rng.random(300)
+    one, other = (
+        sigmax.fit_temperature(logits, labels, sample_weight=w) for w in (weight, 1e6 * weight)
+    )
+    assert one.interval == pytest.approx(other.interval, rel=1e-12)
+    assert one.nll_before == pytest.approx(other.nll_before, rel=1e-12)
+
+
+def test_losses_before_and_after():
+    rng = np.random.default_rng(8)
+    logits, labels = sampled(rng, 300, 5)
+    weight = rng.random(300)
+    fit = sigmax.fit_temperature(logits, labels, sample_weight=weight)
+    for temperature, nll in ((1.0, fit.nll_before), (fit.temperature, fit.nll_after)):
+        log_p = logits / temperature
+        log_p = log_p - np.log(np.exp(log_p).sum(axis=-1, keepdims=True))
+        losses = -log_p[np.arange(300), labels]
+        assert nll == pytest.approx((weight * losses).sum() / weight.sum(), rel=1e-13)
+    assert fit.nll_after < fit.nll_before
+
+
+def test_probabilities():
+    logits, labels = sampled(np.random.default_rng(9), 300, 5)
+    p = sigmax.softmax(logits)
+    fit = sigmax.fit_temperature(p, labels, from_logits=False)
+    expected = sigmax.fit_temperature(logits, labels)
+    assert fit.temperature == pytest.approx(expected.temperature, rel=1e-12)
+    np.testing.assert_allclose(fit.apply(p, from_logits=False), expected.apply(logits), rtol=1e-10)
+
+
+def test_apply():
+    logits, labels = sampled(np.random.default_rng(10), 300, 5)
+    fit = sigmax.fit_temperature(logits, labels)
+    expected = sigmax.softmax(logits, temperature=fit.temperature)
+    assert np.array_equal(fit.apply(logits), expected)
+    assert np.array_equal(fit.apply(logits.T, axis=0), expected.T)
+    with pytest.raises(ValueError, match=r"logits must be in \[0, 1\]"):
+        fit.apply(logits, from_logits=False)
+
+
+def test_against_scikit_learn():
+    calibration = pytest.importorskip("sklearn.calibration")
+    logits, labels = sampled(np.random.default_rng(11), 2000, 6)
+    scaling = calibration._TemperatureScaling().fit(logits, labels)
+    fit = sigmax.fit_temperature(logits, labels)
+    assert fit.temperature == pytest.approx(1 / scaling.beta_, rel=1e-4)
+
+
+def test_logits_of_a_text_classifier():
+    """Naive Bayes counts every word as independent evidence: it is too sure of itself."""
+    naive_bayes = pytest.importorskip("sklearn.naive_bayes")
+    rng = np.random.default_rng(12)
+    topics = rng.dirichlet(np.full(300, 0.05), 6)
+
+    def texts(count):
+        labels = rng.integers(0, 6, count)
+        mixed = 0.8 * topics[labels] + 0.2 * topics[rng.integers(0, 6, count)]
+        words = np.stack([rng.multinomial(3, p) for p in mixed])
+        return np.repeat(words, 4, axis=1).reshape(
+            count, -1
+        ), labels  # every word occurs four times
+
+    model = naive_bayes.MultinomialNB().fit(*texts(2000))
+    words, labels = texts(2000)
+    logits = model.predict_joint_log_proba(words)
+    fit = sigmax.fit_temperature(logits, labels)
+    assert fit.temperature > 2
+    words, labels = texts(2000)
+    logits = model.predict_joint_log_proba(words)
+    before = sigmax.evaluate(logits, labels)
+    after = sigmax.evaluate(logits, labels, temperature=fit.temperature)
+    assert after.accuracy == before.accuracy
+    for name in ("nll", "brier", "ece"):
+        assert after.difference(before)[name].interval[1] < 0
+
+
+# ---------------------------------------------------------------- the interval
+
+
+def test_interval_covers_the_temperature():
+    """400 samples, 90 %: 360 ± 6 expected."""
+    rng = np.random.default_rng(13)
+    inside = 0
+    for _ in range(400):
+        logits, labels = sampled(rng, 200, 4)
+        low, high = sigmax.fit_temperature(logits, labels, confidence=0.9).interval
+        inside += low < 1.7 < high
+    assert 335 <= inside <= 385
+
+
+def test_interval_covers_with_weights():
+    """Weights that say which rows matter make the interval wider than that of as many rows."""
+    rng = np.random.default_rng(14)
+    inside = 0
+    for _ in range(400):
+        logits, labels = sampled(rng, 300, 4)
+        weight = rng.exponential(size=300) ** 2
+        fit = sigmax.fit_temperature(logits, labels, sample_weight=weight, confidence=0.9)
+        inside += fit.interval[0] < 1.7 < fit.interval[1]
+    assert 330 <= inside <= 388
+
+
+def test_interval_by_confidence():
+    logits, labels = sampled(np.random.default_rng(15), 300, 4)
+    widths = []
+    for confidence in (0.0, 0.5, 0.95, 0.999):
+        fit = sigmax.fit_temperature(logits, labels, confidence=confidence)
+        widths.append(fit.interval[1] / fit.interval[0])
+    assert widths[0] == 1.0
+    assert widths == sorted(widths)
+    with pytest.raises(ValueError, match=r"confidence must be in \[0, 1\), got 1"):
+        sigmax.fit_temperature(logits, labels, confidence=1.0)
+
+
+# ---------------------------------------------------------------- data without a best temperature
+
+LOGITS, LABELS = sampled(np.random.default_rng(16), 200, 4)
+RIGHT, WRONG = LOGITS.argmax(axis=-1), LOGITS.argmin(axis=-1)
+TIED = np.array([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [3.0, 0.0, 3.0]])
+DEGENERATE = [
+    ("separable", LOGITS, RIGHT, {}, "largest logit in all 200 rows.*'laplace'"),
+    ("separable", LOGITS, np.eye(4)[RIGHT], {}, "largest logit in all 200 rows"),
+    ("separable", TIED, [0, 2, 0], {}, "largest logit in all 3 rows"),
+    ("separable", TIED, [[0.3, 0.7, 0], [0, 0.1, 0.9], [1, 0, 0]], {}, "largest logit"),
+    ("chance", LOGITS, WRONG, {}, "no higher than the others.*200 rows.*infinite"),
+    ("chance", np.vstack([LOGITS, -LOGITS]), np.tile(LABELS, 2), {}, "no higher than the others"),
+    ("chance", LOGITS, LABELS, {"label_smoothing": 1.0}, "no higher than the others"),
+    ("flat", np.full((5, 3), 7.5), [0, 1, 2, 0, 1], {}, "All 5 rows have equal logits"),
+    ("single_class", np.zeros((5, 1)), [0] * 5, {}, "logits have a single class"),
+    ("single_class", LOGITS, [2] * 200, {}, "All 200 rows have the label 2"),
+    ("single_class", LOGITS, np.eye(4)[[2] * 200], {}, "All 200 rows have the label 2"),
+    ("empty", LOGITS[:0], LABELS[:0], {}, "No rows are left"),
+    ("empty", LOGITS, [-1] * 200, {"ignore_index": -1}, "No rows are left"),
+    ("empty", LOGITS, LABELS, {"sample_weight": 0.0}, "No rows are left"),
+]
+
+
+@pytest.mark.parametrize(("status", "logits", "labels", "options", "message"), DEGENERATE)
+def test_data_without_a_best_temperature(status, logits, labels, options, message):
+    fit = sigmax.fit_temperature(logits, labels, **options)
+    assert fit.status == status
+    np.testing.assert_equal(fit.temperature, STATUS.get(status, math.nan))
+    assert np.isnan(fit.interval).all()
+    assert math.isnan(fit.nll_after)
+    assert fit.iterations == 0
+    with pytest.raises(ValueError, match=message) as error:
+        fit.apply(LOGITS)
+    assert str(error.value) == fit.message
+
+
+@pytest.mark.parametrize(("status", "logits", "labels", "options", "message"), DEGENERATE)
+def test_data_without_vector_scaling(status, logits, labels, options, message):
+    fit = sigmax.fit_vector_scaling(logits, labels, **options)
+    if status == "chance":
+        assert fit.status == "ok"
+        return
+    assert fit.status == status
+    assert np.isnan(fit.scale).all()
+    with pytest.raises(ValueError, match=message):
+        fit.apply(LOGITS)
+
+
+def test_separable_data_with_smoothing():
+    fit = sigmax.fit_temperature(LOGITS, RIGHT, label_smoothing="laplace")
+    expected = root(LOGITS, sigmax.smooth_labels(np.eye(4)[RIGHT], 1 / 201))
+    assert fit.status == "ok"
+    assert fit.temperature == pytest.approx(expected, rel=1e-12)
+
+
+def test_one_wrong_row_is_not_separable():
+    labels = RIGHT.copy()
+    labels[17] = WRONG[17]
+    assert sigmax.fit_temperature(LOGITS, labels).status == "ok"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_legal(value):
+    logits = LOGITS.copy()
+    logits[17, 2] = value
+    with pytest.raises(ValueError, match=rf"logits .* got {value} for class 2 at index \(17,\)"):
+        sigmax.fit_temperature(logits, LABELS)
+    with pytest.raises(ValueError, match=rf"logits .* got {value} for class 2 at index \(17,\)"):
+        sigmax.fit_vector_scaling(logits, LABELS)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_label_of_a_masked_class(soft):
+    logits = LOGITS.copy()
+    logits[17, LABELS[17]] = -np.inf
+    labels = np.eye(4)[LABELS] if soft else LABELS
+    message = rf"labels must not be of a masked class .* got {LABELS[17]} at index \(17,\)"
+    with pytest.raises(ValueError, match=message):
+        sigmax.fit_temperature(logits, labels)
+    where = np.isfinite(logits)
+    with pytest.raises(ValueError, match=message):
+        sigmax.fit_temperature(LOGITS, labels, where=where)
+
+
+def test_row_that_is_masked_throughout():
+    logits = LOGITS.copy()
+    logits[17] = -np.inf
+    with pytest.raises(ValueError, match=r"masked class .* at index \(17,\)"):
+        sigmax.fit_temperature(logits, LABELS)
+
+
+def test_options_that_are_not_legal():
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\], got 2"):
+        sigmax.fit_temperature(LOGITS, LABELS, label_smoothing=2.0)
+    with pytest.raises(ValueError, match=r"label_smoothing must be .* 'laplace', got 'platt'"):
+        sigmax.fit_temperature(LOGITS, LABELS, label_smoothing="platt")
+    with pytest.raises(ValueError, match=r"regularization must be .* 'auto', got 'none'"):
+        sigmax.fit_vector_scaling(LOGITS, LABELS, regularization="none")
+    with pytest.raises(ValueError, match=r"regularization must be in \[0, "):
+        sigmax.fit_vector_scaling(LOGITS, LABELS, regularization=-1.0)
+
+
+# ---------------------------------------------------------------- vector scaling
+
+
+@pytest.mark.parametrize("classes", [3, 10, 130])
+def test_vector_scaling_is_the_minimum(classes):
+    """SciPy minimises the same objective, written with logsumexp in scales and biases themselves."""
+    optimize, special = pytest.importorskip("scipy.optimize"), pytest.importorskip("scipy.special")
+    rng = np.random.default_rng(20)
+    bias = rng.normal(size=classes)
+    logits, labels = sampled(rng, 500, classes, bias=2 * bias)
+    fit = sigmax.fit_vector_scaling(logits, labels, regularization=0.7)
+    assert fit.status == "ok"
+    b = 1 / sigmax.fit_temperature(logits, labels).temperature
+    p = special.softmax(b * logits, axis=-1)
+    h = p * (1 - p)
+    middle = (h * logits).sum(axis=0) / h.sum(axis=0)
+    spread = math.sqrt((h * (logits - middle) ** 2).sum() / h.sum())
+    q = np.eye(classes)[labels]
+
+    def objective(parameters):
+        a, c = parameters.reshape(2, -1)
+        x = a * logits + c
+        u, v = (a - b) * spread, c + (a - b) * middle
+        penalty = 0.35 * (u @ u + v @ v)
+        loss = special.logsumexp(x, axis=-1).sum() - (q * x).sum() + penalty
+        slopes = special.softmax(x, axis=-1) - q
+        of_a = (slopes * logits).sum(axis=0) + 0.7 * (u * spread + v * middle)
+        return loss, np.concatenate([of_a, slopes.sum(axis=0) + 0.7 * v])
+
+    start = np.repeat([b, 0.0], classes)
+    options = {"maxiter": 10000, "maxfun": 10**5, "ftol": 1e-15, "gtol": 1e-7}
+    found = optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    a, c = found.x.reshape(2, -1)
+    np.testing.assert_allclose(fit.scale, a, atol=2e-5)
+    np.testing.assert_allclose(fit.bias, c - c.mean(), atol=2e-5)
+
+
+def test_few_classes_and_many_take_different_steps_to_one_minimum(monkeypatch):
+    logits, labels = sampled(np.random.default_rng(21), 1000, 20, bias=np.arange(20) / 5)
+    newton = sigmax.fit_vector_scaling(logits, labels)
+    monkeypatch.setattr(sigmax.calibration, "_FEW_CLASSES", 0)
+    other = sigmax.fit_vector_scaling(logits, labels)
+    assert newton.iterations < other.iterations
+    np.testing.assert_allclose(newton.scale, other.scale, atol=1e-6)
+    np.testing.assert_allclose(newton.bias, other.bias, atol=1e-6)
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(3, 200), (10, 500), (10, 5000), (100, 1000)])
+def test_vector_scaling_helps_with_class_bias(classes, rows):
+    rng = np.random.default_rng(22)
+    bias, scale = 2 * rng.normal(size=classes), np.exp(rng.normal(size=classes) / 4)
+    fit_on, test_on = (sampled(rng, n, classes, scale=scale, bias=bias) for n in (rows, 5000))
+    temperature = sigmax.fit_temperature(*fit_on).apply(test_on[0])
+    vector = sigmax.fit_vector_scaling(*fit_on).apply(test_on[0])
+    weak = sigmax.fit_vector_scaling(*fit_on, regularization=1e-3).apply(test_on[0])
+    by_temperature, by_vector, by_weak = (
+        sigmax.cross_entropy(p, test_on[1], from_logits=False) for p in (temperature, vector, weak)
+    )
+    assert by_vector < by_temperature - 0.03
+    assert by_vector < by_weak + 0.03
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(3, 200), (10, 500), (10, 5000), (100, 1000)])
+def test_vector_scaling_does_not_hurt_without(classes, rows):
+    rng = np.random.default_rng(23)
+    losses = []
+    for _ in range(5):
+        fit_on, test_on = (sampled(rng, n, classes) for n in (rows, 5000))
+        fits = sigmax.fit_temperature(*fit_on), sigmax.fit_vector_scaling(*fit_on)
+        losses.append(
+            [sigmax.cross_entropy(f.apply(test_on[0]), test_on[1], from_logits=False) for f in fits]
+        )
+    by_temperature, by_vector = np.mean(losses, axis=0)
+    assert by_vector < by_temperature + 0.006
+
+
+def test_vector_scaling_applies_scale_and_bias():
+    logits, labels = sampled(np.random.default_rng(24), 500, 4, bias=[0.0, 1.0, 2.0, 3.0])
+    fit = sigmax.fit_vector_scaling(logits, labels)
+    expected = np.exp(fit.scale * logits + fit.bias)
+    expected /= expected.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(fit.apply(logits), expected, rtol=1e-12)
+    np.testing.assert_allclose(fit.apply(logits.T, axis=0), expected.T, rtol=1e-12)
+    assert fit.bias.sum() == pytest.approx(0.0, abs=1e-12)
+    assert fit.nll_after == pytest.approx(
+        sigmax.cross_entropy(expected, labels, from_logits=False), rel=1e-12
+    )
+    masked = logits.copy()
+    masked[:, 0] = -np.inf
+    assert (fit.apply(masked)[:, 0] == 0).all()
+    with pytest.raises(ValueError, match="must have 4 classes"):
+        fit.apply(logits[:, :3])
+
+
+def test_vector_scaling_does_not_depend_on_a_shift_of_all_logits():
+    logits, labels = sampled(np.random.default_rng(25), 500, 4, bias=[0.0, 1.0, 2.0, 3.0])
+    one, other = (sigmax.fit_vector_scaling(logits + shift, labels) for shift in (0.0, 560.0))
+    np.testing.assert_allclose(one.scale, other.scale, rtol=1e-6)
+    np.testing.assert_allclose(one.apply(logits), other.apply(logits + 560.0), rtol=1e-6)
+
+
+def test_vector_scaling_without_a_minimum():
+    """A class that is in no label: its bias has no best value but -inf."""
+    logits, labels = sampled(np.random.default_rng(26), 300, 4)
+    labels = np.where(labels == 3, 0, labels)
+    fit = sigmax.fit_vector_scaling(logits, labels, regularization=0.0)
+    assert fit.status == "not_converged"
+    with pytest.raises(ValueError, match="pass regularization='auto'"):
+        fit.apply(logits)
+    assert sigmax.fit_vector_scaling(logits, labels).status == "ok"
+
+
+def test_vector_scaling_of_weights():
+    rng = np.random.default_rng(27)
+    logits, labels = sampled(rng, 500, 4, bias=[0.0, 1.0, 2.0, 3.0])
+    weight = rng.random(500)
+    one, other = (
+        sigmax.fit_vector_scaling(logits, labels, sample_weight=w) for w in (weight, 1e3 * weight)
+    )
+    np.testing.assert_allclose(one.scale, other.scale, rtol=1e-6)

@@ -1,0 +1,595 @@
+"""The commands: what they write, print and refuse, in this process and in others of their own."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from distributed import LocalCluster
+from typer.testing import CliRunner
+
+import sigmax
+from sigmax.cli import files, rows
+from sigmax.cli.commands import app
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "reference" / "command-line.md"
+BAD_DATA, USAGE = 1, 2
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A directory of its own with logits that are 2.5 times too large, and their labels."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3000, 4)) * 2
+    gumbel = logits - np.log(-np.log(rng.random(logits.shape)))
+    np.save("logits.npy", 2.5 * logits)
+    np.save("labels.npy", gumbel.argmax(axis=1))
+    np.save("groups.npy", rng.integers(0, 50, 3000))
+    return tmp_path
+
+
+def run(*words, code=0):
+    """Run a command in this process; return what it prints, errors included."""
+    result = CliRunner().invoke(app, list(map(str, words)), prog_name="sigmax")
+    assert result.exit_code == code, result.output
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return re.sub(r"\x1b\[[\d;]*m", "", result.output)
+
+
+def start(*words, **more):
+    """Start a command in a process of its own."""
+    command = [sys.executable, "-m", "sigmax", *map(str, words)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **streams, **more)
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+# ---------------------------------------------------------------- report
+
+
+def test_report():
+    printed = run("report", "logits.npy", "labels.npy", "--resamples", 100)
+    assert "Better with temperature 2." in printed
+    assert "Report: report.html" in printed
+    html, numbers = Path("report.html").read_text(), json.loads(Path("report.json").read_text())
+    assert html.startswith("<!doctype html>")
+    assert numbers["verdict"]["key"] == "better"
+    assert numbers["command"] == "sigmax report logits.npy labels.npy --resamples 100"
+    assert numbers["apply_commands"] == (
+        "sigmax calibrate logits.npy labels.npy -o calibration.json\n"
+        "sigmax apply logits.npy calibration.json -o probabilities.npy"
+    )
+    assert [file["name"] for file in numbers["files"]] == ["logits.npy", "labels.npy"]
+    assert numbers["files"][0]["bytes"] == Path("logits.npy").stat().st_size
+    digest = subprocess.run(["sha256sum", "logits.npy"], capture_output=True, text=True, check=True)
+    assert numbers["files"][0]["sha256"] == digest.stdout.split()[0]
+
+
+def test_the_json_has_this_form():
+    run("report", "logits.npy", "labels.npy", "--resamples", 100)
+    numbers = json.loads(Path("report.json").read_text(), parse_constant=pytest.fail)
+    assert numbers["schema"] == 1
+    estimate = {"value": float, "interval": [float, float]}
+    side = dict.fromkeys(
+        (
+            "accuracy",
+            "nll",
+            "brier",
+            "ece",
+            "adaptive_ece",
+            "classwise_ece",
+            "mce",
+            "debiased_ece",
+            "null_ece",
+        ),
+        estimate,
+    )
+    curve = dict.fromkeys(("lower", "upper", "count", "confidence", "accuracy", "interval"), list)
+    form = {
+        "schema": int,
+        "sigmax": str,
+        "created": str,
+        "command": str,
+        "title": str,
+        "files": [{"name": str, "bytes": int, "sha256": str}] * 2,
+        "data": {"rows": int, "ignored": int, "classes": int, "class_names": list, "labels": str},
+        "split": {"fit": int, "test": int, "groups": None},
+        "options": {"method": str, "seed": int, "bins": int, "confidence": float, "resamples": int},
+        "fit": {
+            "method": str,
+            "temperature": float,
+            "interval": [float, float],
+            "nll_before": float,
+            "nll_after": float,
+            "status": str,
+            "message": str,
+            "iterations": int,
+            "rows": int,
+        },
+        "before": {"rows": int, "classes": int, "mean_confidence": float, "rules": dict, **side},
+        "after": {"rows": int, "classes": int, "mean_confidence": float, "rules": dict, **side},
+        "difference": side,
+        "reliability": {"before": curve, "after": curve},
+        "temperature_curve": {"rows": int, "temperature": list, "nll": list, "ece": list},
+        "per_class": list,
+        "verdict": {"key": str, "headline": str, "text": str, "advice": str},
+        "apply_commands": str,
+    }
+    check_form(numbers, form, "report.json")
+    assert set(numbers) == set(form)
+
+
+def check_form(value, form, place):
+    if isinstance(form, dict):
+        for key, part in form.items():
+            assert key in value, f"{place} has no {key}"
+            check_form(value[key], part, f"{place}.{key}")
+    elif isinstance(form, list):
+        assert len(value) == len(form), place
+        for item, part in zip(value, form, strict=True):
+            check_form(item, part, place)
+    elif form is None:
+        assert value is None, place
+    else:
+        assert isinstance(value, (int, float) if form is float else form), place
+
+
+def test_the_command_of_a_report_makes_it_again():
+    options = ("--groups", "groups.npy", "--seed", "3", "--bins", "10", "--confidence", "0.9")
+    more = ("--label-smoothing", "laplace", "--title", "a b", "--ignore-index", "3")
+    run("report", "logits.npy", "labels.npy", *options, *more, "--resamples", "50")
+    first = json.loads(Path("report.json").read_text())
+    assert first["split"]["groups"]["fit"] + first["split"]["groups"]["test"] == 50
+    assert first["data"]["ignored"] > 0
+    assert first["options"]["label_smoothing"] == "laplace"
+    run(*shlex.split(first["command"])[1:])
+    second = json.loads(Path("report.json").read_text())
+    for numbers in (first, second):
+        del numbers["created"]
+    assert first == second
+
+
+def test_report_of_a_fit_that_is_none():
+    np.save("labels.npy", np.load("logits.npy").argmax(axis=1))
+    printed = run("report", "logits.npy", "labels.npy", "--resamples", 50)
+    assert "No calibration: every row of the fit is right" in printed
+    assert "always certain" in printed
+    assert json.loads(Path("report.json").read_text())["after"] is None
+
+
+@pytest.mark.parametrize("method", ["none", "vector"])
+def test_methods(method):
+    printed = run("report", "logits.npy", "labels.npy", "--method", method, "--resamples", 50)
+    assert ("Overconfident" if method == "none" else "Better with vector scaling") in printed
+
+
+def test_demo(here):
+    printed = run("demo")
+    assert "Better with temperature" in printed
+    assert "Report: sigmax-demo.html" in printed
+    assert {"sigmax-demo.html", "sigmax-demo.json"} <= set(names(here))
+    numbers = json.loads(Path("sigmax-demo.json").read_text())
+    assert numbers["verdict"]["key"] == "better"
+    assert numbers["data"]["classes"] == 10
+
+
+# ---------------------------------------------------------------- calibrate, apply, softmax, info
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet"])
+@pytest.mark.parametrize("method", ["temperature", "vector"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_calibrate_and_apply(suffix, method, dtype):
+    logits, labels = np.load("logits.npy").astype(dtype), np.load("labels.npy")
+    np.save("logits.npy", logits)
+    printed = run(
+        "calibrate", "logits.npy", "labels.npy", "--method", method, "--classes", "a,b,c,d"
+    )
+    assert "NLL" in printed
+    calibration = json.loads(Path("calibration.json").read_text())
+    assert calibration["classes"] == ["a", "b", "c", "d"]
+    assert calibration["rows"] == 3000
+    if method == "temperature":
+        fit = sigmax.fit_temperature(logits, labels)
+        assert calibration["temperature"] == fit.temperature
+        expected = softmax(logits.astype(float) / fit.temperature)
+    else:
+        fit = sigmax.fit_vector_scaling(logits, labels)
+        expected = softmax(logits * fit.scale + fit.bias)
+    output = f"p{suffix}"
+    run("apply", "logits.npy", "calibration.json", "-o", output)
+    if suffix == ".npy":
+        p = np.load(output)
+    else:
+        table = pa.csv.read_csv(output) if suffix == ".csv" else pa.parquet.read_table(output)
+        assert table.column_names == ["a", "b", "c", "d"]
+        p = np.stack(list(map(np.asarray, table.columns)), axis=1)
+    if suffix != ".csv":
+        assert p.dtype == dtype
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(p, expected, rtol=tolerance, atol=1e-30)
+    again = run("report", output, "labels.npy", "--probabilities", "--resamples", 50)
+    assert "No significant gain" in again
+
+
+def test_apply_streams_what_is_larger_than_a_block(monkeypatch):
+    run("calibrate", "logits.npy", "labels.npy")
+    run("apply", "logits.npy", "calibration.json", "-o", "whole.npy")
+    monkeypatch.setattr(rows, "_BLOCK", 64)
+    run("apply", "logits.npy", "calibration.json", "-o", "blocks.npy")
+    assert Path("whole.npy").read_bytes() == Path("blocks.npy").read_bytes()
+
+
+def test_apply_keeps_the_shape():
+    run("calibrate", "logits.npy", "labels.npy")
+    np.save("cube.npy", np.load("logits.npy").reshape(30, 100, 4))
+    run("apply", "cube.npy", "calibration.json", "-o", "p.npy")
+    assert np.load("p.npy").shape == (30, 100, 4)
+    assert "a table has rows" in run(
+        "apply", "cube.npy", "calibration.json", "-o", "p.csv", code=BAD_DATA
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".npy"])
+def test_the_commands_that_a_report_advises_run(suffix):
+    logits, labels = np.load("logits.npy"), np.load("labels.npy")
+    names = np.array(["cat", "dog", "eel", "fox"])
+    table = pa.table({**{n: logits[:, k] for k, n in enumerate(names)}, "kind": names[labels]})
+    words = [f"x{suffix}", "--labels-key", "kind"]
+    if suffix == ".csv":
+        pa.csv.write_csv(table, "x.csv")
+    elif suffix == ".parquet":
+        pa.parquet.write_table(table, "x.parquet")
+    elif suffix == ".npz":
+        np.savez("x.npz", logits=logits, kind=labels)
+    else:
+        np.save("x.npy", logits)
+        words = ["x.npy", "labels.npy"]
+    run("report", *words, "--resamples", 50)
+    for line in json.loads(Path("report.json").read_text())["apply_commands"].split("\n"):
+        run(*shlex.split(line)[1:])
+    temperature = json.loads(Path("calibration.json").read_text())["temperature"]
+    np.testing.assert_allclose(
+        np.load("probabilities.npy"), softmax(logits / temperature), rtol=1e-12
+    )
+
+
+def test_names_of_files_are_not_markup():
+    Path("p[b]").mkdir()
+    assert "p[b]/p.npy: shape (3000, 4)" in run("softmax", "logits.npy", "-o", "p[b]/p.npy")
+
+
+def test_apply_to_no_rows():
+    run("calibrate", "logits.npy", "labels.npy")
+    np.save("none.npy", np.zeros((0, 4)))
+    run("apply", "none.npy", "calibration.json", "-o", "p.npy")
+    assert np.load("p.npy").shape == (0, 4)
+
+
+def test_a_binary_model_in_one_column():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000) * 2
+    y = rng.random(2000) < 1 / (1 + np.exp(-x))
+    np.savez("x.npz", logits=3 * x, labels=y)
+    run("calibrate", "x.npz")
+    temperature = json.loads(Path("calibration.json").read_text())["temperature"]
+    assert temperature == pytest.approx(3, rel=0.1)
+    run("apply", "x.npz", "calibration.json", "-o", "p.npy", "--logits-key", "logits")
+    np.testing.assert_allclose(np.load("p.npy")[:, 1], 1 / (1 + np.exp(-3 * x / temperature)))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@pytest.mark.parametrize("block", [2**20, 16])
+def test_softmax_along_an_axis(axis, block, monkeypatch):
+    monkeypatch.setattr(rows, "_BLOCK", block)
+    x = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
+    np.save("x.npy", x)
+    run("softmax", "x.npy", "-o", "p.npy", "--axis", axis, "--temperature", 2)
+    p = np.load("p.npy")
+    assert p.dtype == np.float32
+    np.testing.assert_array_equal(p, sigmax.softmax(x, axis, temperature=2.0))
+
+
+def test_softmax_of_one_row_of_integers_and_of_a_table():
+    np.save("x.npy", np.array([1, 2, 3], np.int8))
+    run("softmax", "x.npy", "-o", "p.npy")
+    np.testing.assert_allclose(np.load("p.npy"), softmax(np.array([1.0, 2, 3])))
+    Path("x.csv").write_text("cat,dog\n1,2\n3,1\n")
+    run("softmax", "x.csv", "-o", "p.csv")
+    assert Path("p.csv").read_text().startswith('"cat","dog"\n0.268941')
+
+
+def test_info():
+    assert "isa_available" in run("info")
+    x = np.load("logits.npy")
+    x[3, 1], x[4, 2], x[5, 2] = np.nan, np.inf, -np.inf
+    np.savez("x.npz", logits=x, p=softmax(np.load("logits.npy")), names=np.array(["b", "a", "b"]))
+    printed = run("info", "x.npz")
+    assert re.search(r"logits\n +shape +\(3000, 4\)\n +type +float64\n", printed)
+    assert re.search(r"NaN +1\n +infinite +2\n +probabilities +no", printed)
+    assert re.search(r"p\n(.*\n)+ +probabilities +yes", printed)
+    assert re.search(r"values +2: a, b", printed)
+    Path("x.csv").write_text("cat,dog,label\n1,2,cat\n3,1,dog\n")
+    printed = run("info", "x.csv")
+    assert "cat, dog, label" in printed
+    assert re.search(
+        r"cat\n +shape +\(2,\)\n +type +float64\n +range +1 to 3",
+        printed.replace("int64", "float64"),
+    )
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (("report",), USAGE, "Missing argument"),
+        (("report", "none.npy"), USAGE, "does not exist"),
+        (("report", "logits.npy", "labels.npy", "--method", "platt"), USAGE, "platt"),
+        (
+            ("report", "logits.npy", "labels.npy", "--label-smoothing", "2"),
+            USAGE,
+            "2 is not in [0, 1]",
+        ),
+        (("report", "logits.npy", "labels.npy", "--bins", "0"), USAGE, "'--bins'"),
+        (
+            ("report", "logits.npy", "labels.npy", "-o", "report.pdf"),
+            BAD_DATA,
+            "must be .html or .htm, got .pdf",
+        ),
+        (
+            ("report", "logits.npy", "labels.npy", "-o", "no/report.html"),
+            BAD_DATA,
+            "directory no does not exist",
+        ),
+        (("report", "logits.npy"), BAD_DATA, "name the file of the labels too"),
+        (("report", "labels.npy", "logits.npy"), BAD_DATA, "must have 3000 labels"),
+        (("report", "logits.npy", "labels.npy", "--probabilities"), BAD_DATA, "row 0, class"),
+        (
+            ("report", "logits.npy", "labels.npy", "--groups", "none"),
+            BAD_DATA,
+            "--groups must be a file",
+        ),
+        (("apply", "logits.npy", "labels.npy", "-o", "p.npy"), BAD_DATA, "not a calibration"),
+        (
+            ("softmax", "logits.npy", "-o", "p.txt"),
+            BAD_DATA,
+            "must be .npy or .csv or .parquet, got .txt",
+        ),
+        (
+            ("softmax", "logits.npy", "-o", "p.npy", "--axis", "2"),
+            BAD_DATA,
+            "must be in [-2, 2), got 2",
+        ),
+        (("softmax", "logits.npy", "-o", "p.npy", "--temperature", "0"), BAD_DATA, "temperature"),
+        (
+            ("report", "logits.npy", "labels.npy", "--scheduler", "tcp://127.0.0.1:1"),
+            BAD_DATA,
+            "127.0.0.1:1",
+        ),
+        (("frobnicate",), USAGE, "No such command"),
+    ],
+)
+def test_errors_are_sentences(words, code, expected, here):
+    before = names(here)
+    printed = run(*words, code=code)
+    assert expected in printed
+    assert "Traceback" not in printed
+    assert names(here) == before
+
+
+def test_a_calibration_for_other_classes():
+    run("calibrate", "logits.npy", "labels.npy")
+    np.save("three.npy", np.zeros((5, 3)))
+    printed = run("apply", "three.npy", "calibration.json", "-o", "p.npy", code=BAD_DATA)
+    assert "has 3 classes, calibration.json is for 4" in printed
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("[]", "not a calibration"),
+        ('{"classes": ["a"]}', "'method' is missing"),
+        ('{"classes": ["a"], "method": "platt"}', "got 'platt'"),
+        ('{"classes": ["a"], "method": "temperature", "temperature": -1}', "positive, got -1"),
+        (
+            '{"classes": ["a"], "method": "vector", "scale": [1], "bias": [1, 2]}',
+            "1 finite numbers",
+        ),
+        ("nonsense", "not a calibration"),
+    ],
+)
+def test_what_is_no_calibration(value, expected):
+    Path("calibration.json").write_text(value)
+    printed = run("apply", "logits.npy", "calibration.json", "-o", "p.npy", code=BAD_DATA)
+    assert expected in printed
+
+
+def test_calibrate_writes_nothing_where_there_is_no_fit():
+    np.save("labels.npy", np.load("logits.npy").argmax(axis=1))
+    printed = run("calibrate", "logits.npy", "labels.npy", code=BAD_DATA)
+    assert "no calibration: The label has the largest logit in all 3000 rows" in printed
+    assert not Path("calibration.json").exists()
+
+
+# ---------------------------------------------------------------- processes of their own
+
+
+def test_without_a_terminal_there_is_no_bar_and_no_colour():
+    process = start("report", "logits.npy", "labels.npy", "--resamples", 50)
+    printed, errors = process.communicate()
+    assert process.returncode == 0
+    assert errors == ""
+    assert "\x1b" not in printed
+    assert "Better with temperature" in printed
+
+
+def test_an_error_of_a_process_has_no_traceback():
+    np.save("labels.npy", np.full(3000, 7))
+    process = start("report", "logits.npy", "labels.npy")
+    printed, errors = process.communicate()
+    assert process.returncode == BAD_DATA
+    assert printed == ""
+    assert errors == "sigmax: labels.npy, row 0: labels must be in [0, 4), got 7\n"
+
+
+def test_without_its_libraries_the_command_says_what_to_install():
+    hide = "import sys; sys.modules['typer'] = None; import sigmax.cli; sigmax.cli.main()"
+    result = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "sigmax: needs typer: pip install 'sigmax[cli]'\n"
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_leaves_nothing_half_written(by, suffix, here):
+    """The input is large enough that the output grows for a while: it is interrupted when a part is there."""
+    with Path("large.npy").open("wb") as file:
+        shape = (20_000_000, 10)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 4 * shape[0] * shape[1])
+    output = Path(f"p{suffix}")
+    output.write_text("old")
+    process = start("softmax", "large.npy", "-o", output)
+    while not any(path.stat().st_size > 1000 for path in here.glob(f".p{suffix}.*.part")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.001)
+    process.send_signal(by)
+    _, errors = process.communicate()
+    assert output.read_text() == "old"
+    if by != signal.SIGKILL:  # which nobody can clean up after
+        assert process.returncode == 130
+        assert errors == "sigmax: interrupted, nothing was written\n"
+        assert list(here.glob(".p*")) == []
+
+
+# ---------------------------------------------------------------- a cluster
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [".npy", ".parquet", "soft labels", "probabilities"])
+def test_a_cluster_gives_the_same(kind, scheduler, monkeypatch):
+    monkeypatch.setattr(files, "_PART", 4 * 700)
+    logits, labels = np.load("logits.npy"), np.load("labels.npy")
+    words = ["logits.npy", "labels.npy"]
+    if kind == ".parquet":
+        table = pa.table({**{name: logits[:, k] for k, name in enumerate("abcd")}, "label": labels})
+        pa.parquet.write_table(table, "x.parquet", row_group_size=700)
+        words = ["x.parquet"]
+    elif kind == "soft labels":
+        np.save("labels.npy", 0.1 + 0.6 * np.eye(4)[labels])
+    elif kind == "probabilities":
+        np.save("logits.npy", softmax(logits))
+        words.append("--probabilities")
+    run("report", *words, "--resamples", 50, "-o", "here.html")
+    run("report", *words, "--resamples", 50, "-o", "there.html", "--scheduler", scheduler)
+    one, other = (json.loads(Path(name).read_text()) for name in ("here.json", "there.json"))
+    assert one["fit"]["temperature"] == pytest.approx(other["fit"]["temperature"], rel=1e-10)
+    assert one["verdict"]["key"] == other["verdict"]["key"] == "better"
+    for name in ("accuracy", "nll", "brier", "ece", "adaptive_ece", "classwise_ece"):
+        for side in ("before", "after", "difference"):
+            expected = one[side][name]
+            assert other[side][name]["value"] == pytest.approx(
+                expected["value"], rel=1e-8, abs=1e-12
+            )
+            assert other[side][name]["interval"] == pytest.approx(
+                expected["interval"], rel=1e-8, abs=1e-12
+            )
+    per_class = [{row["name"]: row["ece_after"] for row in x["per_class"]} for x in (one, other)]
+    assert per_class[0] == pytest.approx(per_class[1], rel=1e-8)
+    run("calibrate", *words, "--scheduler", scheduler)
+    options = words[1 if kind == ".parquet" else 2 :]
+    if kind == ".parquet":
+        options = ["--logits-key", "a,b,c,d"]
+    run("apply", words[0], "calibration.json", "-o", "here.npy", *options)
+    run(
+        "apply", words[0], "calibration.json", "-o", "there.npy", "--scheduler", scheduler, *options
+    )
+    assert Path("here.npy").read_bytes() == Path("there.npy").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_cluster_refuses_what_it_cannot_read_in_parts(scheduler):
+    np.savez("x.npz", logits=np.load("logits.npy"), labels=np.load("labels.npy"))
+    printed = run("report", "x.npz", "--scheduler", scheduler, code=BAD_DATA)
+    assert "x.npz" in printed
+    assert "--scheduler takes .npy and .parquet" in printed
+    pa.parquet.write_table(pa.table({"a": [1.0], "b": [2.0]}).slice(1), "empty.parquet")
+    printed = run("report", "empty.parquet", "labels.npy", "--scheduler", scheduler, code=BAD_DATA)
+    assert "empty.parquet: has no rows" in printed
+    run("calibrate", "logits.npy", "labels.npy")
+    words = ("apply", "logits.npy", "calibration.json", "-o", "p.csv", "--scheduler", scheduler)
+    assert "workers write .npy files" in run(*words, code=BAD_DATA)
+
+
+@pytest.mark.slow
+def test_a_worker_says_which_row_is_wrong(scheduler):
+    logits = np.load("logits.npy")
+    logits[2017, 3] = np.nan
+    np.save("logits.npy", logits)
+    printed = run("report", "logits.npy", "labels.npy", "--scheduler", scheduler, code=BAD_DATA)
+    assert "logits.npy, row 2017, class 3" in printed
+    assert not Path("report.html").exists()
+
+
+# ---------------------------------------------------------------- its page
+
+
+def examples():
+    """The commands of the page, by section."""
+    if not PAGE.exists():
+        return []
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return [block.removeprefix("$ ").strip().split("\n$ ") for block in blocks]
+
+
+def test_the_examples_of_the_page_run():
+    Path("scores.csv").write_text(
+        "cat,dog,animal\n2.5,1,cat\n0,3,dog\n1.5,2,cat\n1,0,dog\n0,2.0,dog\n3,2,cat\n"
+    )
+    commands = [line for block in examples() for line in block if line.startswith("sigmax ")]
+    assert {line.split()[1] for line in commands} == {
+        "report", "calibrate", "apply", "softmax", "info", "demo"
+    }  # fmt: skip
+    for line in commands:
+        if "--scheduler" not in line:
+            run(*shlex.split(line.split("\n")[0])[1:])
+
+
+def test_every_option_is_on_the_page():
+    page = PAGE.read_text()
+    for name in ("report", "calibrate", "apply", "softmax", "info", "demo"):
+        assert f"`sigmax {name}" in page
+        for option in set(re.findall(r"(--[a-z-]+)", run(name, "--help"))) - {"--help"}:
+            assert option in page, f"{option} of {name}"
