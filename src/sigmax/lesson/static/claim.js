@@ -4,7 +4,7 @@ import { call, isLive } from "./api.js";
 import { html } from "./dom.js";
 import { formula } from "./formula.js";
 import { shown, word } from "./numbers.js";
-import { bind, fillMarked, lookup } from "./text.js";
+import { bind, fillMarked, lookup, marked } from "./text.js";
 
 const MARKS = { T: "✓", "T*": "✓∗", F: "✗", N: "≠", O: "⌛" };
 const COLOURS = { T: "good", "T*": "partly", F: "bad", N: "bad", O: "muted" };
@@ -43,9 +43,14 @@ export function claimCard(chapter, name, see) {
     tell(found.holds ? "passed" : "failed");
   }
 
+  // Formulas, and in quotation marks the keys of texts.
+  function measured(of) {
+    return of.split('"').flatMap((part, i) => (i % 2 ? marked(lookup(chapter, `${name}.${part}`)) : part.trim() ? [formula(part).element] : []));
+  }
+
   function list() {
     lines.replaceChildren(...found.lines.map(({ of, value, relation, bound, holds }) => html("p", { class: holds ? "line" : "line bad", "data-value": word(value) },
-      formula(of.replace(/"([^"]+)"/gu, (_, key) => `"${lookup(chapter, `${name}.${key}`)}"`)).element, html("span", { class: "value" }, `= ${shown(value, 4)}`),
+      html("span", {}, ...measured(of)), html("span", { class: "value" }, `= ${shown(value, 4)}`),
       relation === "=" ? "" : html("span", { class: "bound" }, `${relation} ${shown(bound, 4)}`),
       html("span", { class: "mark", "aria-hidden": "true" }, holds ? "✓" : "✗"))));
   }

@@ -25,7 +25,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 export class Figure {
   // `panels`: [{height, draw(plot, state, result, words)}], side by side where there is room.
-  // `formula`: a live formula, or (state, result) => one. `readouts`: names of results to show as numbers.
+  // `formula`: a live formula, or (state, result) => one. `readouts`: names of results to show as numbers,
+  // "name class" where the colour is not that of v-<name>.
   constructor(chapter, name, { draw, height, panels = [{ draw, height }], formula: live, readouts = [] }) {
     Object.assign(this, { chapter, name, panels, live, readouts });
     const { controls, presets } = chapter.figures[name];
@@ -50,10 +51,11 @@ export class Figure {
     this.spoken = html("p", { class: "unseen", "aria-live": "polite" });
     this.problem = html("p", { class: "problem", role: "alert" });
     this.code = html("code", {});
-    this.values = this.readouts.map((name) => {
+    this.values = this.readouts.map((readout) => {
+      const [name, cls = `v-${name}`] = readout.split(" ");
       const value = html("span", { class: "value", "data-readout": name });
       const label = bind(html("span", { class: "name" }), (element) => fillMarked(element, words(name)));
-      return { name, value, element: html("div", { class: `readout v-${name}` }, label, value) };
+      return { name, value, element: html("div", { class: `readout ${cls}` }, label, value) };
     });
     this.buttons = Object.keys(this.presets).map((name) => html("button", { type: "button", "data-preset": name, onclick: (event) => this.choose(name, event) }, bind(html("span"), (element) => fillMarked(element, words(`preset.${name}`)))));
     const reset = html("button", { type: "button", class: "reset", onclick: (event) => this.choose("start", event) }, bind(html("span"), (element) => { element.textContent = words("reset"); }));

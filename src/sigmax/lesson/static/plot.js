@@ -33,7 +33,7 @@ function logTicks(low, high, count) {
   const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
   const step = Math.max(1, Math.ceil((last - first) / Math.max(count, 1)));
   const found = [];
-  for (let i = first; i <= last; i += step) found.push({ value: 10 ** i, words: i === 0 ? "1" : `10${superscript(i)}` });
+  for (let i = Math.ceil(first / step) * step; i <= last; i += step) found.push({ value: 10 ** i, words: i === 0 ? "1" : `10${superscript(i)}` });
   return found;
 }
 
