@@ -264,9 +264,7 @@ class Chapter:
 
         return register
 
-    def prediction(
-        self, low: float, high: float, step: float
-    ) -> Callable[[Answer], Answer]:
+    def prediction(self, low: float, high: float, step: float) -> Callable[[Answer], Answer]:
         """Register a prediction, whose marker moves from `low` to `high` in steps."""
 
         def register(function: Answer) -> Answer:

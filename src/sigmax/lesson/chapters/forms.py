@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 import sigmax
-
-from ..model import DTYPE, Chapter, Measured, Number
+from sigmax.lesson.model import DTYPE, Chapter, Measured, Number
 
 chapter = Chapter(__name__, number=2)
 
@@ -17,7 +16,11 @@ SCORE = {"low": -10.0, "high": 10.0, "step": 0.1}
 
 @chapter.figure(
     prints="p",
-    presets={"same": {"a": 1.0, "b": 1.0}, "ahead": {"a": 9.0, "b": 6.0}, "negative": {"a": -6.0, "b": -9.0}},
+    presets={
+        "same": {"a": 1.0, "b": 1.0},
+        "ahead": {"a": 9.0, "b": 6.0},
+        "negative": {"a": -6.0, "b": -9.0},
+    },
     a=Number(**SCORE, start=2.0),
     b=Number(**SCORE, start=1.0),
 )
@@ -129,8 +132,12 @@ def same_function() -> list[Measured]:
     x = a - b
     return [
         Measured("max |e^a/(e^a+e^b) − σ(a−b)|", np.abs(p - sigmax.sigmoid(x)).max(), "≤", 1e-15),
-        Measured("max |e^x/(e^x+1) − σ(x)|", np.abs(_first(x) - sigmax.sigmoid(x)).max(), "≤", 1e-15),
-        Measured("max |1/(1+e^(−x)) − σ(x)|", np.abs(_second(x) - sigmax.sigmoid(x)).max(), "≤", 1e-15),
+        Measured(
+            "max |e^x/(e^x+1) − σ(x)|", np.abs(_first(x) - sigmax.sigmoid(x)).max(), "≤", 1e-15
+        ),
+        Measured(
+            "max |1/(1+e^(−x)) − σ(x)|", np.abs(_second(x) - sigmax.sigmoid(x)).max(), "≤", 1e-15
+        ),
     ]
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 import sigmax
-
-from ..model import Chapter, Choice, Measured, Number
+from sigmax.lesson.model import Chapter, Choice, Measured, Number
 
 chapter = Chapter(__name__, number=1)
 
@@ -20,9 +19,12 @@ def _share(g: str, a: Any, b: Any) -> Any:
         return sigmax.softmax(np.stack([a, b], axis=-1))[..., 0]
     if g == "power":
         return sigmax.softmax(np.stack([a, b], axis=-1), temperature=1 / math.log(2))[..., 0]
-    positive = {"raw": lambda x: x, "square": np.square, "softplus": sigmax.softplus}[g]
+    if g == "square":
+        a, b = np.square(a), np.square(b)
+    elif g == "softplus":
+        a, b = sigmax.softplus(a), sigmax.softplus(b)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return positive(a) / (positive(a) + positive(b))
+        return a / (a + b)
 
 
 _PYTHON = {
@@ -169,13 +171,14 @@ def ratio_and_share() -> list[Measured]:
 @chapter.claim("F", figure="shifted", preset="too_large")
 def any_two_numbers() -> list[Measured]:
     """Where a/(a+b) is no probability, and what it depends on."""
-    share = {pair: float(_share("raw", *np.float64(pair))) for pair in [(3, -1), (-1, -3), (1, -1)]}
+    pairs = np.array([[3, -1], [-1, -3], [1, -1], [2, 1], [20, 10]], float)
+    three, minus_one, one, two, twenty = _share("raw", pairs[:, 0], pairs[:, 1]).tolist()
     return [
-        Measured("3/(3 + (−1))", share[3, -1], ">", 1),
-        Measured("−1/(−1 + (−3))", share[-1, -3], "<", 0.5),
-        Measured("1/(1 + (−1))", share[1, -1], "=", math.inf),
-        Measured("|2/(2+1) − 20/(20+10)|", abs(2 / 3 - 20 / 30), "=", 0),
-        Measured('softmax([3, −1])_1', float(sigmax.softmax([3.0, -1.0])[0]), "<", 1),
+        Measured("3/(3 + (−1))", three, ">", 1),
+        Measured("−1/(−1 + (−3))", minus_one, "<", 0.5),
+        Measured("1/(1 + (−1))", one, "=", math.inf),
+        Measured("|2/(2+1) − 20/(20+10)|", abs(two - twenty), "=", 0),
+        Measured("softmax([3, −1])_1", float(sigmax.softmax([3.0, -1.0])[0]), "<", 1),
     ]
 
 
@@ -207,7 +210,9 @@ def more_lopsided() -> list[Measured]:
     return [
         Measured("0.2/0.1", 0.2 / 0.1, "=", 2),
         Measured("e^0.2/e^0.1", few[0] / few[1], "<", 2),
-        Measured('"mismatches"', np.count_nonzero(more != (_logarithmic_mean(a, b) > 1)), "=", 0),
+        Measured(
+            '"mismatches"', float(np.count_nonzero(more != (_logarithmic_mean(a, b) > 1))), "=", 0
+        ),
         Measured('"part"', more.mean(), "<", 0.7),
     ]
 
@@ -221,8 +226,18 @@ def widens() -> list[Measured]:
     law = p.sum(axis=1) * np.tanh(difference / 2)
     return [
         Measured("e^(−3) − e^(−4)", math.exp(-3) - math.exp(-4), "<", 1),
-        Measured("max |p_i−p_j|/|x_i−x_j|", (np.abs(p[:, 0] - p[:, 1]) / np.abs(difference)).max(), "≤", 0.5),
-        Measured("max |(p_i−p_j) − (p_i+p_j)·tanh((x_i−x_j)/2)|", np.abs(p[:, 0] - p[:, 1] - law).max(), "≤", 1e-15),
+        Measured(
+            "max |p_i−p_j|/|x_i−x_j|",
+            (np.abs(p[:, 0] - p[:, 1]) / np.abs(difference)).max(),
+            "≤",
+            0.5,
+        ),
+        Measured(
+            "max |(p_i−p_j) − (p_i+p_j)·tanh((x_i−x_j)/2)|",
+            np.abs(p[:, 0] - p[:, 1] - law).max(),
+            "≤",
+            1e-15,
+        ),
     ]
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 import sigmax
-
-from ..model import DTYPE, Chapter, Choice, Measured, Number, Numbers, Switch
+from sigmax.lesson.model import DTYPE, Chapter, Choice, Measured, Number, Numbers, Switch
 
 chapter = Chapter(__name__, number=3)
 
@@ -176,7 +175,9 @@ COLUMNS = 65
 T = np.linspace(0, 1, COLUMNS)
 DRAWINGS = {
     "wave": 0.5 + 0.4 * np.sin(2 * np.pi * T),
-    "hills": 0.15 + 0.7 * np.exp(-(((T - 0.28) / 0.12) ** 2)) + 0.45 * np.exp(-(((T - 0.75) / 0.09) ** 2)),
+    "hills": 0.15
+    + 0.7 * np.exp(-(((T - 0.28) / 0.12) ** 2))
+    + 0.45 * np.exp(-(((T - 0.75) / 0.09) ** 2)),
     "roof": 0.9 - 1.5 * np.abs(T - 0.5),
     "stairs": 0.2 + 0.2 * np.floor(3.999 * T),
 }
@@ -247,7 +248,11 @@ def _calibration_error(sharpness: float) -> float:
 
 @chapter.figure(
     prints="said_example",
-    presets={"honest": {"sharpness": 1.0}, "boastful": {"sharpness": 3.3}, "timid": {"sharpness": 0.3}},
+    presets={
+        "honest": {"sharpness": 1.0},
+        "boastful": {"sharpness": 3.3},
+        "timid": {"sharpness": 0.3},
+    },
     sharpness=Number(0.1, 5.0, 0.1, 3.3),
 )
 def reliability(sharpness: float) -> dict[str, Any]:
@@ -275,7 +280,12 @@ def odds() -> list[Measured]:
     near = np.linspace(-5, 5, 10_001)
     return [
         Measured("max |(p/(1−p))/e^x − 1|", np.abs(ratio / np.exp(x) - 1).max(), "≤", 1e-14),
-        Measured("max |logit(σ(x)) − x|", np.abs(sigmax.logit(sigmax.sigmoid(near)) - near).max(), "≤", 1e-13),
+        Measured(
+            "max |logit(σ(x)) − x|",
+            np.abs(sigmax.logit(sigmax.sigmoid(near)) - near).max(),
+            "≤",
+            1e-13,
+        ),
     ]
 
 

@@ -50,8 +50,8 @@ export function claimCard(chapter, name, see) {
 
   function list() {
     lines.replaceChildren(...found.lines.map(({ of, value, relation, bound, holds }) => html("p", { class: holds ? "line" : "line bad", "data-value": word(value) },
-      html("span", {}, ...measured(of)), html("span", { class: "value" }, `= ${shown(value, 4)}`),
-      relation === "=" ? "" : html("span", { class: "bound" }, `${relation} ${shown(bound, 4)}`),
+      html("span", { class: "measured" }, html("span", {}, ...measured(of)), html("span", { class: "value" }, `= ${shown(value, 4)}`),
+        relation === "=" ? "" : html("span", { class: "bound" }, `${relation} ${shown(bound, 4)}`)),
       html("span", { class: "mark", "aria-hidden": "true" }, holds ? "✓" : "✗"))));
   }
 

@@ -118,6 +118,7 @@ export class Figure {
       return;
     }
     this.busy = true;
+    this.element.setAttribute("aria-busy", "true");
     try {
       this.result = await call(`${this.chapter.name}.${this.name}`, this.state, this.situation);
       this.problem.textContent = "";

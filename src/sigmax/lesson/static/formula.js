@@ -3,17 +3,18 @@
 //   a/(a+b)            a slash in a line of text; a fraction, without these brackets, on a line of its own
 //   e^(a-b)  x_j       exponent, subscript; σ(x), ln(p), tanh(x/2): a function of what is in the brackets
 //   Σ_(j=1)^C e^(x_j)  limits above and below
-//   |x|  [a, b]  "…"   absolute value, list, plain words;  a : b  a ratio;  ;  a wide space
+//   |x|  [a, b]  "…"   absolute value, list, plain words;  a : b  a ratio
+//   ;                  between formulas on one line; where it is narrow the line may break there, also before an =
 //   {a}                the live number called a: `update({a: -1})` sets it. A negative number gets brackets
 //                      where the sign would otherwise meet another one: 3 + (−1), but −1 + 3 and e^−1.
 
-import { math } from "./dom.js";
+import { html, math } from "./dom.js";
 import { shown } from "./numbers.js";
 
 const TOKEN = /\s*(?:(\d+(?:\.\d+)?(?:e[+-]?\d+)?)|\{([^}]+)\}|"([^"]*)"|([\p{L}][\p{L}\p{M}]*′*)|(<=|>=|!=|->|=>|.))/uy;
 const SIGNS = { "-": "−", ":": "∶", "*": "·", "<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "=>": "⇒" };
 const BINARY = {
-  ";": 0.5, ",": 1, "∶": 2, "⇒": 2, "⇔": 2,
+  ",": 1, "∶": 2, "⇒": 2, "⇔": 2,
   "=": 3, "≤": 3, "≥": 3, "≠": 3, "<": 3, ">": 3, "≈": 3, "→": 3, "∈": 3, "∣": 3, "≫": 3, "≪": 3, "∝": 3, "∉": 3, "↦": 3, "∥": 3,
   "+": 4, "−": 4, "±": 4, "·": 5, "×": 5, "∘": 5, "/": 6, "^": 9, "_": 9,
 };
@@ -76,8 +77,8 @@ function parse(source) {
     let left = atom();
     for (let power = strength(); power > least; power = strength()) {
       const text = rest[0].kind === "sign" && rest[0].text in BINARY ? rest.shift().text : "";
-      // A comma or a relation at the end, as in "x =", has nothing on its right.
-      const right = rest.length === 0 ? { kind: "words", text: "" } : expression(text === "^" || text === "_" ? 8.5 : power);
+      // A relation at the end, as in "x =", has nothing on its right.
+      const right = rest.length === 0 && BINARY[text] === 3 ? { kind: "words", text: "" } : expression(text === "^" || text === "_" ? 8.5 : power);
       left = { kind: "binary", text, left, right };
       // What a subscript is put on can still be a function: x_j(…) and ∑_j^C.
       if (text === "_" && is("(") && left.left.kind === "name") left = { kind: "apply", name: left, of: atom() };
@@ -128,7 +129,7 @@ function buildBinary({ text, left, right }, tight, made) {
   if (text === "/" && made.block) return math("mfrac", {}, build(bare(left), false, made), build(bare(right), false, made));
   if (text === "^" || text === "_") return buildScript(text, left, right, made);
   const sides = [build(left, tight && BINARY[text] !== 3, made), build(right, BINARY[text] >= 4 || text === "", made)];
-  const between = text === "" ? gap(left, right) : text === ";" ? math("mspace", { width: "1.8em" }) : operator(text, SPACES[text]);
+  const between = text === "" ? gap(left, right) : operator(text, SPACES[text]);
   return row(sides[0], between, sides[1]);
 }
 
@@ -154,7 +155,9 @@ function buildScript(text, left, right, made) {
 // A formula and its `update`. `block` sets it on a line of its own.
 export function formula(source, { block = false, digits = 4 } = {}) {
   const live = [];
-  const element = math("math", block ? { display: "block" } : {}, build(parse(source), false, { live, block }));
+  const parts = source.split(";").map((part) => math("math", block ? { display: "block" } : {}, build(parse(part), false, { live, block })));
+  const element = parts.length === 1 ? parts[0] : html("span", { class: "formulas" }, ...parts);
+  for (const part of parts) part.classList.toggle("continued", part.textContent.startsWith("="));
   function update(values) {
     for (const { name, tight, text } of live) {
       if (!(name in values)) continue;

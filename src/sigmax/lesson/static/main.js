@@ -38,7 +38,12 @@ function bar() {
   document.getElementById("bar").append(
     link("", { class: "home" }, html("span", { class: "brand" }, "sigmax"), said("span", "lesson", { class: "name" })),
     html("nav", {}, link("glossary", {}, said("span", "glossary")), languageButtons(), themeButton()));
-  bind(document.getElementById("skip"), (element) => { element.textContent = words("skip"); });
+  const skip = bind(document.getElementById("skip"), (element) => { element.textContent = words("skip"); });
+  // The address after # is the situation, so the link only moves the focus.
+  skip.addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+  });
 }
 
 function cover() {

@@ -162,10 +162,12 @@ export class Plot {
   }
 
   line(key, x1, y1, x2, y2, cls) {
+    if ([x1, y1, x2, y2].some(Number.isNaN)) return;
     this.shape(key, `M${this.px(x1)} ${this.py(y1)}L${this.px(x2)} ${this.py(y2)}`, cls, "curve");
   }
 
   arrow(key, x1, y1, x2, y2, cls) {
+    if ([x1, y1, x2, y2].some(Number.isNaN)) return;
     const [fromX, fromY, toX, toY] = [this.px(x1), this.py(y1), this.px(x2), this.py(y2)];
     const length = Math.hypot(toX - fromX, toY - fromY);
     const [dx, dy] = length < 1 ? [0, 0] : [(toX - fromX) / length, (toY - fromY) / length];
@@ -197,7 +199,10 @@ export class Plot {
 
   points(key, xs, ys, cls, radius = 4) {
     xs.forEach((x, i) => {
-      if (!Number.isNaN(ys[i])) this.take(`${key} ${i}`, "circle", { cx: this.px(x), cy: this.py(ys[i]), r: radius, class: `point ${cls}`, "clip-path": `url(#${this.clip})` });
+      const [cx, cy] = [this.px(x), this.py(ys[i])];
+      const { left, top, right, bottom } = this.area;
+      // Written so that nan is outside too.
+      if (cx >= left - 1 && cx <= right + 1 && cy >= top - 1 && cy <= bottom + 1) this.take(`${key} ${i}`, "circle", { cx, cy, r: radius, class: `point ${cls}` });
     });
   }
 

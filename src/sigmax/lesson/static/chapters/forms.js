@@ -31,12 +31,12 @@ function drawErrors(plot, { x, dtype }, { widest, curves, ...result }, words) {
 
 export default (page) => {
   page.text("start");
-  page.formula("e^a/(e^a+e^b) = e^(a-b)/(e^(a-b)+1) = e^x/(e^x+1) = 1/(1+e^(-x)) = σ(x)");
+  page.formula("e^a/(e^a+e^b) = e^(a-b)/(e^(a-b)+1) ; = e^x/(e^x+1) = 1/(1+e^(-x)) = σ(x)");
   page.text("two_to_one");
   page.figure("dividing", {
     draw: drawDividing,
     height: 240,
-    formula: "e^{a}/(e^{a}+e^{b}) = e^{x}/(e^{x}+1) = 1/(1+e^(-{x})) = {p}",
+    formula: "e^{a}/(e^{a}+e^{b}) = e^{x}/(e^{x}+1) ; = 1/(1+e^(-{x})) = {p}",
     readouts: ["x", "p"],
   });
   page.claims("same_function");
