@@ -1,7 +1,8 @@
 // Figures as SVG. A figure calls the same methods at every redraw; elements are kept by key, and what is not drawn
 // again disappears. Colours come from the class: v-<variable>, or muted, good, bad, faint.
 //
-//   frame({x: [low, high], y: [low, high], xlabel, ylabel, xlog, ylog, xticks, yticks, grid})
+//   frame({x: [low, high], y: [low, high], xlabel, ylabel, xlog, ylog, xticks, yticks, grid, equal})
+//       equal: a unit is as long across as upwards; x is widened about its middle
 //   curve(key, xs, ys, cls)     line(key, x1, y1, x2, y2, cls)    arrow(key, x1, y1, x2, y2, cls)
 //   region(key, xs, lows, highs, cls)    polygon(key, xs, ys, cls)    rectangle(key, x1, y1, x2, y2, cls)
 //   bars(key, positions, values, {width, base, cls})              points(key, xs, ys, cls, radius)
@@ -91,10 +92,14 @@ export class Plot {
 
   // ------------------------------------------------------------------ coordinates
 
-  frame({ x, y, xlabel = "", ylabel = "", xlog = false, ylog = false, xticks, yticks, grid = true }) {
+  frame({ x, y, xlabel = "", ylabel = "", xlog = false, ylog = false, xticks, yticks, grid = true, equal = false }) {
     const left = yticks?.length === 0 && !ylabel ? 18 : MARGIN.left;
     this.area = { left, top: MARGIN.top + (ylabel ? 14 : 0), right: this.width - MARGIN.right, bottom: this.tall - (xlabel ? MARGIN.bottom : 28) };
     const { top, right, bottom } = this.area;
+    if (equal) {
+      const half = ((y[1] - y[0]) / 2) * ((right - left) / (bottom - top));
+      x = [(x[0] + x[1]) / 2 - half, (x[0] + x[1]) / 2 + half];
+    }
     this.scales = { x: { range: x, log: xlog, from: left, to: right }, y: { range: y, log: ylog, from: bottom, to: top } };
     Object.entries({ x: left, y: top, width: right - left, height: bottom - top }).forEach(([name, value]) => this.clipRectangle.setAttribute(name, value));
 
