@@ -43,6 +43,8 @@ export const forget = () => { bound = bound.filter(({ element }) => element.isCo
 // **strong**, `code`, $formula$, [words](glossary entry).
 const MARKUP = /\*\*(.+?)\*\*|`(.+?)`|\$(.+?)\$|\[(.+?)\]\((.+?)\)/gu;
 
+const STOP = /^[.,;:!?)”、，。；：！？」）]*/u;
+
 export function marked(text) {
   const parts = [];
   let end = 0;
@@ -54,6 +56,10 @@ export function marked(text) {
     else if (source) parts.push(formula(source).element);
     else parts.push(term(words, entry));
     end = match.index + whole.length;
+    // No line begins with the full stop that follows a formula.
+    const [stop] = STOP.exec(text.slice(end));
+    if (source && stop) parts.push(html("span", { class: "unbroken" }, parts.pop(), stop));
+    if (source) end += stop.length;
   }
   parts.push(text.slice(end));
   return parts;
