@@ -1,20 +1,20 @@
 import { shown } from "../numbers.js";
 
-// A part is labelled only where the label has room.
-const ROOM = 0.22;
+const ROOM = 44; // pixels: a part is labelled only where the label has room
 
 function drawWritten(plot, _, { p_a, p_b }, words) {
   plot.frame({ x: [0, 2], y: [0, 2], yticks: [], xticks: [0, 0.5, 1, 1.5, 2], grid: false });
+  plot.line("one", 1, 0, 1, 2, "ink dashed");
   const rows = [["row_written", p_a, p_a], ["row_mended", p_a, p_b]];
   rows.forEach(([row, first, second], i) => {
     const y = 1.38 - i;
     plot.text(row, 0, y + 0.3, words(row), { cls: "muted", dy: -8 });
     plot.rectangle(`a ${i}`, 0, y - 0.3, first, y + 0.3, "bar v-a");
     plot.rectangle(`b ${i}`, first, y - 0.3, first + second, y + 0.3, "bar v-b");
-    if (first > ROOM) plot.text(`first ${i}`, first / 2, y, shown(first, 3), { dy: 5, anchor: "middle", cls: "on-bar strong" });
-    if (second > ROOM) plot.text(`second ${i}`, first + second / 2, y, shown(second, 3), { dy: 5, anchor: "middle", cls: "on-bar strong" });
+    const wide = (part) => plot.px(part) - plot.px(0) > ROOM;
+    if (wide(first)) plot.text(`first ${i}`, first / 2, y, shown(first, 3), { dy: 5, anchor: "middle", cls: "on-bar strong" });
+    if (wide(second)) plot.text(`second ${i}`, first + second / 2, y, shown(second, 3), { dy: 5, anchor: "middle", cls: "on-bar strong" });
   });
-  plot.line("one", 1, 0, 1, 2, "ink dashed");
 }
 
 function drawFed(plot, { fed, b }, { x, difference, p_a, xs, ps }) {
@@ -52,7 +52,7 @@ function drawConstant(plot, { c }, { worse, least, cs, firsts, seconds }, words)
   plot.marker("here", c, worse, { label: words("c"), drag: { x: "c" }, cls: "v-c", words: `c = ${shown(c)}, ${shown(worse)}` });
 }
 
-const HIGHEST = 2;
+const HIGHEST = 1.5;
 
 function drawValley(plot, { c }, { loss, least, best, cs, losses }, words) {
   plot.frame({ x: [-6, 6], y: [0, HIGHEST], xticks: [-6, -3, 0, 3, 6], xlabel: "$c$", ylabel: words("loss") });
