@@ -17,7 +17,7 @@ function drawWritten(plot, _, { p_a, p_b }, words) {
   });
 }
 
-function drawFed(plot, { fed, b }, { x, difference, p_a, xs, ps }) {
+function drawFed(plot, { fed, a, b }, { x, difference, p_a, xs, ps }) {
   plot.frame({ x: [-10, 10], y: [0, 1], xlabel: "$x$", ylabel: "$p$" });
   plot.region("a", xs, xs.map(() => 0), ps, "v-a");
   plot.region("b", xs, ps, xs.map(() => 1), "v-b");
@@ -27,7 +27,8 @@ function drawFed(plot, { fed, b }, { x, difference, p_a, xs, ps }) {
   plot.line("difference", difference, 0, difference, 1, "ink dashed");
   plot.line("slice a", x, 0, x, p_a, "v-a thick");
   plot.line("slice b", x, p_a, x, 1, "v-b thick");
-  plot.marker("here", x, p_a, { label: "x", drag: (at) => ({ a: fed === "difference" ? at + b : at }), step: [0.1, 0], cls: "v-x", words: `x = ${shown(x)}, ${shown(p_a)}` });
+  const taken = fed === "difference" ? b : 0;
+  plot.marker("here", a - taken, p_a, { label: "x", drag: (at) => ({ a: at + taken }), step: [0.1, 0], cls: "v-x", words: `x = ${shown(x)}, ${shown(p_a)}` });
 }
 
 function drawLosses(plot, _, { steps, losses_two, losses_one }, words) {
