@@ -35,12 +35,13 @@ function drawTwo(plot, { x }, { xs, losses, some, pairs, binary, least }) {
 const HIGHEST = 1.12;
 
 function drawArrows(plot, { mode }, { q, y, gradient }, words) {
-  plot.frame({ x: [-0.6, 3.6], y: [0, HIGHEST + 0.16], xticks: [0, 1, 2, 3].map((value) => ({ value, words: `x${"₁₂₃₄"[value]}` })), yticks: [0, 0.25, 0.5, 0.75, 1], ylabel: words("says") });
-  plot.bars("said", [0, 1, 2, 3], q, { cls: "v-q" });
-  gradient.forEach((slope, j) => {
-    plot.line(`label ${j}`, j - 0.36, y[j], j + 0.36, y[j], "v-y thick");
+  plot.frame({ x: [0.4, 4.6], y: [0, HIGHEST + 0.16], xticks: [1, 2, 3, 4].map((value) => ({ value, words: `x${"₁₂₃₄"[value - 1]}` })), yticks: [0, 0.25, 0.5, 0.75, 1], ylabel: words("says") });
+  plot.bars("said", [1, 2, 3, 4], q, { cls: "v-q" });
+  gradient.forEach((slope, i) => {
+    const j = i + 1;
+    plot.line(`label ${j}`, j - 0.36, y[i], j + 0.36, y[i], "v-y thick");
     // Against the gradient; what is longer than the figure ends at its edge.
-    plot.arrow(`push ${j}`, j, q[j], j, Math.max(0, Math.min(q[j] - slope, HIGHEST)), "ink");
+    plot.arrow(`push ${j}`, j, q[i], j, Math.max(0, Math.min(q[i] - slope, HIGHEST)), "ink");
     plot.text(`slope ${j}`, j, HIGHEST + 0.16, shown(slope, 3), { anchor: "middle", dy: 10, cls: slope === 0 ? "muted" : "strong" });
   });
 }
@@ -69,7 +70,7 @@ export default (page) => {
   page.figure("two", {
     draw: drawTwo,
     height: 360,
-    formula: "L = −{y}·ln {q} − (1 − {y})·ln(1 − {q}) = {binary}",
+    formula: "L = −{y}·ln {q} − (1 − {y})·ln(1 − {q}) ; = {binary}",
     readouts: ["binary v-q", "categorical v-q", "least v-y", "slope"],
   });
   page.claims("binary_is_categorical", "minimum_zero");

@@ -53,21 +53,25 @@ const TABLE = {
     ],
     "torch.nn.BCEWithLogitsLoss": [
       ["nn.BCEWithLogitsLoss()(x, t)", "binary_cross_entropy(x, t)"],
+      ["nn.BCEWithLogitsLoss(reduction=\"sum\")(x, t)", "binary_cross_entropy(x, t, reduction=\"sum\")"],
       ["nn.BCEWithLogitsLoss(pos_weight=w)(x, t)", "binary_cross_entropy(x, t, pos_weight=w)"],
       ["nn.BCEWithLogitsLoss(weight=w, pos_weight=w)(x, t)", "binary_cross_entropy(x, t, sample_weight=w, pos_weight=w, normalizer=x.size)"]
     ]
   }
 };
 
-// Code that may break after its punctuation, as on a phone.
-const breakable = (code) => html("code", {}, ...code.split(/(?<=[(,._=])/u).flatMap((part) => [part, html("wbr")]));
+// Code whose long words may break, as on a phone.
+const LONG = 18;
+const broken = (word) => (word.length > LONG ? word.split(/(?<=[(._=])|(?<=[a-z])(?=[A-Z])/u).flatMap((part) => [part, html("wbr")]) : [word]);
+const breakable = (code) => html("code", {}, ...code.split(/(?<= )/u).flatMap(broken));
 
 function table(library, functions) {
   const rows = Object.entries(functions).flatMap(([name, calls]) => [
     html("tr", {}, html("th", { colspan: 2, scope: "colgroup" }, breakable(name))),
     ...calls.map((pair) => html("tr", {}, ...pair.map((code) => html("td", {}, breakable(code))))),
   ]);
-  return html("table", {}, html("thead", {}, html("tr", {}, ...[library, "sigmax"].map((name) => html("th", { scope: "col" }, name)))), html("tbody", {}, ...rows));
+  const columns = html("colgroup", {}, html("col", { width: "55%" }), html("col", { width: "45%" }));
+  return html("div", { class: "figure" }, html("table", {}, columns, html("thead", {}, html("tr", {}, ...[library, "sigmax"].map((name) => html("th", { scope: "col" }, name)))), html("tbody", {}, ...rows)));
 }
 
 function drawSwitches(plot, { softmax, from_logits }, { cells }, words) {
@@ -89,10 +93,10 @@ function drawSwitches(plot, { softmax, from_logits }, { cells }, words) {
 }
 
 const LOSSES = {
-  "false true": "L = ln Σ_j e^(x_j) − x_2 = {loss}",
+  "false true": "L = logsumexp(x) − x_2 = {loss}",
   "true false": "q = softmax(x) ; L = −ln clip(q_2) = {loss}",
-  "true true": "q = softmax(x) ; L = ln Σ_j e^(q_j) − q_2 = {loss}",
-  "false false": "L = −ln clip(x_2/(Σ_j x_j)) = {loss}",
+  "true true": "q = softmax(x) ; L = logsumexp(q) − q_2 = {loss}",
+  "false false": "L = −ln clip(x_2/(x_1 + … + x_C)) = {loss}",
 };
 
 function drawFloors(plot, { d }, { ahead, onces, twices, floor }, words) {
@@ -107,20 +111,28 @@ function drawFloors(plot, { d }, { ahead, onces, twices, floor }, words) {
 
 function drawNames(plot, _, { scores, logs, logits }) {
   const all = [...scores, ...logs, ...logits];
-  plot.frame({ x: [-0.55, scores.length - 0.45], y: [Math.min(-1, ...all) - 0.5, Math.max(1, ...all) + 0.5], xticks: scores.map((_score, value) => ({ value, words: String(value + 1) })) });
-  [[scores, "v-x"], [logs, "v-p"], [logits, "v-k"]].forEach(([heights, cls], i) => plot.bars(cls, heights.map((_height, j) => j + (i - 1) * 0.24), heights, { width: 0.2, cls }));
-  plot.line("zero", -0.55, 0, scores.length, 0, "muted thin");
+  const [low, high] = [Math.min(-1, ...all) - 0.3, Math.max(1, ...all)];
+  const top = high + 0.18 * (high - low);
+  const last = scores.length + 0.6;
+  plot.frame({ x: [0.4, last], y: [low, top], xticks: scores.map((_score, i) => i + 1) });
+  [["x", scores, "v-x"], ["ln p", logs, "v-p"], ["logit(p)", logits, "v-k"]].forEach(([name, heights, cls], i) => {
+    plot.bars(cls, heights.map((_height, j) => j + 1 + (i - 1) * 0.24), heights, { width: 0.2, cls });
+    plot.text(name, 0.4 + (0.02 + 0.3 * i) * (last - 0.4), top, `■ ${name}`, { cls: `${cls} strong`, dy: 16 });
+  });
+  plot.line("zero", 0.4, 0, last, 0, "muted thin");
 }
 
 function drawReductions(plot, { reduction }, { losses, result }, words) {
   const mean = reduction === "sum" ? NaN : result;
-  plot.frame({ x: [-0.6, losses.length - 0.4], y: [0, 1.15 * Math.max(...losses)], xticks: losses.map((_loss, value) => ({ value, words: String(value + 1) })), ylabel: words("sample") });
-  plot.bars("loss", losses.map((_loss, i) => i), losses, { cls: losses.map((_loss, i) => (i === losses.length - 1 ? "v-s" : "v-q")) });
-  plot.line("mean", -0.6, mean, losses.length, mean, "v-R thick");
+  plot.frame({ x: [0.4, losses.length + 0.6], y: [0, 1.15 * Math.max(...losses)], xticks: losses.map((_loss, i) => i + 1), ylabel: words("sample") });
+  plot.bars("loss", losses.map((_loss, i) => i + 1), losses, { cls: losses.map((_loss, i) => (i === losses.length - 1 ? "v-s" : "v-q")) });
+  plot.line("mean", 0.4, mean, losses.length + 0.6, mean, "v-R thick");
 }
 
 export default (page) => {
   page.text("start");
+  page.formula("L = −ln q_k = logsumexp(x) − x_k ; logsumexp(x) = ln Σ_(j=1)^C e^(x_j)");
+  page.text("mismatch");
   page.predict("eager");
   page.figure("switches", {
     draw: drawSwitches,
@@ -146,7 +158,7 @@ export default (page) => {
   page.figure("names", {
     draw: drawNames,
     height: 360,
-    formula: ({ head }) => (head === "softmax" ? "ln p_1 = x_1 − ln Σ_i e^(x_i) = {log_1}" : "logit(p_1) = ln(p_1/(1−p_1)) = x_1 = {logit_1}"),
+    formula: ({ head }) => (head === "softmax" ? "ln p_1 = x_1 − logsumexp(x) = {log_1}" : "logit(p_1) = ln(p_1/(1−p_1)) = x_1 = {logit_1}"),
     readouts: ["score_1 v-x", "log_1 v-p", "logit_1 v-k", "spread_log", "apart_logit"],
   });
   page.claims("unnormalized_log_probabilities", "called_logits");
