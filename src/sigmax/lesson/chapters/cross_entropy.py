@@ -174,7 +174,7 @@ SCORES = [2.0, 1.0, -1.0, 0.5]
 @chapter.figure(
     prints="loss",
     presets={
-        "hard": {"mode": "softmax", "label": "index"},
+        "hard": {"x": SCORES, "mode": "softmax", "label": "index"},
         "soft": {"mode": "softmax", "label": "soft"},
         "probabilities": {"mode": "probabilities", "label": "index"},
         "positive": {"mode": "positive", "label": "index"},

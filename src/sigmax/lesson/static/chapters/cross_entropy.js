@@ -50,7 +50,7 @@ const LOSSES = {
   softmax: "L = −Σ_(j=1)^C y_j·ln q_j = {loss} ; ∂L/∂x_1 = q_1 − y_1 = {g_1}",
   probabilities: "L = −Σ_(j=1)^C y_j·ln q_j = {loss} ; ∂L/∂q_1 = −y_1/q_1 = {g_1}",
   positive: "L = −Σ_(j=1)^C y_j·ln σ(x_j) = {loss} ; ∂L/∂x_1 = −y_1·σ(−x_1) = {g_1}",
-  both: "L = −Σ_(j=1)^C (y_j·ln σ(x_j) + (1−y_j)·ln σ(−x_j)) = {loss} ; ∂L/∂x_1 = σ(x_1) − y_1 = {g_1}",
+  both: "L = −Σ_(j=1)^C [y_j·ln σ(x_j) + (1−y_j)·ln σ(−x_j)] ; L = {loss} ; ∂L/∂x_1 = σ(x_1) − y_1 = {g_1}",
 };
 
 export default (page) => {
@@ -70,7 +70,7 @@ export default (page) => {
   page.figure("two", {
     draw: drawTwo,
     height: 360,
-    formula: "L = −{y}·ln {q} − (1 − {y})·ln(1 − {q}) ; = {binary}",
+    formula: "q = σ({x}) = {q} ; L = −{y}·ln q − (1 − {y})·ln(1 − q) = {binary}",
     readouts: ["binary v-q", "categorical v-q", "least v-y", "slope"],
   });
   page.claims("binary_is_categorical", "minimum_zero");

@@ -96,7 +96,7 @@ const LOSSES = {
   "false true": "L = logsumexp(x) − x_2 = {loss}",
   "true false": "q = softmax(x) ; L = −ln clip(q_2) = {loss}",
   "true true": "q = softmax(x) ; L = logsumexp(q) − q_2 = {loss}",
-  "false false": "L = −ln clip(x_2/(x_1 + … + x_C)) = {loss}",
+  "false false": "q = x/(Σ_j x_j) ; L = −ln clip(q_2) = {loss}",
 };
 
 function drawFloors(plot, { d }, { ahead, onces, twices, floor }, words) {
