@@ -283,6 +283,7 @@ def test_the_language_switches_in_place(page, address, place):
     visit(page, address, place)
     assert page.evaluate("document.documentElement.lang") == "zh-Hant"
     page.evaluate("window.stayed = true")
+    page.wait_for_timeout(450)  # until the figures have been spoken
     chinese = page.locator("main").inner_text()
     page.locator('[data-lang="en"]').click()
     assert page.evaluate("document.documentElement.lang") == "en"

@@ -6,7 +6,7 @@ import { formula } from "./formula.js";
 import { shown, word } from "./numbers.js";
 import { bind, fillMarked, lookup, marked } from "./text.js";
 
-const MARKS = { T: "✓", "T*": "✓∗", F: "✗", N: "≠", O: "⌛" };
+const MARKS = { T: "✓", "T*": "✓∗", F: "✗", N: "≠", O: "◷" };
 const COLOURS = { T: "good", "T*": "partly", F: "bad", N: "bad", O: "muted" };
 
 export function verdictBadge(chapter, verdict) {

@@ -71,7 +71,9 @@ export class Figure {
       html("details", { class: "python" }, bind(html("summary"), (element) => { element.textContent = words("python"); }), html("pre", {}, this.code)));
     bind(this.element, () => {
       this.plots.forEach((plot) => plot.setLabel(words("alt")));
-      if (this.result) this.draw();
+      if (!this.result) return;
+      this.draw();
+      this.speak();
     });
     if (!isLive()) {
       for (const input of this.element.querySelectorAll("input")) input.disabled = true;
@@ -152,7 +154,11 @@ export class Figure {
     this.code.textContent = result.python;
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(Object.entries(this.presets[button.dataset.preset]).every(([name, value]) => same(value, state[name]))));
     clearTimeout(this.speaking);
-    this.speaking = setTimeout(() => { this.spoken.textContent = this.values.map(({ element }) => [...element.children].map((child) => child.textContent).join(" ")).join("; "); }, 400);
+    this.speaking = setTimeout(() => this.speak(), 400);
+  }
+
+  speak() {
+    this.spoken.textContent = this.values.map(({ element }) => [...element.children].map((child) => child.textContent).join(" ")).join("; ");
   }
 
   drawFormula() {
