@@ -42,7 +42,7 @@ function sliders(name, description, words, change) {
       const input = range(description, { "data-control": `${name}.${i}` }, (value, event) => change({ [name]: current.with(i, value) }, event));
       const label = bind(html("span", { class: "name" }), (span) => fillMarked(span, words(`${name}.${i}`, name)));
       const output = html("output");
-      element.append(html("label", { class: `slider v-${name}_${i}` }, label, input, output));
+      element.append(html("label", { class: `slider v-${name}_${i + 1}` }, label, input, output));
       return { input, output };
     });
   }
