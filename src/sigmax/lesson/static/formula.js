@@ -46,10 +46,10 @@ function parse(source) {
   const fail = () => { throw new Error(`formula: cannot read ${source}`); };
   let bars = 0;
 
-  function atom() {
+  function atom(script = false) {
     const token = rest.shift() ?? fail();
     if (token.kind !== "sign") {
-      if (token.kind === "name" && is("(")) return { kind: "apply", name: token, of: atom() };
+      if (token.kind === "name" && is("(") && !script) return { kind: "apply", name: token, of: atom() };
       return token;
     }
     if (token.text in CLOSING) {
@@ -78,7 +78,9 @@ function parse(source) {
     for (let power = strength(); power > least; power = strength()) {
       const text = rest[0].kind === "sign" && rest[0].text in BINARY ? rest.shift().text : "";
       // A relation at the end, as in "x =", has nothing on its right.
-      const right = rest.length === 0 && BINARY[text] === 3 ? { kind: "words", text: "" } : expression(text === "^" || text === "_" ? 8.5 : power);
+      const nothing = rest.length === 0 && BINARY[text] === 3;
+      // A subscript ends where an exponent or a bracket begins: x_j^2, x_j(…).
+      const right = nothing ? { kind: "words", text: "" } : text === "_" ? atom(true) : expression(text === "^" ? 8.5 : power);
       left = { kind: "binary", text, left, right };
       // What a subscript is put on can still be a function: x_j(…) and ∑_j^C.
       if (text === "_" && is("(") && left.left.kind === "name") left = { kind: "apply", name: left, of: atom() };
