@@ -256,6 +256,7 @@ export class Plot {
     if (typeof drag === "function") {
       const size = step ?? [this.scales.x, this.scales.y].map(({ range: [low, high] }) => (high - low) / 100);
       this.set(drag(x + direction[0] * size[0] * times, y + direction[1] * size[1] * times), event);
+      this.redraw();  // the next key starts from where this one led
       return;
     }
     // With one control any arrow moves it; the control's own value counts, not where the marker is drawn.
