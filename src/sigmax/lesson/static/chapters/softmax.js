@@ -10,7 +10,7 @@ const exponents = (list) => list.map((_, j) => `e^{x_${j + 1}}`).join(" + ");
 function drawScores(plot, { x, shift }, { moved }, words) {
   plot.frame({ x: acrossClasses(moved), y: [-10, 10], xticks: places(moved), ylabel: words("score_axis") });
   plot.bars("score", places(moved), moved, { cls: colours(moved) });
-  moved.forEach((score, j) => plot.marker(`marker ${j}`, j + 1, score, { label: nameOf(j), drag: (_, y) => ({ x: x.with(j, y - shift) }), step: [0.1, 0.1], cls: colour(j), words: shown(score) }));
+  x.forEach((score, j) => plot.marker(`marker ${j}`, j + 1, score + shift, { label: nameOf(j), drag: (_, y) => ({ x: x.with(j, y - shift) }), step: [0, 0.1], cls: colour(j), words: shown(score + shift) }));
 }
 
 function drawProbabilities(plot, _, { p }) {
@@ -24,7 +24,7 @@ function drawPairScores(plot, { pair, x }, { p }, words) {
   plot.frame({ x: acrossClasses(x), y: [-5, 5], xticks: places(x), ylabel: words("score_axis") });
   plot.bars("score", places(x), x, { cls: x.map((_, j) => (chosen(j) ? colour(j) : "muted")) });
   p.forEach((value, j) => plot.text(`value ${j}`, j + 1, -5, shown(value, 3), { anchor: "middle", dy: -6, cls: chosen(j) ? "v-p strong" : "muted" }));
-  x.forEach((score, j) => plot.marker(`marker ${j}`, j + 1, score, { label: nameOf(j), drag: (_, y) => ({ x: x.with(j, y) }), step: [0.1, 0.1], cls: chosen(j) ? colour(j) : "muted", words: shown(score) }));
+  x.forEach((score, j) => plot.marker(`marker ${j}`, j + 1, score, { label: nameOf(j), drag: (_, y) => ({ x: x.with(j, y) }), step: [0, 0.1], cls: chosen(j) ? colour(j) : "muted", words: shown(score) }));
 }
 
 function drawPairs(plot, _, { xs, sigmoids, differences, shares, difference, share }, words) {
@@ -69,9 +69,9 @@ function drawSums(plot, _, { p, sum }, words) {
 }
 
 function drawRows(plot, { adding }, { places, counts, hits, farthest }, words) {
-  const widest = Math.max(4, Math.ceil(farthest) + 1);
+  const widest = Math.max(4, 2 * Math.ceil((farthest + 1) / 2));
   const highest = Math.max(hits, ...counts, 50);
-  plot.frame({ x: [-widest, widest], y: [0, highest * 1.15], xlabel: words("steps_axis"), ylabel: words("rows_axis") });
+  plot.frame({ x: [-widest, widest], y: [0, highest * 1.15], xticks: [-1, -0.5, 0, 0.5, 1].map((part) => part * widest), xlabel: words("steps_axis"), ylabel: words("rows_axis") });
   const width = (adding === "exactly" ? 0.25 : 1) * 0.84;
   const middle = places.indexOf(0);
   const below = middle < 0 ? 0 : counts[middle];
