@@ -26,10 +26,10 @@ def _numbered(name: str, values: Any) -> dict[str, Any]:
         "one": {"x": [2.0]},
         "two": {"x": [1.5, 0.0]},
         "five": {"x": [2.0, 1.0, 0.5, -1.0, -2.0]},
-        "moved": {"shift": 6.0},
+        "moved": {"shift": 4.0},
     },
-    x=Numbers(-4.0, 4.0, 0.1, [2.0, 1.0, -1.0], shortest=1, longest=5),
-    shift=Number(-6.0, 6.0, 0.1, 0.0),
+    x=Numbers(-6.0, 6.0, 0.1, [2.0, 1.0, -1.0], shortest=1, longest=5),
+    shift=Number(-4.0, 4.0, 0.1, 0.0),
 )
 def scores(x: list[float], shift: float) -> dict[str, Any]:
     """Scores that are shifted together, and their softmax."""
