@@ -12,7 +12,7 @@ from sigmax.lesson.model import DTYPE, Chapter, Choice, Measured, Number, Number
 chapter = Chapter(__name__, number=6)
 
 
-def _numbered(name: str, values: Any) -> dict[str, Any]:
+def numbered(name: str, values: Any) -> dict[str, Any]:
     """Results `name_1`, `name_2`, … for formulas and read-outs."""
     return {f"{name}_{j}": value for j, value in enumerate(values, 1)}
 
@@ -36,8 +36,8 @@ def scores(x: list[float], shift: float) -> dict[str, Any]:
     moved = [round(each + shift, 10) for each in x]
     p = sigmax.softmax(moved)
     return {
-        **_numbered("x", moved),
-        **_numbered("p", p),
+        **numbered("x", moved),
+        **numbered("p", p),
         "moved": moved,
         "p": p,
         "sum": p.sum(),
@@ -155,8 +155,8 @@ def posterior(s: float, kind: str) -> dict[str, Any]:
     x = _sample_scores(kind, s)
     p, truth = sigmax.softmax(x), bayes(s)
     return {
-        **_numbered("p", p),
-        **_numbered("x", x),
+        **numbered("p", p),
+        **numbered("x", x),
         "p": p,
         "bayes": truth,
         "bayes_2": truth[1],
@@ -206,8 +206,8 @@ def sums(way: str, x: list[float]) -> dict[str, Any]:
     with np.errstate(invalid="ignore"):
         total = p.sum()
     return {
-        **_numbered("x", x),
-        **_numbered("p", p),
+        **numbered("x", x),
+        **numbered("p", p),
         "p": p,
         "sum": total,
         "least": p.min(),

@@ -1,22 +1,12 @@
+import { acrossClasses, colour, colours, nameOf, places, probabilities } from "../classes.js";
 import { shown } from "../numbers.js";
 
-const colour = (j) => `v-x_${j + 1}`;
-const colours = (list) => list.map((_, j) => colour(j));
-const nameOf = (j) => `x${"₁₂₃₄₅"[j]}`;
-const places = (list) => list.map((_, j) => j + 1);
-const acrossClasses = (list) => [0.4, list.length + 0.6];
 const exponents = (list) => list.map((_, j) => `e^{x_${j + 1}}`).join(" + ");
 
 function drawScores(plot, { x, shift }, { moved }, words) {
   plot.frame({ x: acrossClasses(moved), y: [-10, 10], xticks: places(moved), ylabel: words("score_axis") });
   plot.bars("score", places(moved), moved, { cls: colours(moved) });
   x.forEach((score, j) => plot.marker(`marker ${j}`, j + 1, score + shift, { label: nameOf(j), drag: (_, y) => ({ x: x.with(j, y - shift) }), step: [0, 0.1], cls: colour(j), words: shown(score + shift) }));
-}
-
-function drawProbabilities(plot, _, { p }) {
-  plot.frame({ x: acrossClasses(p), y: [0, 1.08], xticks: places(p), yticks: [0, 0.25, 0.5, 0.75, 1], ylabel: "$p$" });
-  plot.bars("p", places(p), p, { cls: colours(p) });
-  p.forEach((value, j) => plot.text(`value ${j}`, j + 1, value, shown(value, 3), { anchor: "middle", dy: -7 }));
 }
 
 function drawPairScores(plot, { pair, x }, { p }, words) {
@@ -98,7 +88,7 @@ export default (page) => {
   page.formula("p_j = e^(x_j)/Σ_(i=1)^C e^(x_i)");
   page.text("start_more");
   page.figure("scores", {
-    panels: [{ height: 300, draw: drawScores }, { height: 300, draw: drawProbabilities }],
+    panels: [{ height: 300, draw: drawScores }, { height: 300, draw: (plot, _, { p }) => probabilities(plot, p) }],
     formula: ({ x }) => `p_1 = e^{x_1}/(${exponents(x)}) = {p_1}`,
     readouts: ["sum", "change"],
   });
