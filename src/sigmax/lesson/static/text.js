@@ -42,6 +42,8 @@ export const forget = () => { bound = bound.filter(({ element }) => element.isCo
 
 // **strong**, `code`, $formula$, [words](glossary entry).
 const MARKUP = /\*\*(.+?)\*\*|`(.+?)`|\$(.+?)\$|\[(.+?)\]\((.+?)\)/gu;
+// No line starts with what closes a clause after a formula.
+const CLOSING = /^[,.;:?!)，。、；：？！）」』]*/u;
 
 export function marked(text) {
   const parts = [];
@@ -51,9 +53,13 @@ export function marked(text) {
     const [whole, strong, code, source, words, entry] = match;
     if (strong) parts.push(html("strong", {}, ...marked(strong)));
     else if (code) parts.push(html("code", {}, code));
-    else if (source) parts.push(formula(source).element);
-    else parts.push(term(words, entry));
+    else if (!source) parts.push(term(words, entry));
     end = match.index + whole.length;
+    if (source) {
+      const [stop] = CLOSING.exec(text.slice(end));
+      parts.push(html("span", { class: "unbroken" }, formula(source).element, stop));
+      end += stop.length;
+    }
   }
   parts.push(text.slice(end));
   return parts;
