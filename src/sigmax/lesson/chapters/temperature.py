@@ -140,8 +140,8 @@ def tie() -> float:
         "prediction": {"temperature": 4.0, "smoothing": 0.0},
         "target": {"temperature": 1.0, "smoothing": 0.4},
     },
-    temperature=Number(0.2, 10.0, 0.1, 1.0),
-    smoothing=Number(0.0, 0.6, 0.01, 0.0),
+    temperature=Number(0.2, 10.0, 0.1, 2.0),
+    smoothing=Number(0.0, 0.6, 0.01, 0.1),
 )
 def smoothing(temperature: float, smoothing: float) -> dict[str, Any]:
     """A prediction at a temperature, and a smoothed label: second class beside last."""
@@ -230,13 +230,14 @@ def _sizes() -> Any:
         "four": {"temperature": 4.0},
         "hot": {"temperature": 50.0},
     },
-    temperature=Number(1.0, 100.0, 0.5, 1.0),
+    temperature=Number(1.0, 100.0, 0.5, 4.0),
 )
 def teacher(temperature: float) -> dict[str, Any]:
     """Soft labels of a teacher at a temperature, and the size of the gradient with and without T²."""
     size = np.linalg.norm(_gradient(temperature))
     return {
-        "p": sigmax.softmax(TEACHER, temperature=temperature),
+        "p": (p := sigmax.softmax(TEACHER, temperature=temperature)),
+        "p_2": p[1],
         "q": sigmax.softmax(STUDENT, temperature=temperature),
         "warmths": WARMTHS,
         "with_factor": _sizes(),
@@ -313,7 +314,7 @@ def _trained(lesson: str, temperature: float, factor: bool) -> tuple[Any, Any]:
         "distilled": {"lesson": "soft"},
         "no_factor": {"lesson": "soft", "factor": False},
     },
-    lesson=Choice(("labels", "soft"), "soft"),
+    lesson=Choice(("labels", "soft"), "labels"),
     temperature=Number(1.0, 8.0, 0.5, 4.0),
     factor=Switch(True),
     steps=Number(0.0, float(STEPS), 1.0, float(STEPS)),

@@ -8,9 +8,9 @@ export const nameOf = (j) => `x${"₁₂₃₄₅"[j]}`;
 export const places = (list) => list.map((_, j) => j + 1);
 export const acrossClasses = (list) => [0.4, list.length + 0.6];
 
-// Probabilities from 0 to 1, with their numbers.
-export function probabilities(plot, p, { cls = colours(p), label = "$p$" } = {}) {
+// Probabilities from 0 to 1, with their numbers unless something else is drawn there.
+export function probabilities(plot, p, { label = "$p$", numbers = true } = {}) {
   plot.frame({ x: acrossClasses(p), y: [0, 1.08], xticks: places(p), yticks: [0, 0.25, 0.5, 0.75, 1], ylabel: label });
-  plot.bars("p", places(p), p, { cls });
-  p.forEach((value, j) => plot.text(`value ${j}`, j + 1, value, shown(value, 3), { anchor: "middle", dy: -7 }));
+  plot.bars("p", places(p), p, { cls: colours(p) });
+  if (numbers) p.forEach((value, j) => plot.text(`value ${j}`, j + 1, value, shown(value, 3), { anchor: "middle", dy: -7 }));
 }

@@ -1,4 +1,4 @@
-import { colour, places, probabilities } from "../classes.js";
+import { acrossClasses, colour, colours, places, probabilities } from "../classes.js";
 import { shown } from "../numbers.js";
 
 function drawHeat(plot, _, { p }) {
@@ -19,30 +19,28 @@ function drawCooling(plot, { power, x }, { powers, curves, p, τ }) {
   plot.frame({ x: [-3, 2], y: [0, 1.04], xticks: ticks, xlabel: "$τ$", ylabel: "$p$", yticks: [0, 0.25, 0.5, 0.75, 1] });
   plot.line("here", power, 0, power, 1.04, "v-τ thin");
   // Curves that coincide: the later one is dashed, so that both colours show.
-  curves.forEach((curve, j) => plot.curve(`p ${j}`, powers, curve, `${colour(j)} thick ${x.indexOf(x[j]) < j ? "dashed" : ""}`));
+  curves.forEach((curve, j) => plot.curve(`p ${j}`, powers, curve, `${colour(j)} ${x.indexOf(x[j]) < j ? "dashed" : "thick"}`));
   p.forEach((value, j) => plot.points(`point ${j}`, [power], [value], colour(j), 5));
   plot.marker("τ", power, 0, { label: "τ", drag: { x: "power" }, cls: "v-τ", words: `τ = ${shown(τ, 4)}` });
 }
 
-const tile = (key, plot, i, row, action) => plot.rectangle(`${key} ${i}`, i + 0.08, row - 0.34, i + 0.92, row + 0.34, `bar ${colour(action)}`);
-
-function drawActions(plot, _, { p, part }) {
-  probabilities(plot, p);
+// Bars above, and below them two rows of tiles, one for each of the first actions.
+function drawActions(plot, _, { p, part, drawn, best }, words) {
+  const [low, high] = acrossClasses(p);
+  plot.frame({ x: [low, high], y: [-0.95, 1.08], xticks: [], yticks: [0, 0.5, 1], ylabel: "$p$" });
+  plot.bars("p", places(p), p, { cls: colours(p) });
   plot.points("part", places(p), part, "ink hollow", 6);
-}
-
-function drawStrip(plot, _, { drawn, best }, words) {
-  plot.frame({ x: [0, drawn.length], y: [0.4, 2.9], xticks: [], yticks: [], grid: false });
-  drawn.forEach((action, i) => {
-    tile("greedy", plot, i, 2, best);
-    tile("drawn", plot, i, 1, action);
-  });
-  plot.text("greedy label", 0, 2.34, words("greedy"), { dy: -5, cls: "muted" });
-  plot.text("drawn label", 0, 1.34, words("sampled"), { dy: -5, cls: "muted" });
+  p.forEach((value, j) => plot.text(`value ${j}`, j + 1, 0, `${shown(value, 3)}`, { anchor: "middle", dy: 16, cls: `${colour(j)} strong` }));
+  const width = (high - low) / drawn.length;
+  const rows = [["greedy", -0.53, () => best], ["sampled", -0.9, (i) => drawn[i]]];
+  for (const [row, y, action] of rows) {
+    drawn.forEach((__, i) => plot.rectangle(`${row} ${i}`, low + (i + 0.08) * width, y, low + (i + 0.92) * width, y + 0.13, `bar ${colour(action(i))}`));
+    plot.text(`${row} label`, low, y + 0.13, words(row), { dy: -5, cls: "muted" });
+  }
 }
 
 function drawTeacher(plot, _, { p, q }) {
-  probabilities(plot, p);
+  probabilities(plot, p, { numbers: false });
   plot.points("student", places(q), q, "ink hollow", 6);
 }
 
@@ -58,8 +56,8 @@ function drawGradient(plot, { temperature }, { warmths, with_factor, without_fac
 
 function drawCurves(plot, _, { grid, teacher_p, student_p, samples, labels }) {
   plot.frame({ x: [-6, 7], y: [-0.08, 1.02], xlabel: "$s$", ylabel: "$p$", yticks: [0, 0.25, 0.5, 0.75, 1] });
-  teacher_p.forEach((curve, j) => plot.curve(`teacher ${j}`, grid, curve, `${colour(j)} dashed`));
   student_p.forEach((curve, j) => plot.curve(`student ${j}`, grid, curve, colour(j)));
+  teacher_p.forEach((curve, j) => plot.curve(`teacher ${j}`, grid, curve, "ink thin dashed"));
   samples.forEach((s, i) => plot.points(`sample ${i}`, [s], [-0.04], colour(labels[i]), 3.5));
 }
 
@@ -113,7 +111,8 @@ export default (page) => {
   page.heading("actions_heading");
   page.text("actions_text");
   page.figure("actions", {
-    panels: [{ height: 260, draw: drawActions }, { height: 150, draw: drawStrip }],
+    draw: drawActions,
+    height: 400,
     readouts: ["best_part", "others"],
   });
   page.claims("action_probabilities");
@@ -123,7 +122,7 @@ export default (page) => {
   page.figure("teacher", {
     panels: [{ height: 300, draw: drawTeacher }, { height: 300, draw: drawGradient }],
     formula: "∇ = (q-p)/{T} ; {T}^2·∇ = {T}·(q-p)",
-    readouts: ["factored v-p", "plain muted", "limit"],
+    readouts: ["p_2 v-x_2", "factored v-p", "plain muted", "limit"],
   });
   page.claims("soft_labels");
   page.text("student_text");
