@@ -56,8 +56,9 @@ export function marked(text) {
     else if (!source) parts.push(term(words, entry));
     end = match.index + whole.length;
     if (source) {
+      const { element } = formula(source);
       const [stop] = CLOSING.exec(text.slice(end));
-      parts.push(html("span", { class: "unbroken" }, formula(source).element, stop));
+      parts.push(stop ? html("span", { class: "unbroken" }, element, stop) : element);
       end += stop.length;
     }
   }
