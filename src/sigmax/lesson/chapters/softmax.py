@@ -84,7 +84,8 @@ def pairs(g: str, pair: str, x: list[float]) -> dict[str, Any]:
     values = np.array(x)
     p = _distribution(g, values)
     i, j = int(pair[0]) - 1, int(pair[1]) - 1
-    both = [(int(a) - 1, int(b) - 1) for a, b in (*PAIRS, *(name[::-1] for name in PAIRS))]
+    forth = [(int(name[0]) - 1, int(name[1]) - 1) for name in PAIRS]
+    both = forth + [(b, a) for a, b in forth]
     difference = round(x[i] - x[j], 10)
     library = "sigmax.softmax(x)" if g == "exp" else f"{_WEIGHTS[g]}; p = p / p.sum()"
     return {
@@ -431,7 +432,9 @@ def naive() -> list[Measured]:
     return [
         Measured("e^1001/(e^1000+e^1001)", float(_naive(one + 1000)[1]), "=", math.nan),
         Measured("e^(−799)/(e^(−800)+e^(−799))", float(_naive(one - 800)[1]), "=", math.nan),
-        Measured('"worn"', abs(float(_naive(one - 744)[1]) - float(sigmax.sigmoid(1.0))), ">", 0.01),
+        Measured(
+            '"worn"', abs(float(_naive(one - 744)[1]) - float(sigmax.sigmoid(1.0))), ">", 0.01
+        ),
         Measured(
             "|softmax([1000, 1001])_2 − σ(1)|",
             abs(float(sigmax.softmax(one + 1000)[1]) - float(sigmax.sigmoid(1.0))),

@@ -441,7 +441,9 @@ def called_smoothing() -> list[Measured]:
     return [
         Measured("τ = 2: p_2 − p_4", p[1] - p[3], ">", 0.17),
         Measured("ε = 0.1: y_2 − y_4", smooth[1] - smooth[3], "=", 0),
-        Measured('"target"', np.abs(smoothed - (sigmax.softmax(SCORES) - smooth)).max(), "≤", 1e-15),
+        Measured(
+            '"target"', np.abs(smoothed - (sigmax.softmax(SCORES) - smooth)).max(), "≤", 1e-15
+        ),
         Measured('"prediction"', np.abs(warm - (p - y) / 2).max(), "≤", 1e-15),
     ]
 
