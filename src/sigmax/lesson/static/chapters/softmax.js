@@ -47,13 +47,13 @@ function drawSums(plot, _, { p, sum }, words) {
   const stack = p.length + 1.4;
   plot.frame({ x: [0.4, stack + 0.7], y: [-1.1, 2.3], xticks: [...places(p).map((value) => ({ value, words: String(value) })), { value: stack, words: words("stack") }], yticks: [-1, 0, 1, 2] });
   plot.bars("p", places(p), p, { cls: colours(p) });
+  plot.line("one", 0.4, 1, stack + 0.7, 1, "muted dashed");
   p.forEach((value, j) => plot.text(`value ${j}`, j + 1, inside(Math.max(value, 0)), shown(value, 3), { anchor: "middle", dy: -7 }));
   let top = 0;
   p.forEach((value, j) => {
     plot.bars(`stack ${j}`, [stack], [top + value], { base: top, width: 0.7, cls: colour(j) });
     top += value;
   });
-  plot.line("one", 0.4, 1, stack + 0.7, 1, "muted dashed");
   const highest = Math.max(...p.map((_, j) => p.slice(0, j + 1).reduce((a, b) => a + b, 0)), 0);
   plot.text("total", stack, inside(highest), shown(sum, 3), { anchor: "middle", dy: -7, cls: "strong" });
 }

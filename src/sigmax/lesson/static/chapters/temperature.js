@@ -1,11 +1,6 @@
 import { acrossClasses, colour, colours, places, probabilities } from "../classes.js";
 import { shown } from "../numbers.js";
 
-function drawHeat(plot, _, { p }) {
-  probabilities(plot, p);
-  plot.line("equal", 0.4, 1 / p.length, p.length + 0.6, 1 / p.length, "muted dashed");
-}
-
 function drawEntropy(plot, { temperature }, { temperatures, entropies, entropy, slope, most }, words) {
   plot.frame({ x: [0, 10], y: [0, 1.5], xlabel: "$τ$", ylabel: words("entropy_axis") });
   plot.line("most", 0, most, 10, most, "muted dashed");
@@ -75,7 +70,7 @@ export default (page) => {
   page.text("start_more");
   page.predict("twice_as_hot");
   page.figure("heat", {
-    draw: drawHeat,
+    draw: (plot, _, { p }) => probabilities(plot, p, { equal: true }),
     height: 360,
     formula: "p_j = e^(x_j/{τ})/Σ_i e^(x_i/{τ}) ; p_max/p_min = e^({range}/{τ}) = {ratio}",
     readouts: ["ratio", "entropy"],
