@@ -42,8 +42,8 @@ export const forget = () => { bound = bound.filter(({ element }) => element.isCo
 
 // **strong**, `code`, $formula$, [words](glossary entry).
 const MARKUP = /\*\*(.+?)\*\*|`(.+?)`|\$(.+?)\$|\[(.+?)\]\((.+?)\)/gu;
-
-const STOP = /^[.,;:!?)”、，。；：！？」）]*/u;
+// No line starts with what closes a clause after a formula.
+const CLOSING = /^[,.;:?!)”，。、；：？！）」』]*/u;
 
 export function marked(text) {
   const parts = [];
@@ -53,13 +53,14 @@ export function marked(text) {
     const [whole, strong, code, source, words, entry] = match;
     if (strong) parts.push(html("strong", {}, ...marked(strong)));
     else if (code) parts.push(html("code", {}, code));
-    else if (source) parts.push(formula(source).element);
-    else parts.push(term(words, entry));
+    else if (!source) parts.push(term(words, entry));
     end = match.index + whole.length;
-    // No line begins with the full stop that follows a formula.
-    const [stop] = STOP.exec(text.slice(end));
-    if (source && stop) parts.push(html("span", { class: "unbroken" }, parts.pop(), stop));
-    if (source) end += stop.length;
+    if (source) {
+      const { element } = formula(source);
+      const [stop] = CLOSING.exec(text.slice(end));
+      parts.push(stop ? html("span", { class: "unbroken" }, element, stop) : element);
+      end += stop.length;
+    }
   }
   parts.push(text.slice(end));
   return parts;
