@@ -99,11 +99,17 @@ function brushes(figure) {
 function editable(figure, chosen) {
   const [plot] = figure.plots;
   const lists = () => ["us", "vs", "labels"].map((name) => [...figure.state[name]]);
-  const change = ([us, vs, labels], event) => figure.set({ us, vs, labels }, event);
+  const refusal = html("p", { class: "problem", role: "alert" });
+  figure.problem.after(refusal);
+
+  function change([us, vs, labels], event) {
+    refusal.textContent = "";
+    figure.set({ us, vs, labels }, event);
+  }
 
   function add(u, v, label, event) {
     const [us, vs, labels] = lists();
-    if (us.length >= figure.controls.us.longest) figure.problem.textContent = figure.words("full");
+    if (us.length >= figure.controls.us.longest) refusal.textContent = figure.words("full");
     else change([[...us, u], [...vs, v], [...labels, label]], event);
   }
 
