@@ -75,9 +75,11 @@ def _fresh(us: Floats, vs: Floats, labels: Ints) -> tuple[Any, Any, Any]:
 
 @functools.lru_cache(maxsize=8)
 def _train(
-    us: Floats, vs: Floats, labels: Ints, features: str, steps: int, smoothing: float
+    us: Floats, vs: Floats, labels: Ints, features: str, smoothing: float, steps: int = STEPS
 ) -> tuple[Any, Any]:
     """Weights and losses before every step, and after the last: gradient descent from zeros.
+
+    The whole way is kept for the next call, which may ask for another step of it.
 
     The gradient changes by at most σ²/(2n) per unit of the weights, σ the largest singular value of X;
     the inverse of that is the largest step that is sure to lower the loss.
@@ -232,18 +234,20 @@ def _trust(scores: Scores, us: Any, vs: Any, labels: Any, temperature: float) ->
 
 
 @functools.lru_cache(maxsize=8)
-def _along(us: Floats, vs: Floats, labels: Ints, *training: Any) -> dict[str, Any]:
+def _along(
+    us: Floats, vs: Floats, labels: Ints, features: str, smoothing: float, steps: int
+) -> dict[str, Any]:
     """The losses step by step, and those on fresh points at some of the steps."""
-    weights, losses = _train(us, vs, labels, *training)
+    weights, losses = _train(us, vs, labels, features, smoothing)
     fresh_us, fresh_vs, fresh_labels = _fresh(us, vs, labels)
-    sampled = np.unique(np.geomspace(1, len(weights), 30).astype(int)) - 1
-    x = _features(fresh_us, fresh_vs, training[0]) @ weights[sampled]
+    sampled = np.unique(np.geomspace(1, steps + 1, 30).astype(int)) - 1
+    x = _features(fresh_us, fresh_vs, features) @ weights[sampled]
     each = np.broadcast_to(fresh_labels, x.shape[:-1])
     on_fresh = sigmax.cross_entropy(x, each, reduction="none").sum(axis=-1)
     with np.errstate(invalid="ignore"):
         return {
-            "losses": losses,
-            "loss": losses[-1],
+            "losses": losses[: steps + 1],
+            "loss": losses[steps],
             "sampled": sampled,
             "fresh_losses": np.divide(on_fresh, len(fresh_labels)),
         }
@@ -322,7 +326,7 @@ def plane(
             f"us, vs and labels must be equally long, got {len(us)}, {len(vs)} and {len(labels)}"
         )
     points = tuple(us), tuple(vs), tuple(int(label) for label in labels)
-    weights = _train(*points, features, int(steps), ε)[0][-1]
+    weights = _train(*points, features, ε)[0][int(steps)]
 
     def scores(us: Any, vs: Any) -> Any:
         return _features(us, vs, features) @ weights + np.array([c_1, c_2, c_3])
@@ -335,7 +339,7 @@ def plane(
         **_looks(scores, τ),
         **_on_own(scores, *points, τ),
         **_trust(scores, *_fresh(*points), τ),
-        **_along(*points, features, int(steps), ε),
+        **_along(*points, features, ε, int(steps)),
         "guessing": math.log(CLASSES),
         "python": _python(*points, features, int(steps), ε),
     }
@@ -349,7 +353,7 @@ def _fitted(
 ) -> tuple[Any, Any, Any]:
     """The features of some points, their classes, and the weights that were trained on them."""
     us, vs, labels = (np.array(part) for part in points)
-    weights = _train(*points, features, steps, smoothing)[0][-1]
+    weights = _train(*points, features, smoothing, max(steps, STEPS))[0][steps]
     return _features(us, vs, features), labels, weights
 
 
