@@ -31,6 +31,8 @@ def _refuse(word: str) -> NoReturn:
 def _outward(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _outward(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and np.isfinite(value).all():
+        return value.tolist()
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):

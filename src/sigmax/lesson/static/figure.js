@@ -141,8 +141,9 @@ export class Figure {
   draw() {
     if (!this.element.isConnected) return;
     const { state, result } = this;
+    // All are measured before any is drawn: to measure after drawing costs a layout each time.
+    for (const plot of this.plots) plot.begin();
     this.plots.forEach((plot, i) => {
-      plot.begin();
       this.panels[i].draw(plot, state, result, this.words);
       plot.end();
     });
