@@ -116,6 +116,18 @@ TENSORFLOW = SimpleNamespace(
     sparse_softmax_cross_entropy_with_logits=lambda labels, logits: sparse(
         labels, logits, from_logits=True
     )[0],
+    softmax=lambda logits: np.exp(log_softmax(logits)),
+)
+TF_KERAS = SimpleNamespace(
+    initializers=SimpleNamespace(Constant=lambda value: value),
+    layers=SimpleNamespace(
+        Dense=lambda units, kernel_initializer, bias_initializer: (
+            lambda inputs: (
+                np.einsum("ni,ij->nj", inputs, kernel_initializer.reshape(-1, units))
+                + bias_initializer
+            )
+        )
+    ),
 )
 
 # ---------------------------------------------------------------- evaluation
@@ -157,7 +169,7 @@ def libraries(name: str) -> Iterator[dict[str, Any]]:
     elif name == "scikit-learn":
         yield INPUTS | {"log_loss": load("sklearn.metrics").log_loss}
     else:
-        yield INPUTS | KERAS | {"tf": SimpleNamespace(nn=TENSORFLOW)}
+        yield INPUTS | KERAS | {"tf": SimpleNamespace(nn=TENSORFLOW, keras=TF_KERAS)}
         if installed("keras", "tensorflow"):
             yield INPUTS | vars(load("keras").losses) | {"tf": load("tensorflow")}
 

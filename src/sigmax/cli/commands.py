@@ -296,3 +296,24 @@ def demo(
         result = _report(context, logits, None, output, Options(), Choices(), title)
         summary.print_report(result, output)
         out.print("Next, with files of yours: sigmax report logits.npy labels.npy")
+
+
+@app.command("lesson", epilog="Example: sigmax lesson --lang en")
+def lesson_command(
+    lang: Annotated[
+        str, typer.Option(help="zh-Hant or en to start in; the page switches.")
+    ] = "zh-Hant",
+    port: Annotated[int, typer.Option(help="On this machine; 0 takes a free one.")] = 8765,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    export: Annotated[
+        Path | None, typer.Option(help="Write a static copy to this directory instead.")
+    ] = None,
+) -> None:
+    """Learn it all: from the share a/(a+b) to the loss, in ten chapters that check what they say."""
+    from sigmax.lesson import lesson
+
+    with plain_errors():
+        try:
+            lesson(lang, port, browser, export)
+        except ModuleNotFoundError as error:
+            raise DataError(f"the lesson needs {error.name}: pip install 'sigmax[lesson]'") from error

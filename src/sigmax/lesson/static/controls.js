@@ -1,0 +1,78 @@
+// Sliders, choices and switches. Each has an element and `show(value)`.
+
+import { html } from "./dom.js";
+import { shown } from "./numbers.js";
+import { bind, fillMarked } from "./text.js";
+
+const KINDS = { number: slider, numbers: sliders, choice, switch: toggle };
+
+export const control = (name, description, words, change) => KINDS[description.kind](name, description, words, change);
+
+// The value that a control takes when it is asked for `value`: inside its limits, on its steps.
+export function fitted(value, description) {
+  if (description.kind === "number") return snapped(value, description);
+  if (description.kind === "numbers") return value.map((each) => snapped(each, description));
+  return value;
+}
+
+function snapped(value, { low, high, step }) {
+  const inside = Math.min(Math.max(value, low), high);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) + 1;
+  return Math.min(high, Number((low + Math.round((inside - low) / step) * step).toFixed(digits)));
+}
+
+function range({ low, high, step }, attributes, oninput) {
+  return html("input", { type: "range", min: low, max: high, step, ...attributes, oninput: (event) => oninput(Number(event.target.value), event) });
+}
+
+function slider(name, description, words, change) {
+  const input = range(description, { "data-control": name }, (value, event) => change({ [name]: value }, event));
+  const output = html("output", { class: `v-${name}` });
+  const label = bind(html("span", { class: "name" }), (element) => fillMarked(element, words(name)));
+  const element = html("label", { class: `slider v-${name}` }, label, input, output);
+  return { element, show: (value) => { input.value = value; input.setAttribute("aria-valuetext", shown(value)); output.value = shown(value, 5); } };
+}
+
+function sliders(name, description, words, change) {
+  const element = html("div", { class: "sliders" });
+  let inputs = [];
+  let current = [];
+  function build(count) {
+    inputs = Array.from({ length: count }, (_, i) => {
+      const input = range(description, { "data-control": `${name}.${i}` }, (value, event) => change({ [name]: current.with(i, value) }, event));
+      const label = bind(html("span", { class: "name" }), (span) => fillMarked(span, words(`${name}.${i}`, name)));
+      const output = html("output");
+      element.append(html("label", { class: `slider v-${name}_${i + 1}` }, label, input, output));
+      return { input, output };
+    });
+  }
+  function show(values) {
+    current = values;
+    if (!description.sliders) return;
+    if (inputs.length !== values.length) {
+      element.replaceChildren();
+      build(values.length);
+    }
+    values.forEach((value, i) => {
+      inputs[i].input.value = value;
+      inputs[i].input.setAttribute("aria-valuetext", shown(value));
+      inputs[i].output.value = shown(value, 5);
+    });
+  }
+  return { element, show };
+}
+
+function choice(name, { options }, words, change) {
+  const group = `${name}-${Math.random().toString(36).slice(2)}`;
+  const inputs = options.map((option) => html("input", { type: "radio", name: group, value: option, "data-control": name, onchange: (event) => change({ [name]: option }, event) }));
+  const labels = options.map((option, i) => html("label", {}, inputs[i], bind(html("span"), (element) => fillMarked(element, words(`${name}.${option}`)))));
+  const legend = bind(html("legend", { class: "name" }), (element) => fillMarked(element, words(name)));
+  const element = html("fieldset", { class: "choice" }, legend, html("div", { class: "options" }, ...labels));
+  return { element, show: (value) => inputs.forEach((input) => { input.checked = input.value === value; }) };
+}
+
+function toggle(name, _, words, change) {
+  const input = html("input", { type: "checkbox", role: "switch", "data-control": name, onchange: (event) => change({ [name]: event.target.checked }, event) });
+  const element = html("label", { class: "toggle" }, input, bind(html("span"), (span) => fillMarked(span, words(name))));
+  return { element, show: (value) => { input.checked = value; } };
+}
