@@ -201,7 +201,17 @@ def test_a_port_in_use_is_an_error():
 
 
 def test_the_command_serves():
-    command = [sys.executable, "-m", "sigmax", "lesson", "--port", "0", "--no-browser", "--lang", "en"]
+    command = [
+        sys.executable,
+        "-m",
+        "sigmax",
+        "lesson",
+        "--port",
+        "0",
+        "--no-browser",
+        "--lang",
+        "en",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]

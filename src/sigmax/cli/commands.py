@@ -316,4 +316,6 @@ def lesson_command(
         try:
             lesson(lang, port, browser, export)
         except ModuleNotFoundError as error:
-            raise DataError(f"the lesson needs {error.name}: pip install 'sigmax[lesson]'") from error
+            raise DataError(
+                f"the lesson needs {error.name}: pip install 'sigmax[lesson]'"
+            ) from error
