@@ -282,6 +282,15 @@ def test_groups_are_drawn_whole():
     assert (thrice.units, without.units) == (400, 1200)
 
 
+def test_groups_of_any_size_in_a_chunk():
+    rng = np.random.default_rng(18)
+    logits, labels = sampled(rng, 3000, 4)
+    expected = definitions(softmax(logits), labels)["classwise_ece"]
+    for groups in (np.zeros(3000, int), np.arange(3000) // 50, np.arange(3000) // 1000):
+        result = sigmax.evaluate(logits, labels, groups=groups).classwise_ece
+        assert result == pytest.approx(expected, rel=1e-12)
+
+
 def test_many_groups():
     rng = np.random.default_rng(8)
     logits, labels = sampled(rng, 6000, 3)

@@ -14,8 +14,9 @@ from .normalization import softmax
 
 CELLS = 16  # of confidence in a bin, for the null error
 NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
-_TABLE = 2**23  # numbers in the table by class: 64 MiB
+_TABLE = 2**22  # numbers in the table by class: 32 MiB
 _FEWEST_GROUPS = 20  # in it, even if it becomes larger
+_SHORT = 64  # rows of a group in a chunk
 _BATCH = 2**18  # rows whose columns are added up at a time
 
 
@@ -273,9 +274,7 @@ class _ByClass:
         terms = p if chunk.soft is None else p - chunk.soft
         if not (chunk.weight == 1).all():
             terms = terms * chunk.weight[:, None]
-        order = np.argsort(group, kind="stable")
-        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-        sums = np.add.reduceat(terms[order], starts, axis=0)
+        groups, sums = _sums_of_groups(terms, group)
         others = np.flatnonzero(p > _largest_in_first_bin(bins, p.dtype))
         row, k = np.divmod(others, classes)
         first = group[row] * (bins * classes) + k
@@ -286,11 +285,26 @@ class _ByClass:
             of_label = _bin(p[np.arange(len(p)), chunk.index], bins)
             cells.append((group * bins + of_label) * classes + chunk.index)
             added.append(-chunk.weight)
-        return cls(group[order[starts]], sums, np.concatenate(cells), np.concatenate(added))
+        return cls(groups, sums, np.concatenate(cells), np.concatenate(added))
 
     def add_to(self, table: Any) -> None:
         table[self.groups, 0] += self.sums
         np.add.at(table.reshape(-1), self.cells, self.terms)
+
+
+def _sums_of_groups(terms: Any, group: Any) -> tuple[Any, Any]:
+    """Return the groups of some rows, and the sums of the rows of each."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    counts = np.diff(starts, append=len(order))
+    groups = group[order[starts]]
+    if counts.max(initial=0) > _SHORT:
+        return groups, np.add.reduceat(terms[order], starts, axis=0, dtype=np.float64)
+    sums = terms[order[starts]].astype(np.float64)
+    for k in range(1, counts.max(initial=0)):  # for short groups faster than reduceat
+        longer = np.flatnonzero(counts > k)
+        sums[longer] += terms[order[starts[longer] + k]]
+    return groups, sums
 
 
 def _largest_in_first_bin(bins: int, dtype: Any) -> Any:
