@@ -1,5 +1,6 @@
 // Sliders, choices and switches. Each has an element and `show(value)`.
 
+import { isLive } from "./api.js";
 import { html } from "./dom.js";
 import { shown } from "./numbers.js";
 import { bind, fillMarked } from "./text.js";
@@ -21,42 +22,45 @@ function snapped(value, { low, high, step }) {
   return Math.min(high, Number((low + Math.round((inside - low) / step) * step).toFixed(digits)));
 }
 
-function range({ low, high, step }, attributes, oninput) {
-  return html("input", { type: "range", min: low, max: high, step, ...attributes, oninput: (event) => oninput(Number(event.target.value), event) });
+// In a static copy nothing answers.
+const input = (type, name, attributes) => html("input", { type, "data-control": name, disabled: !isLive(), ...attributes });
+
+function range({ low, high, step }, name, oninput) {
+  return input("range", name, { min: low, max: high, step, oninput: (event) => oninput(Number(event.target.value), event) });
 }
 
 function slider(name, description, words, change) {
-  const input = range(description, { "data-control": name }, (value, event) => change({ [name]: value }, event));
+  const handle = range(description, name, (value, event) => change({ [name]: value }, event));
   const output = html("output", { class: `v-${name}` });
   const label = bind(html("span", { class: "name" }), (element) => fillMarked(element, words(name)));
-  const element = html("label", { class: `slider v-${name}` }, label, input, output);
-  return { element, show: (value) => { input.value = value; input.setAttribute("aria-valuetext", shown(value)); output.value = shown(value, 5); } };
+  const element = html("label", { class: `slider v-${name}` }, label, handle, output);
+  return { element, show: (value) => { handle.value = value; handle.setAttribute("aria-valuetext", shown(value)); output.value = shown(value, 5); } };
 }
 
 function sliders(name, description, words, change) {
   const element = html("div", { class: "sliders" });
-  let inputs = [];
+  let parts = [];
   let current = [];
   function build(count) {
-    inputs = Array.from({ length: count }, (_, i) => {
-      const input = range(description, { "data-control": `${name}.${i}` }, (value, event) => change({ [name]: current.with(i, value) }, event));
+    parts = Array.from({ length: count }, (_, i) => {
+      const handle = range(description, `${name}.${i}`, (value, event) => change({ [name]: current.with(i, value) }, event));
       const label = bind(html("span", { class: "name" }), (span) => fillMarked(span, words(`${name}.${i}`, name)));
       const output = html("output");
-      element.append(html("label", { class: `slider v-${name}_${i + 1}` }, label, input, output));
-      return { input, output };
+      element.append(html("label", { class: `slider v-${name}_${i + 1}` }, label, handle, output));
+      return { handle, output };
     });
   }
   function show(values) {
     current = values;
     if (!description.sliders) return;
-    if (inputs.length !== values.length) {
+    if (parts.length !== values.length) {
       element.replaceChildren();
       build(values.length);
     }
     values.forEach((value, i) => {
-      inputs[i].input.value = value;
-      inputs[i].input.setAttribute("aria-valuetext", shown(value));
-      inputs[i].output.value = shown(value, 5);
+      parts[i].handle.value = value;
+      parts[i].handle.setAttribute("aria-valuetext", shown(value));
+      parts[i].output.value = shown(value, 5);
     });
   }
   return { element, show };
@@ -64,15 +68,15 @@ function sliders(name, description, words, change) {
 
 function choice(name, { options }, words, change) {
   const group = `${name}-${Math.random().toString(36).slice(2)}`;
-  const inputs = options.map((option) => html("input", { type: "radio", name: group, value: option, "data-control": name, onchange: (event) => change({ [name]: option }, event) }));
-  const labels = options.map((option, i) => html("label", {}, inputs[i], bind(html("span"), (element) => fillMarked(element, words(`${name}.${option}`)))));
+  const buttons = options.map((option) => input("radio", name, { name: group, value: option, onchange: (event) => change({ [name]: option }, event) }));
+  const labels = options.map((option, i) => html("label", {}, buttons[i], bind(html("span"), (element) => fillMarked(element, words(`${name}.${option}`)))));
   const legend = bind(html("legend", { class: "name" }), (element) => fillMarked(element, words(name)));
   const element = html("fieldset", { class: "choice" }, legend, html("div", { class: "options" }, ...labels));
-  return { element, show: (value) => inputs.forEach((input) => { input.checked = input.value === value; }) };
+  return { element, show: (value) => buttons.forEach((button) => { button.checked = button.value === value; }) };
 }
 
 function toggle(name, _, words, change) {
-  const input = html("input", { type: "checkbox", role: "switch", "data-control": name, onchange: (event) => change({ [name]: event.target.checked }, event) });
-  const element = html("label", { class: "toggle" }, input, bind(html("span"), (span) => fillMarked(span, words(name))));
-  return { element, show: (value) => { input.checked = value; } };
+  const handle = input("checkbox", name, { role: "switch", onchange: (event) => change({ [name]: event.target.checked }, event) });
+  const element = html("label", { class: "toggle" }, handle, bind(html("span"), (span) => fillMarked(span, words(name))));
+  return { element, show: (value) => { handle.checked = value; } };
 }

@@ -75,10 +75,7 @@ export class Figure {
       this.draw();
       this.speak();
     });
-    if (!isLive()) {
-      for (const input of this.element.querySelectorAll("input")) input.disabled = true;
-      caption.after(bind(html("p", { class: "static-note" }), (element) => fillMarked(element, words("needs-library"))));
-    }
+    if (!isLive()) caption.after(bind(html("p", { class: "static-note" }), (element) => fillMarked(element, words("needs-library"))));
     new ResizeObserver(() => this.result && this.draw()).observe(this.element);
   }
 
