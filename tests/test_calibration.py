@@ -463,6 +463,9 @@ def test_vector_scaling_applies_scale_and_bias():
     masked = logits.copy()
     masked[:, 0] = -np.inf
     assert (fit.apply(masked)[:, 0] == 0).all()
+    masked[0, 1] = np.nan
+    assert np.isnan(fit.apply(masked)[0]).all()
+    assert not np.isnan(fit.apply(masked)[1:]).any()
     with pytest.raises(ValueError, match="must have 4 classes"):
         fit.apply(logits[:, :3])
 

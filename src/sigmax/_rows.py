@@ -113,7 +113,7 @@ class Rows:
     def parts(self) -> "Parts":
         """Return these rows in one part; of Dask arrays one part for each of their blocks of rows."""
         arrays = {name: x for name, x in vars(self).items() if np.ndim(x) and hasattr(x, "dtype")}
-        blocks = next((x.chunks[0] for x in arrays.values() if _is_dask(x)), None)
+        blocks = next((x.chunks[0] for x in arrays.values() if is_dask(x)), None)
         if blocks is None or not self.batch:
             return Parts([self])
         import dask
@@ -356,7 +356,7 @@ def confidence_level(value: Any) -> float:
     return number
 
 
-def _is_dask(x: Any) -> bool:
+def is_dask(x: Any) -> bool:
     return hasattr(x, "to_delayed")
 
 

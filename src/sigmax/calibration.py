@@ -685,9 +685,11 @@ def _scaled_nll(chunk: Chunk, scale: Any, bias: Any) -> tuple[Any, Any]:
 
 
 def _scaled(z: Any, scale: Any, bias: Any) -> Any:
-    """Return scale·z + bias as float64; a masked class stays masked."""
-    finite = z > -np.inf
-    return np.where(finite, scale * np.where(finite, z, 0.0).astype(np.float64) + bias, -np.inf)
+    """Return scale·z + bias as float64; a masked class stays masked, and NaN stays NaN."""
+    possible = z != -np.inf
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        y = scale * np.where(possible, z, 0.0).astype(np.float64) + bias
+    return np.where(possible, y, -np.inf)
 
 
 def _targets(chunk: Chunk, smoothing: float) -> Any:

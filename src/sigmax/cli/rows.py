@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from sigmax._rows import is_dask
+from sigmax.calibration import _scaled
+
 _BLOCK = 2**20  # numbers that are read at once
 
 
@@ -29,10 +32,6 @@ def spill(blocks: Iterable[Any]) -> Any:
         return (
             np.memmap(file, block.dtype, "r", shape=shape) if rows else np.empty(shape, block.dtype)
         )
-
-
-def is_dask(array: Any) -> bool:
-    return hasattr(array, "dask")
 
 
 def select(array: Any, kept: Any) -> Any:
@@ -68,6 +67,5 @@ def scaled(logits: Any, scale: Any, bias: Any) -> Any:
 
 
 def scaled_block(x: Any, scale: Any, bias: Any) -> Any:
-    with np.errstate(invalid="ignore"):
-        y = np.where(x == -np.inf, -np.inf, x * scale + bias)
+    y = _scaled(x, scale, bias)
     return y.astype(x.dtype) if x.dtype.kind == "f" else y
