@@ -17,7 +17,7 @@ LINEAR = ("linear_cross_entropy_grad",)
 
 class Sigmax(peers.Sigmax):
     def prepare(self, task: Task) -> Call:
-        function = self.library.value_and_grad(self.library.linear_cross_entropy)
+        function = self.package.value_and_grad(self.package.linear_cross_entropy)
         return partial(function, task.x, *task.operands)
 
 
@@ -27,10 +27,10 @@ class NumPy:
     name = "NumPy + sigmax"
 
     def __init__(self, threads: int):
-        self.library = peers.Sigmax(threads).library
+        self.package = peers.Sigmax(threads).package
 
     def prepare(self, task: Task) -> Call:
-        function = self.library.value_and_grad(self.library.cross_entropy)
+        function = self.package.value_and_grad(self.package.cross_entropy)
         return partial(self.value_and_grad, function, task.x, *task.operands)
 
     @staticmethod

@@ -53,11 +53,11 @@ NAMES_AND_OPTIONS = {
 class Sigmax(peers.Sigmax):
     def prepare(self, task: Task) -> Call:
         name, options = NAMES_AND_OPTIONS[loss_of(task)]
-        function = getattr(self.library, name)
+        function = getattr(self.package, name)
         if task.function not in BINARY:
             options = {**options, "axis": task.axis}
         if task.function in LOSS_GRADIENTS:
-            function = self.library.value_and_grad(function)
+            function = self.package.value_and_grad(function)
             options = {**options, "out": task.out}
         return partial(function, task.x, *task.operands, **options)
 

@@ -46,16 +46,16 @@ class Sigmax:
         import sigmax
 
         sigmax.set_num_threads(threads)
-        self.library = sigmax
+        self.package = sigmax
 
     def config(self) -> dict:
-        return self.library.show_config(mode="dicts")
+        return self.package.show_config(mode="dicts")
 
     def prepare(self, task: Task) -> Call | None:
         name = task.function.removesuffix("_vjp")
-        function = getattr(self.library, name)
+        function = getattr(self.package, name)
         if task.function in GRADIENTS:
-            return partial(self.library.vjp, function, task.x, *task.operands, axis=task.axis)
+            return partial(self.package.vjp, function, task.x, *task.operands, axis=task.axis)
         options = {} if task.out is None else {"out": task.out}
         if task.function not in ELEMENTWISE:
             options["axis"] = task.axis
