@@ -1,0 +1,140 @@
+// What a call hands to a kernel: operands by name, with their strides. No vectors here: NumPy's side includes this too.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sigmax {
+
+// Storage types, in the order of every table of kernels.
+enum Type { kFloat16, kBFloat16, kFloat32, kFloat64, kTypes };
+
+// An array operand: strides in bytes.
+struct Operand {
+  char* data = nullptr;
+  std::ptrdiff_t row_stride = 0, class_stride = 0;
+};
+
+// The operands of functions along an axis. A function's entry (entries.h) lists the ones it has.
+enum Name {
+  kX,            // logits or probabilities, per class
+  kSecond,       // per class, of the type of x: a cotangent, a weight, a soft label or a teacher's logit
+  kCotangent,    // per row, of the type of x
+  kTemperature,  // doubles from here on, per row
+  kWeight,
+  kZLoss,        // in a distillation the weight of the label
+  kScale,        // the cotangent of the loss
+  kReference,    // of logit moments: the logit they are about
+  kSmoothing,
+  kClassWeight,  // per class, or one for all
+  kPrior,        // likewise
+  kPriorTotal,   // per row: that of the classes that are not masked
+  kMask,         // a byte per class, or one for all: 0 takes the class out of the row
+  kLabel,        // int64 per row: its class where labels are indices; negative: the row is left out
+  kValue,        // doubles per row, written: the loss
+  kSecondValue,  // likewise: a second result
+  kResult,       // per row, of the type of x, written
+  kOut,          // per class, of the type of x, written
+  kNames
+};
+
+// `rows` rows of `classes` numbers.
+struct RowsCall {
+  std::ptrdiff_t rows = 0, classes = 0;
+  Type type = kFloat32;
+  Operand operands[kNames];
+
+  const Operand& operator[](Name name) const { return operands[name]; }
+  Operand& operator[](Name name) { return operands[name]; }
+};
+
+// Rows up to this many classes are computed in one go; longer ones in chunks of kChunk classes, which threads may share.
+// Both depend on the class count alone, so that threads never change a bit.
+constexpr std::ptrdiff_t kLongestWholeRow = 65536, kChunk = 16384;
+
+// What one chunk of a long row (or the whole row, after `merge`) contributes.
+struct Partial {
+  double largest, second_largest, pivot, magnitude;
+  bool has_nan;  // known where nothing is above -inf
+  double sums[20];
+};
+
+struct RowsKernel {
+  // Rows [begin, end) of at most kLongestWholeRow classes; `scratch` holds scratch_bytes bytes. Rows are best shared out by
+  // multiples of rows_together.
+  void (*rows)(const RowsCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch);
+  std::size_t (*scratch_bytes)(std::ptrdiff_t classes);
+  // One long row in three phases, chunk by chunk, with a merge of the partials in between.
+  void (*chunk_largest)(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, char* scratch);
+  void (*chunk_sums)(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, const Partial& whole, char* scratch);
+  void (*chunk_outputs)(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole, char* scratch);
+  void (*merge_largest)(const Partial* partials, std::ptrdiff_t chunks, Partial* whole);
+  void (*merge_sums)(const Partial* partials, std::ptrdiff_t chunks, Partial* whole);
+};
+
+// A function along an axis: its operands in the order of NumPy's call, inputs first, and the kernel for a call.
+constexpr int kMostOperands = 14;
+struct RowsFunction {
+  const char* name;
+  int inputs, outputs;
+  Name operands[kMostOperands];
+  const RowsKernel* (*kernel)(const RowsCall& call);
+};
+struct RowsFunctions {
+  const RowsFunction* first;
+  int count;
+};
+
+// `count` elements of an elementwise function; `cotangent` only for the vector-Jacobian products.
+struct ElementwiseCall {
+  Operand x, cotangent, out;  // row_stride is the step from one element to the next
+};
+typedef void (*ElementwiseKernel)(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end);
+struct ElementwiseFunction {
+  const char* name;
+  bool has_cotangent;
+  ElementwiseKernel kernels[kTypes];
+};
+
+// A sum and its rounding errors, of a chunk of kChunk numbers.
+struct Sum {
+  double value, error;
+};
+
+// `count` elements of a binary loss: logits or probabilities x, labels, their options (doubles), the loss (double) and,
+// where the function has one, the gradient. With `sums`, one for every kChunk elements, these take the losses' place:
+// [begin, end) is then within a chunk.
+struct BinaryLossCall {
+  Operand x, labels, weight, pos_weight, smoothing, divisor, loss, gradient;
+  Sum* sums = nullptr;
+};
+typedef void (*BinaryLossKernel)(const BinaryLossCall& call, std::ptrdiff_t begin, std::ptrdiff_t end);
+struct BinaryLossFunction {
+  const char* name;
+  bool has_gradient;
+  BinaryLossKernel kernels[kTypes];
+};
+
+// The compensated sum of contiguous numbers, chunk by chunk.
+struct TotalKernel {
+  Sum (*chunk)(const double* x, std::ptrdiff_t n);
+  double (*merge)(const Sum* chunks, std::ptrdiff_t count);
+};
+
+struct ElementFunctions {
+  const char* level;
+  const ElementwiseFunction* elementwise;
+  int elementwise_count;
+  const BinaryLossFunction* binary_loss;
+  int binary_loss_count;
+  TotalKernel total;
+  bool (*in_unit_interval[kTypes])(const char* x, std::ptrdiff_t n);
+};
+
+// What one instruction-set level offers. Each member is the one symbol that an object file of the level exports.
+struct Kernels {
+  const ElementFunctions* elements;
+  const RowsFunctions* families[4];
+};
+
+}  // namespace sigmax

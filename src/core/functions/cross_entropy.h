@@ -1,0 +1,327 @@
+// Cross-entropy of logits and its gradient.
+//
+// With the weights a_i of classes (label_weights.h), A = Σ a, and energies y_i = (x_i - m)/T <= 0, a row's loss is
+//   s·Σ a_i·(-log p_i) + z·lse² = s·(Σ a_i·(-y_i) + A·log Σ e^y) + z·lse²,   lse = m/T + log Σ e^y:
+// terms of one sign, so that nothing of a confident row is lost. Its gradient is
+//   scale/T·(s·(A·p_i - a_i) + 2·z·lse·p_i).
+// For a tie p_i = 1/Σe, and (A·p_i - a_i)·Σe = (A - a_i) - a_i·others, with the sum of the other weights not by a difference:
+// those of a confident label may be tiny.
+#pragma once
+
+#include <type_traits>
+
+#include "log_probability.h"
+#include "logsumexp.h"
+#include "../rows/label_weights.h"
+
+namespace sigmax {
+namespace {
+
+SIGMAX_INLINE Vec within_range(Vec x) { return min(opaque(kLargest), max(opaque(-kLargest), x)); }
+
+// What the value and the gradient of a row have in common.
+template <class W>
+struct LossRow {
+  Energy<W> energy;
+  Gain<W> gain;
+  Vec value, weight;
+  W inverse, pull, strength;  // 1/Σe; 2·z·lse; the factor of p_i: A·s + pull
+};
+
+// From -Σ a·y without its weight, and the mass A. `infinite` where a class with a weight is impossible.
+template <class W>
+SIGMAX_INLINE void finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross_energy, W mass, Mask infinite, const Options& o) {
+  const W log = e.log();
+  const Mask counts = o.weight != 0.0, pulls = o.z_loss != 0.0;  // 0 times infinity is 0
+  const W likelihood = keep(counts, multiply(add(cross_energy, multiply(mass, log)), o.weight));
+  const Vec lse = with_largest(log, row.energy, o.top);
+  const W wide_lse = choose(abs(lse) < kInfinity, add(log, multiply(row.energy.beta, row.energy.max)), wide<W>(lse));
+  const W square = keep(pulls, multiply(multiply(wide_lse, wide_lse), o.z_loss));
+  Vec value = rounded(add(likelihood, square));
+  value = select(pulls & (abs(lse) == kInfinity), o.z_loss * kInfinity, value);
+  row.value = select((infinite | (value != value)) & counts, o.weight * kInfinity, value);
+  row.value = select(leading(log) == leading(log), row.value, select(counts | pulls, splat(kNaN), Vec{}));
+  row.weight = o.weight;
+  row.inverse = reciprocal(e.total());
+  row.pull = keep(pulls, multiply(wide_lse, 2.0 * o.z_loss));
+  row.strength = add(multiply(mass, o.weight), row.pull);
+}
+
+// m - x of a class that may be impossible: a Pair keeps to finite numbers, infinity would become NaN.
+SIGMAX_INLINE Vec distance(Vec x, const Energy<Vec>& energy) { return energy.max - x; }
+SIGMAX_INLINE Pair distance(Vec x, const Energy<Pair>& energy) {
+  return keep(x > -kInfinity, difference<Pair>(energy.max, x));
+}
+
+// Labels that are class indices: all terms of the gradient have one factor, and the label a number of its own. With
+// `smoothed`, every class has the weight `least` besides, or there is a z-loss, whose factor needs more digits of the sum.
+template <class W, bool smoothed>
+struct IndexCrossEntropy : Program {
+  typedef W Wide;
+  typedef W Term;
+  static constexpr bool has_label = true, has_value = true, has_mask = true;
+  struct Row : LossRow<W> {
+    Vec label_x;
+    W slope, least, factor, own;  // of a class: its output is e·factor - own
+    W others, ties, mass_of_others;
+  };
+  struct PlainSums {
+    ApartSums<W> e;
+  };
+  struct SmoothedSums : PlainSums {
+    W distance, impossible;  // Σ (m - x); how many are impossible
+  };
+  typedef typename std::conditional<smoothed, SmoothedSums, PlainSums>::type Sums;
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    Row row = {};
+    row.energy = Energy<W>(o.largest, o);
+    row.label_x = o.label_x;
+    return row;
+  }
+  static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) {
+    if constexpr (smoothed) return row.energy.precise_factor(x);
+    return row.energy.factor(x);
+  }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) {
+    sums.e.add(x == row.energy.max, e);
+    if constexpr (smoothed) {
+      accumulate(sums.distance, distance(x, row.energy));
+      count(sums.impossible, x == -kInfinity);
+    }
+  }
+
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    const Smoothing<W> smoothing(o.smoothing, o.prior_total);
+    row.slope = multiply(smoothing.kept, o.class_weight);
+    row.least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
+    row.mass_of_others = multiply(row.least, o.classes - 1.0);
+    const W own = add(row.slope, row.least), mass = add(own, row.mass_of_others);
+    const Mask counts = leading(row.slope) != 0.0;
+    W cross = keep(counts, multiply(distance(row.label_x, row.energy), row.slope));
+    Mask infinite = counts & (row.label_x == -kInfinity);
+    if constexpr (smoothed) {
+      const Mask least_counts = leading(row.least) != 0.0;
+      cross = add(cross, keep(least_counts, multiply(sums.distance, row.least)));
+      infinite = infinite | (least_counts & (leading(sums.impossible) > 0.0));
+    }
+    finish_loss<W>(row, sums.e, multiply(cross, row.energy.beta), mass, infinite, o);
+    set_factors(row, sums, o);
+  }
+  static SIGMAX_INLINE void set_factors(Row& row, const Sums& sums, const Options& o) {
+    row.gain = Gain<W>(row.energy, o.scale, abs(o.scale));
+    row.others = sums.e.others;
+    row.ties = sums.e.ties;
+    row.factor = multiply(multiply(row.inverse, row.strength), row.gain.factor);
+    row.own = scale(multiply(multiply(row.least, row.weight), row.gain.factor), splat(kExpScale<W>));
+  }
+  static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) {
+    const W of_class = multiply(e, row.factor);
+    if constexpr (smoothed) return row.gain.rounded(add(of_class, negate(row.own)));
+    return row.gain.rounded(of_class);
+  }
+  // s·((A - a)·e - a·(Σe - e)) + pull·e, over Σe.
+  static SIGMAX_INLINE Vec target(const Row& row) {
+    const Vec s = splat(kExpScale<W>);
+    const W e = keep(row.label_x != -kInfinity, row.energy.precise_factor(row.label_x));
+    const Mask tie = row.label_x == row.energy.max;
+    const W all = add(row.others, scale(row.ties, s)), ties_but_one = scale(add(row.ties, splat(-1.0)), s);
+    const W rest = choose(tie, add(row.others, ties_but_one), add(all, negate(e)));
+    const W mine = multiply(add(row.slope, row.least), rest), of_others = multiply(row.mass_of_others, e);
+    const W strength = add(multiply(add(of_others, negate(mine)), row.weight), multiply(row.pull, e));
+    return row.gain.rounded(multiply(multiply(strength, row.inverse), row.gain.factor));
+  }
+  static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
+};
+
+// Labels that are weights of classes, or with `shared` soft labels q of which they are slope·q + least. With `relative`
+// s·Σ q_i·(log q_i - log p_i), the divergence of the labels from the row.
+template <class W, bool shared, bool relative>
+struct WeightedCrossEntropy : Program {
+  typedef W Wide;
+  typedef W Term;
+  typedef typename std::conditional<shared, Vec, W>::type Number;
+  static constexpr Second second = shared ? Second::kNumbers : Second::kLabelWeights;
+  static constexpr bool has_value = true, has_mask = true;
+  struct Row : LossRow<W> {
+    W slope, least;
+    W others, tied_mass, other_mass;
+    W factor, own_factor, tie_factor, tie_own_factor, tie_pull;
+  };
+  struct PlainSums {
+    ApartSums<W> e;
+    W cross, impossible, tied_mass, other_mass;  // Σ a·(m - x)
+  };
+  struct RelativeSums : PlainSums {
+    W information;
+  };
+  typedef typename std::conditional<relative, RelativeSums, PlainSums>::type Sums;
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    Row row = {};
+    row.energy = Energy<W>(o.largest, o);
+    if (shared) {
+      const Smoothing<W> smoothing(o.smoothing, o.prior_total);
+      row.slope = multiply(smoothing.kept, o.class_weight);
+      row.least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
+    }
+    return row;
+  }
+  static SIGMAX_INLINE W term(Vec x, Number, const Row& row) { return row.energy.precise_factor(x); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Number c, W e, const Row& row) {
+    const W a = weight_of(c, row);
+    const Mask tie = x == row.energy.max, counts = leading(a) != 0.0;
+    sums.e.add(tie, e);
+    accumulate_where(tie, sums.tied_mass, a);
+    accumulate_unless(tie, sums.other_mass, a);
+    add_cross(sums, counts, x, a, row.energy);
+    if constexpr (relative) accumulate(sums.information, information(a));
+  }
+  static SIGMAX_INLINE W weight_of(Number c, const Row& row) {
+    if constexpr (shared) return multiply_add(row.slope, c, row.least);
+    else return c;
+  }
+  static SIGMAX_INLINE Vec multiply_add(Vec slope, Vec q, Vec least) { return mul_add(slope, q, least); }
+  static SIGMAX_INLINE Pair multiply_add(Pair slope, Vec q, Pair least) { return add(multiply(slope, q), least); }
+  static SIGMAX_INLINE void add_cross(Sums& sums, Mask counts, Vec x, Vec a, const Energy<Vec>& energy) {
+    sums.cross = select(counts, mul_add(x - energy.max, -a, sums.cross), sums.cross);
+  }
+  static SIGMAX_INLINE void add_cross(Sums& sums, Mask counts, Vec x, Pair a, const Energy<Pair>& energy) {
+    accumulate(sums.cross, keep(counts, multiply(distance(x, energy), a)));
+    count(sums.impossible, counts & (x == -kInfinity));
+  }
+
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    row.tied_mass = sums.tied_mass;
+    row.other_mass = sums.other_mass;
+    W cross = multiply(sums.cross, row.energy.beta);
+    if constexpr (relative) cross = add(cross, sums.information);
+    const Mask infinite = (leading(sums.impossible) > 0.0) | (leading(sums.cross) == kInfinity);
+    finish_loss<W>(row, sums.e, cross, add(row.tied_mass, row.other_mass), infinite, o);
+    row.gain = Gain<W>(row.energy, o.scale, abs(o.scale));
+    row.others = add(sums.e.others, (leading(sums.e.ties) - 1.0) * kExpScale<W>);
+    set_factors(row);
+  }
+  // What all classes share is a factor, and stays finite: 0 times it is 0.
+  static SIGMAX_INLINE void set_factors(Row& row) {
+    if constexpr (std::is_same<W, Vec>::value) {
+      const Vec share = row.inverse * row.gain.factor;
+      row.factor = within_range(share * row.strength);
+      row.own_factor = within_range(row.weight * row.gain.factor);
+      row.tie_factor = within_range(row.weight * share);
+      row.tie_own_factor = within_range(row.others * row.weight * share);
+      row.tie_pull = within_range(row.pull * share);
+    } else {
+      row.factor = multiply(row.inverse, row.strength);
+    }
+  }
+  static SIGMAX_INLINE Vec output(Vec x, Number c, W e, const Row& row) {
+    return gradient(x == row.energy.max, weight_of(c, row), e, row);
+  }
+  static SIGMAX_INLINE Vec gradient(Mask tie, Vec a, Vec e, const Row& row) {
+    const Vec of_others = (row.tied_mass - a) + row.other_mass;
+    const Vec of_tie = mul_add(of_others, row.tie_factor, mul_add(a, -row.tie_own_factor, row.tie_pull));
+    return one_nan(select(tie, of_tie, mul_add(e, row.factor, -(a * row.own_factor))));
+  }
+  static SIGMAX_INLINE Vec gradient(Mask tie, Pair a, Pair e, const Row& row) {
+    const Vec s = splat(kExpScale<Pair>);
+    const Pair own = multiply(a, row.weight);
+    Pair sum = add(multiply(e, row.factor), negate(scale(own, s)));
+    if (any(tie)) {
+      const Pair of_others = multiply(add(add(row.tied_mass, negate(a)), row.other_mass), row.weight);
+      const Pair of_tie = add(scale(add(of_others, row.pull), s), negate(multiply(row.others, own)));
+      sum = choose(tie, multiply(of_tie, row.inverse), sum);
+    }
+    return row.gain.rounded(multiply(sum, row.gain.factor));
+  }
+  static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
+};
+
+// Probabilities as they are given: s·Σ a_i·(-log p_i), and -scale·s·a_i/p_i.
+template <class W, bool relative>
+struct CrossEntropyOfProbabilities : Program {
+  typedef W Wide;
+  typedef W Term;
+  static constexpr Second second = Second::kLabelWeights;
+  static constexpr bool has_value = true, has_mask = true, needs_largest = false;
+  static constexpr int kept = 0;
+  static constexpr double absent = 0.0;
+  struct Row {
+    Energy<W> energy;
+    Gain<W> gain;
+    Vec value, weight;
+  };
+  struct PlainSums {
+    W likelihood, impossible;
+  };
+  struct RelativeSums : PlainSums {
+    W information;
+  };
+  typedef typename std::conditional<relative, RelativeSums, PlainSums>::type Sums;
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    Row row = {};
+    Options at_one = o;
+    at_one.temperature = at_one.beta = splat(1.0);
+    row.energy = Energy<W>(Vec{}, at_one);
+    row.gain = Gain<W>(row.energy, o.scale, abs(o.scale));
+    row.weight = o.weight;
+    return row;
+  }
+  static SIGMAX_INLINE W term(Vec, W, const Row&) { return W{}; }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec p, W a, W, const Row&) {
+    accumulate(sums.likelihood, multiply(keep(p > 0.0, negate(log_probability<W>(p))), a));
+    count(sums.impossible, (leading(a) != 0.0) & (p == 0.0));
+    if constexpr (relative) accumulate(sums.information, information(a));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    W sum = sums.likelihood;
+    if constexpr (relative) sum = add(sum, sums.information);
+    const Vec value = rounded(multiply(sum, o.weight));
+    const Mask infinite = (leading(sums.impossible) > 0.0) & (o.weight != 0.0);
+    row.value = select(infinite, o.weight * kInfinity, value);
+  }
+  static SIGMAX_INLINE Vec output(Vec p, W a, W, const Row& row) {
+    const Vec lift = select(p < kTiny, splat(kLift), splat(1.0));
+    const W quotient = multiply(divide(multiply(a, -row.weight), wide<W>(lifted(p))), row.gain.factor);
+    const Vec own = leading(a) * row.weight;
+    const Vec at_zero = select(own == 0.0, splat(0.0), -own * leading(row.gain.factor) * kInfinity);
+    const Vec result = row.gain.rounded(scale(quotient, splat(kExpScale<W>)));
+    return one_nan(select(p == 0.0, at_zero, result * lift));
+  }
+  static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
+};
+
+// Σ a_i·q_i of a row q of labels, a the weights of classes; NaN where a number is no probability.
+template <class W, bool shared>
+struct Mass : Program {
+  typedef W Wide;
+  typedef W Term;
+  typedef typename std::conditional<shared, Vec, W>::type Number;
+  static constexpr Second second = shared ? Second::kNone : Second::kLabelWeights;
+  static constexpr bool needs_largest = false, per_class = false, has_value = true;
+  static constexpr int kept = 0;
+  static constexpr double absent = 0.0;
+  struct Row {
+    Vec value;
+  };
+  struct Sums {
+    W mass, improper;
+  };
+
+  static SIGMAX_INLINE Row begin(const Options&) { return Row(); }
+  static SIGMAX_INLINE W term(Vec, Number, const Row&) { return W{}; }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec q, Number a, W, const Row&) {
+    if constexpr (shared) accumulate(sums.mass, wide<W>(q));
+    else accumulate_product(sums.mass, a, q);
+    count(sums.improper, ~((q >= 0.0) & (q <= 1.0)));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    const W mass = shared ? multiply(sums.mass, o.prior) : sums.mass;
+    row.value = select(leading(sums.improper) == 0.0, rounded(mass), splat(kNaN));
+  }
+  static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
+};
+
+}  // namespace
+}  // namespace sigmax

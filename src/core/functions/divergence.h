@@ -1,0 +1,215 @@
+// Divergences of two rows of logits, alone and beside the cross-entropy of a class index.
+//
+// The divergence of the row z from the row x is s·Σ q_i·(log q_i - log p_i) with q = softmax(z/T), p = softmax(x/T). With
+// Boltzmann factors f of z and e of x, each measured from its own largest logit, d = log e - log f and S = Σ (e - f)/Σ f,
+// it is
+//   Σ f·(e^d - 1 - d)/Σ f - (S - log(1 + S)):
+// small to second order where the rows are close, and so are its two terms, of which the first is a sum of positive ones.
+// Its gradient is scale·s/T·(p_i - q_i) = scale·s/T·((e_i - f_i) - f_i·S)/Σ e.
+#pragma once
+
+#include "log_softmax.h"
+
+namespace sigmax {
+namespace {
+
+// a·power + b and a - b·c, for a power of two.
+SIGMAX_INLINE Vec add_scaled(Vec a, Vec power, Vec b) { return mul_add(a, power, b); }
+SIGMAX_INLINE Pair add_scaled(Pair a, Vec power, Pair b) { return add(scale(a, power), b); }
+SIGMAX_INLINE Vec less_product(Vec a, Vec b, Vec c) { return mul_add(-b, c, a); }
+SIGMAX_INLINE Pair less_product(Pair a, Pair b, Pair c) { return add(a, negate(multiply(b, c))); }
+
+// Boltzmann factors of a class in both rows.
+template <class W>
+struct TwoFactors {
+  W f, difference, excess;  // of e - f, and f·(e^d - 1 - d)
+};
+
+template <class W>
+struct TwoEnergies {
+  Energy<W> first, second;
+
+  TwoEnergies() = default;
+  SIGMAX_INLINE explicit TwoEnergies(const Options& o) : first(o.largest, o), second(o.second_largest, o) {}
+
+  // One reduction d = n·ln 2 + r serves both: e^d - 1 = 2^n·(r + r²·(...)) + (2^n - 1), and for n = 0, where the rows are
+  // close, e^d - 1 - d is the second term alone, without a difference.
+  SIGMAX_INLINE TwoFactors<W> factors(Vec x, Vec z) const {
+    const W d = multiply(add(difference<W>(x, first.max), negate(difference<W>(z, second.max))), first.beta);
+    const Reduced<W> reduced = reduce(d);
+    const Vec power = power_of_two<Vec>(reduced.shifted_n);
+    const W curve = multiply(multiply(reduced.r, reduced.r), half_and_more(reduced.r));
+    const W line = add_scaled(reduced.r, power, add(difference<W>(power, splat(1.0)), negate(d)));
+    const W excess = add_scaled(curve, power, line), f = second.precise_factor(z);
+    TwoFactors<W> term = {f, multiply(f, add(excess, d)), multiply(f, excess)};
+    if (any(is_rare(x, z))) mend(term, x, z);
+    return term;
+  }
+
+ private:
+  // (e^r - 1 - r)/r².
+  static SIGMAX_INLINE Vec half_and_more(Vec r) { return mul_add(r, polynomial(r, kExpTail), 0.5); }
+  static SIGMAX_INLINE Pair half_and_more(Pair r) {
+    return fast_two_sum(splat(0.5), r.hi * polynomial(r.hi, kExpTail) + r.lo * kExpTail[0]);
+  }
+  // Whether e or f is too small for this: for most, the class is not there.
+  SIGMAX_INLINE Mask is_rare(Vec x, Vec z) const {
+    return ~(min(x - first.max, z - second.max) >= kNarrowFloor * first_temperature());
+  }
+  SIGMAX_INLINE Vec first_temperature() const { return 1.0 / leading(first.beta); }
+  // Without a class in x the excess is infinite: the sums count it as impossible. Without one in z it is e.
+  SIGMAX_NOINLINE void mend(TwoFactors<W>& term, Vec x, Vec z) const {
+    const Mask rare = is_rare(x, z), has_x = x > -kInfinity, has_z = z > -kInfinity;
+    const Mask absent = (x == -kInfinity) & (z == -kInfinity);
+    const W e = keep(has_x, first.precise_factor(x)), f = keep(has_z, second.precise_factor(z));
+    const W d = add(first.at(x), negate(second.at(z)));
+    W far = add(e, negate(f));
+    far = choose(x + z == x + z, far, wide<W>(splat(kNaN)));
+    const W linear = keep(has_x & has_z, multiply(f, d));
+    term.f = keep(~absent, choose(rare, f, term.f));
+    term.difference = keep(~absent, choose(rare, far, term.difference));
+    term.excess = keep(~absent, choose(rare, add(far, negate(linear)), term.excess));
+  }
+};
+
+template <class W>
+struct DivergenceSums {
+  W total, mass, moment, impossible;
+
+  SIGMAX_INLINE void add(const TwoFactors<W>& term, Vec x, Vec z) {
+    accumulate(total, term.f);
+    accumulate(mass, term.difference);
+    accumulate(moment, term.excess);
+    count(impossible, (x == -kInfinity) & (z > -kInfinity));
+  }
+};
+
+// S - log(1 + S); for small S it is S²·(1/2 - S/3 + S²/4 - ...).
+template <class W>
+SIGMAX_INLINE W less_its_log1p(W s) {
+  constexpr double series[] = {1.0 / 2, -1.0 / 3, 1.0 / 4, -1.0 / 5, 1.0 / 6, -1.0 / 7, 1.0 / 8, -1.0 / 9, 1.0 / 10, -1.0 / 11};
+  const Mask small = abs(leading(s)) < 0x1p-6;
+  const W of_small = multiply(multiply(s, s), wide<W>(polynomial(leading(s), series)));
+  return choose(small, of_small, add(s, negate(log_of_sum(splat(1.0), choose(small, W{}, s)))));
+}
+
+template <class W>
+struct DivergenceRow {
+  TwoEnergies<W> energies;
+  Gain<W> gain;
+  Vec value;
+  W mean, inverse;
+
+  // The divergence without its weight, where it is finite.
+  SIGMAX_INLINE W finish(const DivergenceSums<W>& sums, const Options& o) {
+    const W inverse_total = reciprocal(sums.total);
+    mean = multiply(sums.mass, inverse_total);
+    gain = Gain<W>(energies.first, o.scale, abs(o.scale));
+    inverse = reciprocal(scale(add(sums.total, sums.mass), splat(1.0 / kExpScale<W>)));
+    inverse = multiply(multiply(inverse, o.weight), gain.factor);
+    return add(multiply(sums.moment, inverse_total), negate(less_its_log1p(mean)));
+  }
+  SIGMAX_INLINE W slope(const TwoFactors<W>& term) const { return multiply(less_product(term.difference, term.f, mean), inverse); }
+};
+
+template <class W>
+SIGMAX_INLINE Mask is_infinite(const DivergenceSums<W>& sums, const Options& o) {
+  return (leading(sums.impossible) > 0.0) & (o.weight != 0.0);
+}
+
+template <class W>
+struct Divergence : Program {
+  typedef W Wide;
+  typedef TwoFactors<W> Term;
+  typedef DivergenceRow<W> Row;
+  typedef DivergenceSums<W> Sums;
+  static constexpr Second second = Second::kLogits;
+  static constexpr bool has_value = true, has_mask = true;
+  static constexpr int kept = 2;
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    Row row = {};
+    row.energies = TwoEnergies<W>(o);
+    return row;
+  }
+  static SIGMAX_INLINE Term term(Vec x, Vec z, const Row& row) { return row.energies.factors(x, z); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec z, const Term& term, const Row&) { sums.add(term, x, z); }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    const W value = keep(o.weight != 0.0, multiply(row.finish(sums, o), o.weight));
+    row.value = select(is_infinite(sums, o), o.weight * kInfinity, rounded(value));
+  }
+  static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) { return row.gain.rounded(row.slope(term)); }
+  static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
+};
+
+// The same with the cross-entropy of the row and a class y at temperature 1, which has the weight v:
+//   s·(the divergence) + v·(log Σ e - log e_y),
+// where e are now the Boltzmann factors at temperature 1. Their part of the gradient is scale·v·e_i/Σ e, and of y
+// -scale·v·(Σ e - e_y)/Σ e, with the sum of the others as in cross_entropy.h.
+template <class W>
+struct Distillation : Program {
+  typedef W Wide;
+  struct Term {
+    TwoFactors<W> soft;
+    W e;
+  };
+  struct Row {
+    DivergenceRow<W> soft;
+    Energy<W> at_one;
+    Vec value, label_x, label_z;
+    W others, ties, strength;
+  };
+  struct Sums {
+    DivergenceSums<W> soft;
+    ApartSums<W> e;
+  };
+  static constexpr Second second = Second::kLogits;
+  static constexpr bool has_value = true, has_mask = true, has_label = true;
+  static constexpr int kept = 4;
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    Row row = {};
+    row.soft.energies = TwoEnergies<W>(o);
+    Options at_one = o;
+    at_one.temperature = at_one.beta = splat(1.0);
+    row.at_one = Energy<W>(o.largest, at_one);
+    row.label_x = o.label_x;
+    row.label_z = o.label_second;
+    return row;
+  }
+  static SIGMAX_INLINE Term term(Vec x, Vec z, const Row& row) {
+    return {row.soft.energies.factors(x, z), keep(x != -kInfinity, row.at_one.precise_factor(x))};
+  }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec z, const Term& term, const Row& row) {
+    sums.soft.add(term.soft, x, z);
+    sums.e.add(x == row.at_one.max, term.e);
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    const W soft = keep(o.weight != 0.0, multiply(row.soft.finish(sums.soft, o), o.weight));
+    const Vec weight = o.z_loss;
+    const Mask counts = weight != 0.0, impossible = row.label_x == -kInfinity;
+    const W gap = keep(~impossible, difference<W>(row.at_one.max, row.label_x));
+    const W hard = keep(counts & ~impossible, multiply(add(gap, sums.e.log()), weight));
+    Vec value = rounded(add(soft, hard));
+    value = select(counts & impossible, weight * kInfinity, value);
+    row.value = select(is_infinite(sums.soft, o), o.weight * kInfinity, value);
+    row.others = sums.e.others;
+    row.ties = sums.e.ties;
+    row.strength = multiply(multiply(reciprocal(sums.e.total()), weight), row.soft.gain.at_one);
+  }
+  static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) {
+    return row.soft.gain.rounded(less_product(row.soft.slope(term.soft), negate(term.e), row.strength));
+  }
+  static SIGMAX_INLINE Vec target(const Row& row) {
+    const Vec s = splat(kExpScale<W>);
+    const Term term = Distillation::term(row.label_x, row.label_z, row);
+    const Mask tie = row.label_x == row.at_one.max;
+    const W all = add(row.others, scale(row.ties, s)), ties_but_one = scale(add(row.ties, splat(-1.0)), s);
+    const W rest = choose(tie, add(row.others, ties_but_one), add(all, negate(term.e)));
+    return row.soft.gain.rounded(less_product(row.soft.slope(term.soft), rest, row.strength));
+  }
+  static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
+};
+
+}  // namespace
+}  // namespace sigmax

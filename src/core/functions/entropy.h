@@ -1,0 +1,73 @@
+// The entropy of softmax: log Σ e - Σ e·y/Σ e, two positive numbers; and its derivative.
+#pragma once
+
+#include "log_softmax.h"
+
+namespace sigmax {
+namespace {
+
+template <class W>
+struct Entropy : Program {
+  typedef W Wide;
+  typedef W Term;
+  static constexpr bool per_class = false, has_result = true;
+  struct Row {
+    Energy<W> energy;
+    W entropy;
+  };
+  struct Sums {
+    ApartSums<W> e;
+    W moment;
+  };
+
+  static SIGMAX_INLINE Row begin(const Options& o) { return {Energy<W>(o.largest, o), W{}}; }
+  static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) {
+    sums.e.add(x == row.energy.max, e);
+    accumulate(sums.moment, multiply(e, row.energy.bounded(x)));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    const W inverse = reciprocal(scale(sums.e.total(), splat(kExpScale<W>)));
+    row.entropy = add(sums.e.log(), negate(multiply(sums.moment, inverse)));
+  }
+  static SIGMAX_INLINE Vec result(const Row& row) { return rounded(row.entropy); }
+};
+
+// -c·p_i·(y_i - Σ p·y)/T: as softmax's, with the energies as cotangents; the winner's is 0.
+template <class W>
+struct EntropyVjp : Program {
+  typedef W Wide;
+  typedef W Term;
+  struct Row {
+    Energy<W> energy;
+    Gain<W> gain;
+    W inverse, mean;
+  };
+  struct Sums {
+    W total, moment;
+  };
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    Row row = {};
+    row.energy = Energy<W>(o.largest, o);
+    row.gain = Gain<W>(row.energy, o.cotangent, o.cotangent);
+    return row;
+  }
+  static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) {
+    accumulate(sums.total, e);
+    accumulate(sums.moment, multiply(e, row.energy.bounded(x)));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    row.inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
+    row.mean = multiply(sums.moment, row.inverse);
+    row.inverse = multiply(row.inverse, row.gain.factor);
+  }
+  static SIGMAX_INLINE Vec output(Vec x, Vec, W e, const Row& row) {
+    const W deviation = add(row.mean, negate(scale(row.energy.bounded(x), splat(kExpScale<W>))));
+    return row.gain.rounded(scaled_product(multiply(e, row.inverse), deviation));
+  }
+};
+
+}  // namespace
+}  // namespace sigmax

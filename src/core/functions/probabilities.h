@@ -1,0 +1,149 @@
+// Functions of probabilities along an axis: inverse_softmax and entropy, and their derivatives.
+#pragma once
+
+#include "../rows/gain.h"
+#include "log_probability.h"
+
+namespace sigmax {
+namespace {
+
+template <class W>
+struct OfProbabilities : Program {
+  typedef W Wide;
+  typedef W Term;
+  static constexpr double absent = 0.0;
+};
+
+// log(p_i/p_max), by way of log(1 + (p_i - p_max)/p_max), exact for equal probabilities.
+template <class W>
+SIGMAX_INLINE W log_ratio(Vec p, Vec largest) {
+  const Vec lift = select(largest < kTiny, splat(kLift), splat(1.0));
+  const W difference_ratio = divide(difference<W>(p * lift, largest * lift), wide<W>(largest * lift));
+  const W ratio = divide(wide<W>(p * lift), wide<W>(largest * lift));
+  Pair near = two_sum(splat(1.0), leading(difference_ratio));
+  near.lo = near.lo + trailing(difference_ratio);
+  const Decomposed<W> parts = decompose<W>(choose(p > 0.75 * largest, near, as_pair(ratio)));
+  return log_of_odds(parts.s, parts.k);
+}
+
+template <class W>
+struct PossibleSums {
+  W total, possible, improper;
+
+  // Minus the mean over the possible classes; NaN if a number was no probability.
+  SIGMAX_INLINE W negative_mean() const {
+    W mean = divide(negate(total), possible);
+    mean = choose(leading(possible) > 0.0, mean, wide<W>(Vec{}));
+    return choose(leading(improper) == 0.0, mean, wide<W>(splat(kNaN)));
+  }
+};
+
+// log p_i less its mean over the classes that are possible; an impossible class stays at -inf.
+template <class W>
+struct InverseSoftmax : OfProbabilities<W> {
+  struct Row {
+    Vec largest;
+    W mean;
+  };
+  typedef PossibleSums<W> Sums;
+
+  static SIGMAX_INLINE Row begin(const Options& o) { return {o.largest, W{}}; }
+  static SIGMAX_INLINE W term(Vec p, Vec, const Row& row) { return keep(p > 0.0, log_ratio<W>(p, row.largest)); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec p, Vec, W log, const Row&) {
+    accumulate(sums.total, log);
+    count(sums.possible, p > 0.0);
+    accumulate(sums.improper, wide<W>(improper(p)));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.mean = sums.negative_mean(); }
+  static SIGMAX_INLINE Vec output(Vec p, Vec, W log, const Row& row) {
+    const Vec result = rounded(add(log, row.mean));
+    return one_nan(select((p == 0.0) & (result == result), splat(-kInfinity), result));
+  }
+};
+
+// (c_i - mean c)/p_i over the possible classes, 0 for the impossible ones.
+template <class W>
+struct InverseSoftmaxVjp : OfProbabilities<W> {
+  static constexpr Second second = Second::kNumbers;
+  static constexpr int kept = 0;
+  static constexpr bool needs_largest = false, needs_magnitude = true;
+  struct Row {
+    Vec unit, back;  // of cotangents: a power of two, and what takes it back
+    W mean;
+  };
+  typedef PossibleSums<W> Sums;
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    const Vec exponent = only_where(Mask{} - (o.magnitude > 0x1p900), splat(200.0));
+    return {two_to(-exponent), two_to(exponent), W{}};
+  }
+  static SIGMAX_INLINE W term(Vec, Vec, const Row&) { return W{}; }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec p, Vec c, W, const Row& row) {
+    accumulate(sums.total, wide<W>(only_where(p > 0.0, c * row.unit)));
+    count(sums.possible, p > 0.0);
+    accumulate(sums.improper, wide<W>(improper(p)));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.mean = sums.negative_mean(); }
+  static SIGMAX_INLINE Vec output(Vec p, Vec c, W, const Row& row) {
+    const W deviation = scale(add(row.mean, c * row.unit), select(p < kTiny, splat(kLift), splat(1.0)));
+    Vec result = rounded(divide(deviation, wide<W>(lifted(p))));
+    result = select(result == result, result, leading(deviation) / lifted(p)) * row.back;  // infinite
+    return one_nan(select((p == 0.0) & (leading(row.mean) == leading(row.mean)), splat(0.0), result));
+  }
+};
+
+// -Σ p·log p, all terms of one sign.
+template <class W>
+struct EntropyOfProbabilities : OfProbabilities<W> {
+  static constexpr bool needs_largest = false, per_class = false, has_result = true;
+  static constexpr int kept = 0;
+  struct Row {
+    W entropy;
+  };
+  struct Sums {
+    W total, improper;
+  };
+
+  static SIGMAX_INLINE Row begin(const Options&) { return Row(); }
+  static SIGMAX_INLINE W term(Vec p, Vec, const Row&) { return keep(p > 0.0, multiply(negate(log_probability<W>(p)), p)); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec p, Vec, W term, const Row&) {
+    accumulate(sums.total, term);
+    accumulate(sums.improper, wide<W>(improper(p)));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    row.entropy = choose(rounded(sums.improper) == 0.0, sums.total, wide<W>(splat(kNaN)));
+  }
+  static SIGMAX_INLINE Vec result(const Row& row) { return rounded(row.entropy); }
+};
+
+// -c·(log p_i + 1).
+template <class W>
+struct EntropyOfProbabilitiesVjp : OfProbabilities<W> {
+  static constexpr bool needs_largest = false;
+  static constexpr int kept = 0;
+  struct Row {
+    Vec cotangent, unit, back;
+    W improper;
+  };
+  struct Sums {
+    W improper;
+  };
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    const Vec exponent = min(opaque(1022.0), exponent_of(o.cotangent));
+    const Vec half = (exponent * 0.5 + kRoundToInteger) - kRoundToInteger;
+    return {o.cotangent * two_to(-exponent), two_to(half), two_to(exponent - half), W{}};
+  }
+  static SIGMAX_INLINE W term(Vec, Vec, const Row&) { return W{}; }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec p, Vec, W, const Row&) { accumulate(sums.improper, wide<W>(improper(p))); }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.improper = sums.improper; }
+  static SIGMAX_INLINE Vec output(Vec p, Vec, W, const Row& row) {
+    const W slope = negate(multiply(add(log_probability<W>(p), splat(1.0)), row.cotangent));
+    const Vec at_zero = select(row.cotangent == 0.0, splat(0.0), row.cotangent * kInfinity);
+    const Vec result = select(p == 0.0, at_zero, rounded(slope) * row.unit * row.back);
+    return one_nan(select(leading(row.improper) == 0.0, result, splat(kNaN)));
+  }
+};
+
+}  // namespace
+}  // namespace sigmax

@@ -1,0 +1,71 @@
+// softmax: p_i = e_i/Σ e, and its vector-Jacobian product.
+#pragma once
+
+#include "../rows/gain.h"
+
+namespace sigmax {
+namespace {
+
+template <class W>
+struct Softmax : Program {
+  typedef W Wide;
+  typedef W Term;
+  struct Row {
+    Energy<W> energy;
+    W inverse;
+  };
+  struct Sums {
+    W total;
+  };
+
+  static SIGMAX_INLINE Row begin(const Options& o) { return {Energy<W>(o.largest, o), W{}}; }
+  static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.factor(x); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.inverse = reciprocal(sums.total); }
+  static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return rounded_product(e, row.inverse); }
+};
+
+// p_i·((c_i - c_w) - Σ p_j·(c_j - c_w))/T: measured from the winner's cotangent c_w, the winner's own gradient is the sum of
+// the others and keeps its digits however confident the row.
+template <class W>
+struct SoftmaxVjp : Program {
+  typedef W Wide;
+  typedef W Term;
+  static constexpr Second second = Second::kNumbers;
+  static constexpr bool needs_pivot = true, needs_magnitude = true;
+  struct Row {
+    Energy<W> energy;
+    Gain<W> gain;
+    Vec pivot;
+    W inverse, mean;
+  };
+  struct Sums {
+    W total, moment;
+  };
+
+  static SIGMAX_INLINE Row begin(const Options& o) {
+    Row row = {};
+    row.energy = Energy<W>(o.largest, o);
+    row.gain = Gain<W>(row.energy, splat(1.0), o.magnitude);
+    row.pivot = row.gain.in_unit(o.pivot);
+    return row;
+  }
+  static SIGMAX_INLINE W from_winner(Vec c, const Row& row) { return difference<W>(row.gain.in_unit(c), row.pivot); }
+  static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
+  static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec c, W e, const Row& row) {
+    accumulate(sums.total, e);
+    accumulate(sums.moment, multiply(e, from_winner(c, row)));
+  }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    row.inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
+    row.mean = negate(multiply(sums.moment, row.inverse));
+    row.inverse = multiply(row.inverse, row.gain.factor);
+  }
+  static SIGMAX_INLINE Vec output(Vec, Vec c, W e, const Row& row) {
+    const W deviation = add(scale(from_winner(c, row), splat(kExpScale<W>)), row.mean);
+    return row.gain.rounded(scaled_product(multiply(e, row.inverse), deviation));
+  }
+};
+
+}  // namespace
+}  // namespace sigmax

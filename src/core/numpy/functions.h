@@ -1,0 +1,50 @@
+// The functions of the level in use, as NumPy sees them.
+#pragma once
+
+#include "../calls.h"
+#include "numpy.h"
+
+namespace sigmax {
+
+extern const Kernels* kernels;  // those of the level in use
+
+// Functions along an axis by number: families one after the other.
+int rows_function_count();
+const RowsFunction& rows_function(int number);
+
+// ml_dtypes.bfloat16, once it is registered; else NPY_NOTYPE.
+extern int bfloat16_number;
+int type_number(Type type);
+// kTypes for what is none of ours.
+Type storage_type(PyArrayObject* array);
+
+// What an operand has: a number per class or one per row, and its type.
+enum Extent { kPerClass, kPerRow, kPerClassOrOne };
+Extent extent_of(Name name);
+int operand_type(Name name, int storage);
+
+// An operand that stands for none, by a stride of 0.
+Operand absent(Name name);
+
+// One number, wherever it is needed.
+template <class Number>
+Operand shared(Number* number) {
+  return {reinterpret_cast<char*>(number), 0, 0};
+}
+
+// Adds the ufuncs to the module. False with an exception set.
+bool add_ufuncs(PyObject* module);
+// The same loops for ml_dtypes.bfloat16.
+bool register_bfloat16(PyObject* module, int number);
+
+// Methods of the module that go to a kernel without NumPy's machinery: see direct.cpp.
+PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_binary_loss_sum(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_class_indices(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_in_unit_interval(PyObject*, PyObject* object);
+PyObject* py_total(PyObject*, PyObject* object);
+PyObject* elementwise_directly(ElementwiseKernel kernel, PyArrayObject* x);
+// The type of an exact, aligned, C-contiguous ndarray in native byte order, or kTypes.
+Type plain_type(PyObject* object);
+
+}  // namespace sigmax

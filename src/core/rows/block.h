@@ -1,0 +1,432 @@
+// A block of rows on its way through a program: where its numbers are, its largest ones, what its rows bring along.
+//
+// A block has one of two forms. Where rows are short, or next to each other in memory, a row is in a lane of a vector, and
+// classes come one after the other ("columns"); else classes are in lanes. Numbers that are in memory as a form needs them are
+// read in place, others by way of a tile. Nothing here depends on the program but through its Traits.
+#pragma once
+
+#include "label_weights.h"
+#include "program.h"
+#include "storage.h"
+
+namespace sigmax {
+namespace {
+
+constexpr std::ptrdiff_t kMostRows = 64;                        // of a block
+constexpr std::ptrdiff_t kGroups = kMostRows / kLanes;          // of rows, one per lane
+constexpr std::ptrdiff_t kFewClasses = 24;                      // rows of fewer are in lanes
+constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
+constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 18;  // of terms; more are computed a second time
+
+SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
+SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
+SIGMAX_INLINE std::ptrdiff_t rounded_up(std::ptrdiff_t n, std::ptrdiff_t step) { return (n + step - 1) / step * step; }
+
+// What a block has to know of its program; see program.h.
+struct Traits {
+  Second second;
+  bool needs_largest, needs_pivot, needs_magnitude, has_label, has_mask;
+  int kept_planes, weight_planes;  // doubles per class: of terms that are kept, and of label weights
+  double absent;
+};
+
+// Row i, class j of the chunks [0, n/kChunk) of a long row: the last one takes the rest.
+SIGMAX_INLINE std::ptrdiff_t chunk_begin(std::ptrdiff_t chunk) { return chunk * kChunk; }
+SIGMAX_INLINE std::ptrdiff_t chunk_size(std::ptrdiff_t n, std::ptrdiff_t chunk) {
+  return chunk + 1 < n / kChunk ? kChunk : n - chunk * kChunk;
+}
+
+// T is float or double, the type numbers are computed from; stored ones may be narrower.
+template <class T>
+class RowBlock {
+ public:
+  static constexpr std::ptrdiff_t kSize = sizeof(T);
+  static constexpr T kInfinityOf = static_cast<T>(kInfinity);
+
+  static std::ptrdiff_t rows_together(std::ptrdiff_t n, bool columns) {
+    const std::ptrdiff_t fit = kBlockNumbers / (n + 1);
+    return columns ? larger(16, smaller(kMostRows, fit / 16 * 16)) : larger(1, smaller(kOctet, fit));
+  }
+  // Tiles have room for whole vectors.
+  static std::ptrdiff_t tile_numbers(std::ptrdiff_t n, bool columns) {
+    return rows_together(n, columns) * (columns ? n : rounded_up(n, kOctet));
+  }
+  static bool keeps(const Traits& traits, std::ptrdiff_t n, bool columns) {
+    return tile_numbers(n, columns) * traits.kept_planes * std::ptrdiff_t{sizeof(double)} <= kKeptBytes;
+  }
+  static std::size_t scratch_bytes(const Traits& traits, std::ptrdiff_t n) {
+    return static_cast<std::size_t>(larger(bytes(traits, n, false), bytes(traits, n, true)));
+  }
+  static std::ptrdiff_t bytes(const Traits& traits, std::ptrdiff_t n, bool columns) {
+    const std::ptrdiff_t planes = traits.weight_planes + (keeps(traits, n, columns) ? traits.kept_planes : 0);
+    return tile_numbers(n, columns) * (3 * kSize + planes * std::ptrdiff_t{sizeof(double)}) + 8 * 64;
+  }
+
+  SIGMAX_NOINLINE RowBlock(const RowsCall& call, const Traits& traits, char* scratch)
+      : call(call), traits(traits), storage(storage_of<T>(call.type)), masked(traits.has_mask && has_mask(call)), scratch_(scratch) {
+    share_options();
+  }
+
+  const RowsCall& call;
+  const Traits& traits;
+  const Storage<T>& storage;
+  const bool masked;
+  std::ptrdiff_t first = 0, count = 0, groups = 0;  // rows
+  std::ptrdiff_t first_class = 0, n = 0;            // all classes, or those of a chunk
+  bool columns = false;
+  Tile<T> x = {}, second = {};
+  Tile<double> weights = {};
+  double* kept = nullptr;
+  std::ptrdiff_t plane = 0;  // doubles from one plane of terms or weights to the next
+  bool special = false;      // a row is infinite or empty
+  bool empty[kMostRows] = {};
+  alignas(64) double largest[kMostRows] = {}, second_largest[kMostRows] = {}, top[kMostRows] = {}, pivot[kMostRows] = {},
+                     magnitude[kMostRows] = {};
+  Options options[kGroups];
+
+  // The rows from `row` on.
+  SIGMAX_NOINLINE void place(std::ptrdiff_t row, std::ptrdiff_t end) {
+    n = call.classes;
+    const bool beside = storage.size == kSize && call[kX].row_stride == kSize && end - row >= kLanes && !copies() &&
+                        traits.second != Second::kLabelWeights;
+    columns = n < kFewClasses || beside;
+    first = row;
+    count = smaller(end - row, rows_together(n, columns));
+    if (n >= kFewClasses && columns) count = count / kLanes * kLanes;
+    groups = (count + kLanes - 1) / kLanes;
+  }
+  void place_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk) {
+    first = row;
+    count = groups = 1;
+    first_class = chunk_begin(chunk);
+    n = chunk_size(call.classes, chunk);
+  }
+
+  // ---------------------------------------------------------------- numbers: in place, or in tiles
+
+  bool is_in_place(const Operand& operand) const {
+    if (storage.size != kSize) return false;
+    return columns ? operand.row_stride == kSize && count % kLanes == 0 : operand.class_stride == kSize;
+  }
+  Tile<T> in_place(const Operand& operand) const {
+    return {reinterpret_cast<T*>(block_at(operand, first, first_class).data), operand.row_stride / kSize, operand.class_stride / kSize};
+  }
+  template <class N>
+  Tile<N> new_tile() {
+    Tile<N> tile = columns ? Tile<N>{nullptr, 1, rounded_up(count, kLanes)} : Tile<N>{nullptr, rounded_up(n, kOctet), 1};
+    tile.data = take<N>(numbers());
+    return tile;
+  }
+  std::ptrdiff_t second_step() const { return traits.weight_planes != 0 ? weights.class_step : second.class_step; }
+
+  SIGMAX_NOINLINE void take_numbers() { take_numbers(copies()); }
+
+  // Writes a block of outputs that are in a tile.
+  SIGMAX_NOINLINE void scatter(Tile<T> out) const { storage.scatter(block_at(call[kOut], first, first_class), out, count, n); }
+  void fill(Tile<T> out, std::ptrdiff_t i, T number) const {
+    for (std::ptrdiff_t j = 0; j < n; ++j) *out.at(i, j) = number;
+  }
+  std::int64_t label(std::ptrdiff_t i) const { return number_at<std::int64_t>(call[kLabel], first + i); }
+  bool is_left_out(std::ptrdiff_t i) const { return call[kLabel].data != nullptr && label(i) < 0; }
+
+  // Rows that are empty or left out, and masked classes.
+  SIGMAX_NOINLINE void mend_outputs(Tile<T> out, T of_empty) const {
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      if (special && empty[i]) fill(out, i, of_empty);
+      if (is_left_out(i)) fill(out, i, 0);
+      for (std::ptrdiff_t j = 0; masked && j < n; ++j)
+        if (is_masked(call, first + i, first_class + j)) *out.at(i, j) = 0;
+    }
+  }
+  SIGMAX_NOINLINE void write_doubles(const Operand& operand, std::ptrdiff_t group, Vec values) const {
+    for (std::ptrdiff_t i = group * kLanes; i < smaller(count, (group + 1) * kLanes); ++i) {
+      const double value = (special && empty[i]) || is_left_out(i) ? 0.0 : values[i % kLanes];
+      std::memcpy(block_at(operand, first + i).data, &value, sizeof(value));
+    }
+  }
+  SIGMAX_NOINLINE void write_results(std::ptrdiff_t group, Vec results, double of_empty) const {
+    for (std::ptrdiff_t i = group * kLanes; i < smaller(count, (group + 1) * kLanes); ++i)
+      storage.store(block_at(call[kResult], first + i).data, special && empty[i] ? of_empty : results[i % kLanes]);
+  }
+
+  // ---------------------------------------------------------------- largest numbers
+
+  SIGMAX_NOINLINE void find_largest() {
+    if (traits.needs_largest) {
+      find(x, largest);
+      if (traits.second == Second::kLogits) find(second, second_largest);
+      bool finite = true;
+      for (std::ptrdiff_t i = 0; i < groups * kLanes; ++i) {
+        top[i] = largest[i];
+        finite &= (__builtin_fabs(largest[i]) < kInfinity) & (__builtin_fabs(second_largest[i]) < kInfinity);
+      }
+      special = false;
+      if (traits.absent != 0.0 && !finite) mend_infinite();
+      if (traits.needs_pivot) find_pivot();
+    }
+    if (traits.needs_magnitude) find_magnitude();
+  }
+  // Those of a long row, from all its chunks; this one's numbers are mended.
+  SIGMAX_NOINLINE void set_largest(const Partial& whole) {
+    largest[0] = top[0] = whole.largest;
+    second_largest[0] = whole.second_largest;
+    pivot[0] = whole.pivot;
+    magnitude[0] = whole.magnitude;
+    const bool infinite = traits.needs_largest && (__builtin_fabs(whole.largest) == kInfinity || __builtin_fabs(whole.second_largest) == kInfinity);
+    if (traits.absent != 0.0 && infinite) mend_infinite();
+    if (special) empty[0] = empty[0] && !whole.has_nan;
+  }
+  bool has_nan() const { return has_nan(x, 0) || (traits.second == Second::kLogits && has_nan(second, 0)); }
+  SIGMAX_NOINLINE void find_partial(Partial& partial) {
+    take_numbers();
+    if (traits.needs_largest) find(x, largest);
+    if (traits.second == Second::kLogits) find(second, second_largest);
+    if (traits.needs_pivot) find_pivot();
+    if (traits.needs_magnitude) find_magnitude();
+    const bool empty = largest[0] == -kInfinity || second_largest[0] == -kInfinity;
+    partial = {largest[0], second_largest[0], pivot[0], magnitude[0], empty && has_nan(), {}};
+  }
+  SIGMAX_NOINLINE static void merge_largest(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
+    *whole = partials[0];
+    for (std::ptrdiff_t k = 1; k < chunks; ++k) {
+      const Partial& p = partials[k];
+      if (p.largest > whole->largest) whole->largest = p.largest, whole->pivot = p.pivot;
+      if (p.second_largest > whole->second_largest) whole->second_largest = p.second_largest;
+      if (!(p.magnitude <= whole->magnitude)) whole->magnitude = p.magnitude;
+      whole->has_nan |= p.has_nan;
+    }
+  }
+
+  // ---------------------------------------------------------------- what rows bring along
+
+  SIGMAX_NOINLINE void take_options() {
+    alignas(64) double label_x[kMostRows] = {}, label_second[kMostRows] = {}, label_weight[kMostRows] = {};
+    const bool own_weight = traits.has_label && call[kClassWeight].class_stride != 0;
+    for (std::ptrdiff_t i = 0; traits.has_label && i < count; ++i) {
+      const std::int64_t of = label(i);
+      if (of < 0) continue;
+      label_x[i] = number_of(x, kX, i, of, top[i]);
+      if (traits.second == Second::kLogits) label_second[i] = number_of(second, kSecond, i, of, second_top_[i]);
+      if (own_weight) label_weight[i] = number_at<double>(call[kClassWeight], first + i, of);
+    }
+    for (std::ptrdiff_t g = 0; g < groups; ++g) {
+      const std::ptrdiff_t at = g * kLanes;
+      Options& o = options[g];
+      o.largest = load(largest + at);
+      o.second_largest = load(second_largest + at);
+      o.top = load(top + at);
+      o.pivot = load(pivot + at);
+      o.magnitude = load(magnitude + at);
+      o.label_x = load(label_x + at);
+      o.label_second = load(label_second + at);
+      if (call[kCotangent].data != nullptr)
+        for (int lane = 0; lane < kLanes; ++lane)
+          o.cotangent[lane] = storage.load(block_at(call[kCotangent], first + smaller(at + lane, count - 1)).data);
+      for (const Option& option : kOptions)
+        if (call[option.name].data != nullptr && call[option.name].row_stride != 0) o.*option.member = of_rows(call[option.name], at);
+      if (own_weight) o.class_weight = load(label_weight + at);
+      if (call[kTemperature].data != nullptr && call[kTemperature].row_stride != 0) o.beta = 1.0 / o.temperature;
+    }
+  }
+
+ private:
+  char* const scratch_;
+  char* free_ = nullptr;
+  double second_top_[kMostRows] = {};
+
+  // A class that is out needs a tile in which it is not there.
+  bool copies() const { return masked || traits.second == Second::kWeights; }
+
+  // Of a tile.
+  std::ptrdiff_t numbers() const { return columns ? rounded_up(count, kLanes) * n : count * rounded_up(n, kOctet); }
+  template <class N>
+  N* take(std::ptrdiff_t numbers) {
+    N* taken = reinterpret_cast<N*>(free_);
+    free_ += rounded_up(numbers * std::ptrdiff_t{sizeof(N)}, 64);
+    return taken;
+  }
+  Tile<T> taken(const Operand& operand, bool copies) {
+    if (!copies && is_in_place(operand)) return in_place(operand);
+    const Tile<T> tile = new_tile<T>();
+    for_each_idle(tile.data, tile.class_step, [](T& number) { number = 0; });
+    storage.gather(tile, block_at(operand, first, first_class), count, n);
+    return tile;
+  }
+  // Lanes without a row.
+  template <class N, class Body>
+  void for_each_idle(N* data, std::ptrdiff_t step, Body body) const {
+    if (!columns || count % kLanes == 0) return;
+    for (std::ptrdiff_t j = 0; j < n; ++j)
+      for (std::ptrdiff_t i = count; i < step; ++i) body(data[j * step + i]);
+  }
+
+  void take_numbers(bool copies) {
+    free_ = scratch_;
+    x = taken(call[kX], copies);
+    if (call[kSecond].data != nullptr) second = taken(call[kSecond], copies && traits.second == Second::kLogits);
+    if (masked) {
+      take_out(x, [this](std::ptrdiff_t i, std::ptrdiff_t j) { return is_masked(call, first + i, first_class + j); });
+      if (traits.second == Second::kLogits)
+        take_out(second, [this](std::ptrdiff_t i, std::ptrdiff_t j) { return is_masked(call, first + i, first_class + j); });
+    }
+    if (traits.second == Second::kWeights) take_out(x, [this](std::ptrdiff_t i, std::ptrdiff_t j) { return *second.at(i, j) == 0; });
+    plane = numbers();
+    if (traits.weight_planes != 0) take_label_weights();
+    kept = nullptr;
+    if (traits.kept_planes != 0 && n == call.classes && keeps(traits, n, columns) && call[kOut].data != nullptr)
+      kept = take<double>(plane * traits.kept_planes);
+  }
+  // Classes that are out get the number of one that is not there.
+  template <class Which>
+  void take_out(Tile<T> tile, Which which) const {
+    for (std::ptrdiff_t i = 0; i < count; ++i)
+      for (std::ptrdiff_t j = 0; j < n; ++j)
+        if (which(i, j)) *tile.at(i, j) = static_cast<T>(traits.absent);
+  }
+  void take_label_weights() {
+    weights = new_tile<double>();
+    take<double>(plane * (traits.weight_planes - 1));
+    for (int k = 0; k < traits.weight_planes; ++k) for_each_idle(weights.data + k * plane, weights.class_step, [](double& a) { a = 0.0; });
+    for (std::ptrdiff_t i = 0; i < count; ++i)
+      write_label_weights<Arithmetic<T>>(call, first + i, first_class, n, call[kSecond].data != nullptr ? second.at(i, 0) : nullptr,
+                                         second.class_step, weights.at(i, 0), weights.class_step, plane);
+  }
+
+  // ---- largest numbers
+
+  // The larger one, b where a is NaN.
+  template <class V>
+  static SIGMAX_INLINE V larger_of(V a, V b) {
+    return a > b ? a : b;
+  }
+  void find(Tile<T> tile, double* most) const {
+    if (columns)
+      for (std::ptrdiff_t g = 0; g < groups; ++g) largest_of_columns(tile.at(g * kLanes, 0), tile.class_step, most + g * kLanes);
+    else
+      for (std::ptrdiff_t i = 0; i < count; ++i) most[i] = largest_of_row(tile.at(i, 0));
+  }
+  void largest_of_columns(const T* numbers, std::ptrdiff_t step, double* most) const {
+    typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
+    V part[2] = {V{} - kInfinityOf, V{} - kInfinityOf};
+    std::ptrdiff_t j = 0;
+    for (; j + 2 <= n; j += 2)
+      SIGMAX_UNROLL_ALL for (int k = 0; k < 2; ++k) part[k] = larger_of(load_vector<V>(numbers + (j + k) * step), part[k]);
+    if (j < n) part[0] = larger_of(load_vector<V>(numbers + j * step), part[0]);
+    store_vector(most, __builtin_convertvector(larger_of(part[0], part[1]), Vec));
+  }
+  double largest_of_row(const T* numbers) const {
+    constexpr int lanes = SIGMAX_VECTOR_BYTES / sizeof(T), unroll = 4;
+    typedef T V __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+    V part[unroll];
+    for (V& v : part) v = V{} - kInfinityOf;
+    std::ptrdiff_t i = 0;
+    for (; i + unroll * lanes <= n; i += unroll * lanes)
+      SIGMAX_UNROLL_ALL for (int k = 0; k < unroll; ++k) part[k] = larger_of(load_vector<V>(numbers + i + k * lanes), part[k]);
+    for (; i + lanes <= n; i += lanes) part[0] = larger_of(load_vector<V>(numbers + i), part[0]);
+    if (n >= lanes) {
+      part[1] = larger_of(load_vector<V>(numbers + n - lanes), part[1]);
+    } else {
+      T rest[lanes];
+      for (int k = 0; k < lanes; ++k) rest[k] = k < n ? numbers[k] : -kInfinityOf;
+      part[1] = larger_of(load_vector<V>(rest), part[1]);
+    }
+    return largest_lane<lanes / 2>(larger_of(larger_of(part[0], part[1]), larger_of(part[2], part[3])))[0];
+  }
+
+  // Infinite logits share their row, and the others are not there. A row without a logit above -inf is empty, or NaN.
+  SIGMAX_NOINLINE void mend_infinite() {
+    take_numbers(true);
+    special = true;
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      empty[i] = largest[i] == -kInfinity && !has_nan(x, i);
+      mend_row(x, i, largest[i]);
+      if (traits.second != Second::kLogits) continue;
+      second_top_[i] = second_largest[i];
+      empty[i] = empty[i] || (second_largest[i] == -kInfinity && !has_nan(second, i));
+      mend_row(second, i, second_largest[i]);
+    }
+  }
+  void mend_row(Tile<T> tile, std::ptrdiff_t i, double& most) const {
+    if (most == kInfinity)
+      for (std::ptrdiff_t j = 0; j < n; ++j) *tile.at(i, j) = mended(*tile.at(i, j));
+    if (__builtin_fabs(most) == kInfinity) most = 0.0;
+  }
+  static T mended(T number) { return number != number ? number : number == kInfinityOf ? 0 : -kInfinityOf; }
+  bool has_nan(Tile<T> tile, std::ptrdiff_t i) const {
+    for (std::ptrdiff_t j = 0; j < n; ++j)
+      if (*tile.at(i, j) != *tile.at(i, j)) return true;
+    return false;
+  }
+
+  // The second number of the first class that has the largest.
+  void find_pivot() {
+    for (std::ptrdiff_t g = 0; columns && g < groups; ++g) {
+      const Vec most = load(largest + g * kLanes);
+      Vec found = {};
+      for (std::ptrdiff_t j = n; j-- > 0;)
+        found = select(load(x.at(g * kLanes, j)) == most, load(second.at(g * kLanes, j)), found);
+      store(pivot + g * kLanes, found);
+    }
+    for (std::ptrdiff_t i = 0; !columns && i < count; ++i) {
+      const T* numbers = x.at(i, 0);
+      const Vec most = splat(largest[i]);
+      std::ptrdiff_t j = 0;
+      while (j + kLanes <= n && !any(load(numbers + j) == most)) j += kLanes;
+      while (j < n - 1 && numbers[j] != largest[i]) ++j;
+      pivot[i] = numbers[j] == largest[i] ? *second.at(i, j) : 0.0;
+    }
+  }
+  void find_magnitude() {
+    for (double& number : magnitude) number = 0.0;
+    for (std::ptrdiff_t j = 0; columns && j < n; ++j)
+      for (std::ptrdiff_t g = 0; g < groups; ++g)
+        store(magnitude + g * kLanes, max(abs(load(second.at(g * kLanes, j))), load(magnitude + g * kLanes)));
+    for (std::ptrdiff_t i = 0; !columns && i < count; ++i) {
+      const T* c = second.at(i, 0);
+      Vec most = {};
+      for (std::ptrdiff_t j = 0; j + kLanes <= n; j += kLanes) most = max(abs(load(c + j)), most);
+      magnitude[i] = largest_lane<kLanes / 2>(max(abs(load(c + n - kLanes)), most))[0];
+    }
+  }
+
+  // ---- what rows bring along
+
+  struct Option {
+    Name name;
+    Vec Options::*member;
+  };
+  static constexpr Option kOptions[] = {
+      {kTemperature, &Options::temperature}, {kWeight, &Options::weight},           {kZLoss, &Options::z_loss},
+      {kScale, &Options::scale},             {kReference, &Options::reference},     {kSmoothing, &Options::smoothing},
+      {kClassWeight, &Options::class_weight}, {kPrior, &Options::prior},            {kPriorTotal, &Options::prior_total},
+  };
+
+  // What all rows share, once per call.
+  void share_options() {
+    Options shared = {};
+    shared.classes = splat(static_cast<double>(call.classes));
+    for (const Option& option : kOptions) {
+      const Operand& operand = call[option.name];
+      if (operand.data != nullptr && operand.row_stride == 0) shared.*option.member = splat(number_at<double>(operand, 0));
+    }
+    shared.beta = 1.0 / shared.temperature;
+    for (Options& o : options) o = shared;
+  }
+  // Of the rows from `at` on; lanes without a row have the last row's.
+  Vec of_rows(const Operand& operand, std::ptrdiff_t at) const {
+    if (operand.row_stride == sizeof(double) && at + kLanes <= count) return load_vector<Vec>(block_at(operand, first + at).data);
+    Vec numbers;
+    for (int lane = 0; lane < kLanes; ++lane) numbers[lane] = number_at<double>(operand, first + smaller(at + lane, count - 1));
+    return numbers;
+  }
+  // A number of a row, which may be outside of this chunk.
+  double number_of(Tile<T> tile, Name name, std::ptrdiff_t i, std::int64_t c, double most) const {
+    if (c >= first_class && c < first_class + n) return *tile.at(i, c - first_class);
+    if (masked && is_masked(call, first + i, c)) return traits.absent;
+    const double number = storage.load(block_at(call[name], first + i, c).data);
+    return special && most == kInfinity ? mended(static_cast<T>(number)) : number;
+  }
+};
+
+}  // namespace
+}  // namespace sigmax

@@ -1,0 +1,82 @@
+// Energies and Boltzmann factors of a row's logits.
+//
+// m is the row's largest logit, y = (x - m)/T <= 0 a class's energy and e = e^y its Boltzmann factor: the classes with
+// x = m (the ties, usually one winner) have e = 1 exactly. Sums that keep the ties apart from the others lose nothing of a
+// confident row: log(ties + others) with `others` down to 1e-300 beside 1.
+#pragma once
+
+#include "program.h"
+
+namespace sigmax {
+namespace {
+
+template <class W>
+struct Energy;
+
+// One double: x - m and its product with 1/T are rounded, which costs e^y a relative error of |y|·2^-52 at most.
+template <>
+struct Energy<Vec> {
+  Vec max, beta, rate, lowest;  // lowest: of x - m; below it a class has no probability
+
+  Energy() = default;
+  SIGMAX_INLINE Energy(Vec max, const Options& o)
+      : max(max), beta(o.beta), rate(o.beta * kLog2e), lowest(kNarrowFloor * o.temperature) {}
+
+  SIGMAX_INLINE Vec at(Vec x) const { return (x - max) * beta; }
+  SIGMAX_INLINE Vec bounded(Vec x) const { return sigmax::max(lowest, x - max) * beta; }
+  // e^y with a relative error of 2^-34, which is 0.0005 ULP of float32, ...
+  SIGMAX_INLINE Vec factor(Vec x) const { return exp2_of_product(sigmax::max(lowest, x - max), rate, kExp2Narrow); }
+  // ... and of 2^-46, for sums that may cancel.
+  SIGMAX_INLINE Vec precise_factor(Vec x) const { return exp2_of_product(sigmax::max(lowest, x - max), rate, kExp2); }
+};
+
+// A pair: e^y·kExpScale = 2^(n/8)·e^w with n the integer nearest to 8·log2(e)·x/T less that of m, and
+// w = (x - n·step - n·rest)/T, |w| <= ln 2/16, step + rest = T·ln 2/8: the fused difference x - n·step is exact, so that no
+// subtraction of the maximum is rounded. All of it happens times a power of two that brings T to [1, 2); and where m/T is
+// beyond 2^20, on x - m, which is exact for every class that matters. What is below e^kFloor counts as that, and is 0 when
+// the scale is taken back. Relative error 2^-57.
+template <>
+struct Energy<Pair> {
+  static constexpr double kFloor = -1000.0, kFar = 0x1p20;
+  Vec max;
+  Pair beta;
+  Vec scale, shift, lowest;  // x·scale + shift, no lower than `lowest`
+  Vec rate, offset, step, rest, minus_beta;
+
+  Energy() = default;
+  SIGMAX_INLINE Energy(Vec max, const Options& o) : max(max) {
+    beta = {o.beta, o.beta * residual(o.temperature, o.beta, splat(1.0))};
+    const Vec exponent = exponent_of(o.temperature);
+    scale = two_to(min(opaque(1022.0), min(-exponent, opaque(1000.0) - exponent_of(max))));
+    const Vec temperature = sigmax::max(o.temperature * scale, opaque(0x1p-900)), inverse = 1.0 / temperature;
+    const Vec scaled_max = max * scale;
+    const Mask far = abs(scaled_max) * inverse > kFar;
+    const Vec anchor = only_where(far, scaled_max), m = scaled_max - anchor;
+    shift = -anchor;
+    lowest = mul_add(temperature, splat(kFloor), m);
+    rate = inverse * kStepsPerUnit;
+    minus_beta = -inverse;
+    const Pair whole = two_product(temperature, splat(kStep));
+    step = whole.hi;
+    rest = mul_add(temperature, kStepRest, whole.lo);
+    const Vec round = splat(kRoundToInteger);
+    offset = (round - (mul_add(m, rate, round) - round)) + 8 * 512.0;
+  }
+
+  SIGMAX_INLINE Pair at(Vec x) const { return multiply(difference<Pair>(x, max), beta); }
+  SIGMAX_INLINE Pair bounded(Vec x) const { return at_least_floor(at(x)); }
+  SIGMAX_INLINE Pair factor(Vec x) const {
+    const Vec d = sigmax::max(lowest, mul_add(x, scale, shift));
+    const Vec t = mul_add(d, rate, offset), n = t - offset;
+    const Vec w = mul_add(n, -rest, mul_add(n, -step, d)) * minus_beta;
+    const Bits bits = bit_cast<Bits>(t);
+    const Vec root = bit_cast<Vec>(look_up(kRoots, bits) + (bits << 49));
+    const Vec error = mul_add(w, polynomial(w, kDecay), bit_cast<Vec>(look_up(kRootRests, bits)));
+    const Vec hi = mul_add(root, error, root);
+    return {hi, mul_add(root, error, root - hi)};
+  }
+  SIGMAX_INLINE Pair precise_factor(Vec x) const { return factor(x); }
+};
+
+}  // namespace
+}  // namespace sigmax

@@ -1,0 +1,397 @@
+// Runs a program (program.h) over blocks of rows that stay in the first caches.
+//
+// With rows in lanes class j adds to virtual lane j mod 8, one class after the other; with classes in lanes the lanes are
+// vectors, and are folded at the end: one order of additions, so that a row has the same bits in either form. The classes
+// after the last eight: with classes in lanes the last eight of the row are read again, and those that counted before add
+// nothing; so class j there belongs to lane j - (n - 8).
+#pragma once
+
+#include <type_traits>
+
+#include "block.h"
+
+namespace sigmax {
+namespace {
+
+// 0, 1, 2, ...
+SIGMAX_INLINE Vec first_integers() {
+  Vec lanes;
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
+  return lanes;
+}
+
+// The members of a struct of vectors, one after the other.
+template <class Struct, class V>
+struct Members {
+  static constexpr int count = sizeof(Struct) / sizeof(V);
+  static_assert(sizeof(Struct) % sizeof(V) == 0 && std::is_trivially_copyable<Struct>::value, "members of type V alone");
+  V at[count];
+
+  explicit SIGMAX_INLINE Members(const Struct& from) { std::memcpy(at, &from, sizeof(at)); }
+  SIGMAX_INLINE Struct joined() const {
+    Struct to;
+    std::memcpy(&to, at, sizeof(at));
+    return to;
+  }
+};
+
+// Every lane as the given one is.
+template <class Struct>
+SIGMAX_INLINE Struct all_lanes(const Struct& from, std::ptrdiff_t lane) {
+  constexpr int count = sizeof(Struct) / sizeof(Vec);
+  static_assert(std::is_trivially_copyable<Struct>::value, "members are read as doubles");
+  Members<Struct, Vec> members(from);
+  const char* at = reinterpret_cast<const char*>(&from) + lane * sizeof(double);
+  SIGMAX_UNROLL_ALL for (int k = 0; k < count; ++k) {
+    double number;
+    std::memcpy(&number, at + k * sizeof(Vec), sizeof(number));
+    members.at[k] = splat(number);
+  }
+  return members.joined();
+}
+
+template <class P, class T>
+class Engine {
+  typedef typename P::Wide W;
+  typedef typename P::Row Row;
+  typedef typename P::Sums Sums;
+  typedef typename P::Term Term;
+  typedef typename std::conditional<P::second == Second::kLabelWeights, W, Vec>::type C;
+
+  static constexpr bool kHasSecond = P::second == Second::kNumbers || P::second == Second::kLogits || P::second == Second::kWeights;
+  static constexpr bool kHasLabelWeights = P::second == Second::kLabelWeights;
+  static constexpr int kSumVectors = sizeof(Sums) / sizeof(Vec), kSums = sizeof(Sums) / sizeof(W);
+  static constexpr int kWide = sizeof(W) / sizeof(Vec);
+  static constexpr int kPlanes = P::kept * kWide;  // of doubles per class that are kept
+  static constexpr int kWeightPlanes = kHasLabelWeights ? kWide : 0;
+  static_assert(kSumVectors <= 20, "a Partial holds them");
+
+  // Second numbers: in a tile or in place, or planes of wide label weights with the same steps.
+  struct Seconds {
+    const T* numbers;
+    const double* planes;
+    std::ptrdiff_t plane;
+
+    SIGMAX_INLINE C load(std::ptrdiff_t at) const {
+      if constexpr (kHasLabelWeights) {
+        return load_planes<W>(planes + at, plane);
+      } else if constexpr (kHasSecond) {
+        return load_numbers(numbers + at);
+      } else {
+        return Vec{};
+      }
+    }
+    SIGMAX_INLINE Seconds from(std::ptrdiff_t at) const { return {numbers + at, planes + at, plane}; }
+  };
+
+  template <class V>
+  static SIGMAX_INLINE V load_planes(const double* from, std::ptrdiff_t plane) {
+    constexpr int count = sizeof(V) / sizeof(Vec);
+    Vec parts[count];
+    SIGMAX_UNROLL_ALL for (int k = 0; k < count; ++k) parts[k] = sigmax::load(from + k * plane);
+    V v;
+    std::memcpy(&v, parts, sizeof(v));
+    return v;
+  }
+
+  // Terms that are kept, plane by plane; null where they are not.
+  struct Kept {
+    double* planes;
+    std::ptrdiff_t plane;
+
+    SIGMAX_INLINE void store(std::ptrdiff_t at, const Term& term) const {
+      Members<Term, Vec> parts(term);
+      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) sigmax::store(planes + at + k * plane, parts.at[k]);
+    }
+    SIGMAX_INLINE Term load(std::ptrdiff_t at) const {
+      Members<Term, Vec> parts{Term{}};
+      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) parts.at[k] = sigmax::load(planes + at + k * plane);
+      return parts.joined();
+    }
+    SIGMAX_INLINE Kept from(std::ptrdiff_t at) const { return {planes ? planes + at : nullptr, plane}; }
+  };
+
+  // ---------------------------------------------------------------- classes in lanes
+
+  // The lanes of a last octet that did not count before, vector k of it.
+  static SIGMAX_INLINE Mask fresh(std::ptrdiff_t n, int k) {
+    return first_integers() >= static_cast<double>(kOctet - n % kOctet - k * kLanes);
+  }
+
+  static SIGMAX_INLINE void add_fresh(Mask mask, Sums& sums, Vec x, C c, const Term& term, const Row& row) {
+    Members<Sums, Vec> before(sums);
+    P::collect(sums, x, c, term, row);
+    Members<Sums, Vec> after(sums);
+    SIGMAX_UNROLL_ALL for (int k = 0; k < kSumVectors; ++k) after.at[k] = select(mask, after.at[k], before.at[k]);
+    sums = after.joined();
+  }
+
+  // The sums of a row's classes [0, n), n >= 8, in all lanes.
+  template <bool keep>
+  SIGMAX_NOINLINE static Sums sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
+    Sums sums[kVectors] = {};
+    std::ptrdiff_t j = 0;
+    for (; j + kOctet <= n; j += kOctet)
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
+        const std::ptrdiff_t at = j + k * kLanes;
+        const Vec v = load_numbers(x + at);
+        const C second = c.load(at);
+        const Term term = P::term(v, second, row);
+        if constexpr (keep) kept.store(at, term);
+        P::collect(sums[k], v, second, term, row);
+      }
+    if (j < n)
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
+        const std::ptrdiff_t at = n - kOctet + k * kLanes;
+        const Vec v = load_numbers(x + at);
+        const C second = c.load(at);
+        const Term term = P::term(v, second, row);
+        if constexpr (keep) kept.store(at, term);
+        add_fresh(fresh(n, k), sums[k], v, second, term, row);
+      }
+    return folded(sums);
+  }
+
+  static SIGMAX_INLINE Sums folded(Sums* lanes) {
+    Members<Sums, W> sum(lanes[0]);
+    SIGMAX_UNROLL_ALL for (int s = 0; s < kSums; ++s) {
+      W part[kVectors];
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = Members<Sums, W>(lanes[k]).at[s];
+      sum.at[s] = fold<kVectors>(part, [](W a, W b) SIGMAX_ALWAYS { return add(a, b); });
+    }
+    return sum.joined();
+  }
+
+  template <bool keep>
+  static SIGMAX_INLINE Vec output_at(const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t at) {
+    const Vec v = load_numbers(x + at);
+    const C second = c.load(at);
+    if constexpr (keep)
+      return P::output(v, second, kept.load(at), row);
+    else
+      return P::output(v, second, P::kept == 0 ? Term{} : P::term(v, second, row), row);
+  }
+
+  // `out` may be x: the last octet is computed before what it overlaps is written, and written at the end.
+  template <bool keep>
+  SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out) {
+    Vec last[kVectors];
+    if (n % kOctet != 0)
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) last[k] = output_at<keep>(row, x, c, kept, n - kOctet + k * kLanes);
+    for (std::ptrdiff_t j = 0; j + kOctet <= n; j += kOctet)
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
+        store(out + j + k * kLanes, output_at<keep>(row, x, c, kept, j + k * kLanes));
+    if (n % kOctet != 0)
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(out + n - kOctet + k * kLanes, last[k]);
+  }
+
+  // ---------------------------------------------------------------- rows in lanes
+
+  static SIGMAX_INLINE std::ptrdiff_t lane_of_class(std::ptrdiff_t j, std::ptrdiff_t n) {
+    return n < kOctet || j < n / kOctet * kOctet ? j % kOctet : j - (n - kOctet);
+  }
+
+  template <bool keep>
+  SIGMAX_NOINLINE static void sums_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
+                              std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, Sums* totals) {
+    Sums lanes[kGroups][kOctet];
+    for (std::ptrdiff_t g = 0; g < groups; ++g)
+      for (Sums& sums : lanes[g]) sums = Sums{};
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      const std::ptrdiff_t lane = lane_of_class(j, n);
+      for (std::ptrdiff_t g = 0; g < groups; ++g) {
+        const Vec v = load_numbers(x + j * step + g * kLanes);
+        const C second = c.load(j * c_step + g * kLanes);
+        const Term term = P::term(v, second, rows[g]);
+        if constexpr (keep) kept.store((j * groups + g) * kLanes, term);
+        P::collect(lanes[g][lane], v, second, term, rows[g]);
+      }
+    }
+    for (std::ptrdiff_t g = 0; g < groups; ++g) totals[g] = folded_columns(lanes[g]);
+  }
+
+  // In the order of `fold`.
+  static SIGMAX_INLINE Sums folded_columns(Sums* lanes) {
+    for (int step = kOctet / 2; step > 0; step /= 2)
+      for (int k = 0; k < step; ++k) {
+        Members<Sums, W> a(lanes[k]), b(lanes[k + step]);
+        SIGMAX_UNROLL_ALL for (int s = 0; s < kSums; ++s) a.at[s] = add(a.at[s], b.at[s]);
+        lanes[k] = a.joined();
+      }
+    return lanes[0];
+  }
+
+  template <bool keep>
+  SIGMAX_NOINLINE static void outputs_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
+                                 std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step) {
+    for (std::ptrdiff_t j = 0; j < n; ++j)
+      for (std::ptrdiff_t g = 0; g < groups; ++g) {
+        const Vec v = load_numbers(x + j * step + g * kLanes);
+        const C second = c.load(j * c_step + g * kLanes);
+        Term term;
+        if constexpr (keep)
+          term = kept.load((j * groups + g) * kLanes);
+        else if constexpr (P::kept > 0)
+          term = P::term(v, second, rows[g]);
+        store(out + j * out_step + g * kLanes, P::output(v, second, term, rows[g]));
+      }
+  }
+
+  // ---------------------------------------------------------------- blocks
+
+  static constexpr Traits kTraits = {P::second,   P::needs_largest, P::needs_pivot, P::needs_magnitude && kWide == 2,  // doubles have room for narrow ones
+                                     P::has_label, P::has_mask,     kPlanes,        kWeightPlanes, P::absent};
+
+  RowBlock<T> block_;
+  Row row_[kGroups];
+  Sums sums_[kGroups];
+
+  Engine(const RowsCall& call, char* scratch) : block_(call, kTraits, scratch) {}
+
+  void run() {
+    block_.take_numbers();
+    block_.find_largest();
+    block_.take_options();
+    begin();
+    if constexpr (P::has_sums) add_up();
+    finish();
+  }
+  SIGMAX_NOINLINE void begin() {
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) row_[g] = P::begin(block_.options[g]);
+  }
+  SIGMAX_NOINLINE void finish() {
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) P::finish(row_[g], sums_[g], block_.options[g]);
+    if constexpr (P::per_class)
+      if (block_.call[kOut].data != nullptr) write_outputs();
+    if (block_.first_class == 0) write_results();
+  }
+
+  Seconds seconds(std::ptrdiff_t row) const {
+    return {kHasSecond ? block_.second.at(row, 0) : nullptr, kHasLabelWeights ? block_.weights.at(row, 0) : nullptr, block_.plane};
+  }
+  Kept kept(std::ptrdiff_t row) const { return {block_.kept + row * rounded_up(block_.n, kOctet), block_.plane}; }
+
+  void add_up() {
+    if constexpr (P::kept > 0)
+      if (block_.kept != nullptr) return add_up<true>();
+    add_up<false>();
+  }
+  template <bool keep>
+  void add_up() {
+    const RowBlock<T>& b = block_;
+    if (b.columns) return sums_of_columns<keep>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), sums_);
+    for (std::ptrdiff_t i = 0; i < b.count; ++i)
+      set_lane(i, sums_of_row<keep>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+  }
+  void set_lane(std::ptrdiff_t row, const Sums& sums) {
+    Members<Sums, Vec> members(sums);
+    char* to = reinterpret_cast<char*>(&sums_[row / kLanes]) + row % kLanes * sizeof(double);
+    for (int k = 0; k < kSumVectors; ++k) std::memcpy(to + k * sizeof(Vec), &members.at[k], sizeof(double));
+  }
+
+  void write_outputs() {
+    RowBlock<T>& b = block_;
+    const bool direct = b.is_in_place(b.call[kOut]) && !b.masked;
+    const Tile<T> out = direct ? b.in_place(b.call[kOut]) : b.template new_tile<T>();
+    write_outputs(out);
+    if constexpr (P::has_label) write_targets(out);
+    if (b.special || b.masked || b.call[kLabel].data != nullptr) b.mend_outputs(out, static_cast<T>(P::empty));
+    if (!direct) b.scatter(out);
+  }
+  void write_outputs(Tile<T> out) const {
+    if constexpr (P::kept > 0)
+      if (block_.kept != nullptr) return write_outputs<true>(out);
+    write_outputs<false>(out);
+  }
+  template <bool keep>
+  void write_outputs(Tile<T> out) const {
+    const RowBlock<T>& b = block_;
+    if (b.columns)
+      return outputs_of_columns<keep>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step);
+    for (std::ptrdiff_t i = 0; i < b.count; ++i)
+      outputs_of_row<keep>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i), out.at(i, 0));
+  }
+  void write_targets(Tile<T> out) const {
+    if constexpr (P::has_label)
+      for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
+        const Vec target = P::target(row_[g]);
+        for (std::ptrdiff_t i = g * kLanes; i < smaller(block_.count, (g + 1) * kLanes); ++i) {
+          const std::int64_t c = block_.label(i) - block_.first_class;
+          if (block_.label(i) >= 0 && c >= 0 && c < block_.n) *out.at(i, c) = static_cast<T>(target[i % kLanes]);
+        }
+      }
+  }
+
+  void write_results() const {
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
+      if constexpr (P::has_result) block_.write_results(g, P::result(row_[g]), P::empty);
+      if constexpr (P::has_value) block_.write_doubles(block_.call[kValue], g, P::value(row_[g]));
+      if constexpr (P::has_second_value) block_.write_doubles(block_.call[kSecondValue], g, P::second_value(row_[g]));
+    }
+  }
+
+  static void rows(const RowsCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
+    Engine engine(call, scratch);
+    for (std::ptrdiff_t row = begin; row < end; row += engine.block_.count) {
+      engine.block_.place(row, end);
+      engine.run();
+    }
+  }
+
+  // ---------------------------------------------------------------- long rows, chunk by chunk
+
+  static void chunk_largest(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, char* scratch) {
+    RowBlock<T> block(call, kTraits, scratch);
+    block.place_chunk(row, chunk);
+    block.find_partial(partials[chunk]);
+  }
+  static void chunk_sums(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, const Partial& whole, char* scratch) {
+    Engine engine(call, scratch);
+    engine.begin_chunk(row, chunk, whole);
+    engine.template add_up<false>();
+    std::memcpy(partials[chunk].sums, Lanes(engine.sums_[0]).first, sizeof(double) * kSumVectors);
+  }
+  static void chunk_outputs(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole, char* scratch) {
+    Engine engine(call, scratch);
+    engine.begin_chunk(row, chunk, whole);
+    engine.sums_[0] = from_lanes(whole.sums);
+    engine.finish();
+  }
+  SIGMAX_NOINLINE void begin_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole) {
+    block_.place_chunk(row, chunk);
+    block_.take_numbers();
+    block_.set_largest(whole);
+    block_.take_options();
+    begin();
+  }
+  static void merge_sums(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
+    Sums sum = from_lanes(partials[0].sums);
+    for (std::ptrdiff_t k = 1; k < chunks; ++k) {
+      Members<Sums, W> a(sum), b(from_lanes(partials[k].sums));
+      for (int s = 0; s < kSums; ++s) a.at[s] = add(a.at[s], b.at[s]);
+      sum = a.joined();
+    }
+    std::memcpy(whole->sums, Lanes(sum).first, sizeof(double) * kSumVectors);
+  }
+  // Sums as a double each.
+  struct Lanes {
+    double first[kSumVectors];
+    explicit Lanes(const Sums& sums) {
+      Members<Sums, Vec> members(sums);
+      for (int k = 0; k < kSumVectors; ++k) first[k] = members.at[k][0];
+    }
+  };
+  static Sums from_lanes(const double* numbers) {
+    Members<Sums, Vec> members{Sums{}};
+    for (int k = 0; k < kSumVectors; ++k) members.at[k] = splat(numbers[k]);
+    return members.joined();
+  }
+
+  static std::size_t scratch_bytes(std::ptrdiff_t n) { return RowBlock<T>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk); }
+
+ public:
+  static constexpr RowsKernel kernel = {rows, scratch_bytes, chunk_largest, chunk_sums, chunk_outputs, RowBlock<T>::merge_largest, merge_sums};
+};
+
+}  // namespace
+}  // namespace sigmax

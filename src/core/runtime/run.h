@@ -1,0 +1,22 @@
+// Runs kernels: shares the work of a call among threads, with scratch for each.
+#pragma once
+
+#include "../calls.h"
+
+namespace sigmax {
+
+// Work below this many numbers is not worth waking a thread; a task has about as many.
+constexpr std::ptrdiff_t kTaskSize = 16384;
+
+// False when there is not enough memory.
+bool run_rows(const RowsKernel& kernel, const RowsCall& call);
+void run_elementwise(ElementwiseKernel kernel, const ElementwiseCall& call, std::ptrdiff_t count);
+void run_binary_loss(BinaryLossKernel kernel, const BinaryLossCall& call, std::ptrdiff_t count);
+
+// The sum of contiguous numbers; that of the losses of a call, which are not written. False when there is not enough memory.
+bool run_total(const TotalKernel& kernel, const double* numbers, std::ptrdiff_t count, double* total);
+bool run_binary_loss_total(const TotalKernel& total_kernel, BinaryLossKernel kernel, BinaryLossCall& call, std::ptrdiff_t count, double* total);
+
+bool run_in_unit_interval(bool (*kernel)(const char* x, std::ptrdiff_t n), const char* numbers, std::ptrdiff_t size, std::ptrdiff_t count);
+
+}  // namespace sigmax
