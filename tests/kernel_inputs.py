@@ -95,9 +95,9 @@ class Gradient:
         return gradient
 
 
-# In the order of ElementwiseFunction, BinaryLossFunction and AxisFunction in src/core/kernels.h.
+# By their names in the core; what a loss needs beside its row is given it here.
 KERNELS = {name: value for name, value in vars(_core).items() if isinstance(value, np.ufunc)}
-LOSSES = [prefix + name for name in _core.loss_functions for prefix in ("", "masked_")]
+LOSSES = [prefix + name for name in _core.rows_functions if KERNELS[name].nin > 5 for prefix in ("", "masked_")]
 KERNELS |= {
     name: Loss(KERNELS[name.removeprefix("masked_")], name.startswith("masked_")) for name in LOSSES
 }

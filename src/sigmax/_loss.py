@@ -204,7 +204,7 @@ class Rows:
         kernel = self.kernel if place is None else self.kernel + "_gradient"
         losses = None
         if type(self.x) is np.ndarray:
-            losses = self._run_plain(_core.loss_functions[kernel], scale, place)
+            losses = self._run_direct(_core.rows_functions[kernel], scale, place)
         if losses is None:
             losses = self._run_ufunc(getattr(_core, kernel), scale, place)
         if self.mask is not None and not self.from_logits:
@@ -230,13 +230,14 @@ class Rows:
             operands = tuple(_in_blocks(operand, self.x) for operand in operands)
         return ufunc(*operands) if place is None else ufunc(*operands, out=(None, place))[0]
 
-    def _run_plain(self, function: int, scale: float, place: Any) -> Any:
+    def _run_direct(self, function: int, scale: float, place: Any) -> Any:
         """Do without NumPy's machinery; None where that is not possible."""
-        return _core.loss_plain(
+        result = _core.direct(
             function,
+            -1,
             self.x,
             self.index,
-            self.soft,
+            *(() if self.soft is None else (self.soft,)),
             self._per_row(self._row_weight()),
             self._per_row(self.temperature),
             ONE if self.class_weight is None else self.class_weight,
@@ -246,8 +247,10 @@ class Rows:
             self.mask,
             self._per_row(self.z_loss),
             scale,
-            place,
+            None,
+            *(() if place is None else (place,)),
         )
+        return result if place is None or result is None else result[0]
 
     def _per_row(self, numbers: Any) -> Any:
         """Return a float, or one number for each row."""

@@ -162,7 +162,7 @@ class _Elements:
         if self.reduction == "none":
             return None
         function = _core.binary_loss_functions[kernel]
-        return _core.sum_plain(function, self.x, self.y, *self.options, self.over, out)
+        return _core.binary_loss_sum(function, self.x, self.y, *self.options, self.over, out)
 
     def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
         _arguments.numpy_array(self.given, "logits")

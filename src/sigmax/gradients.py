@@ -64,9 +64,9 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
         names = ", ".join(f.__name__ for f in (*_elementwise_rules, *_axis_rules))
         raise TypeError(f"fn must be one of {names}, got {fn!r}")
     rule = _elementwise if fn in _elementwise_rules else _axis_rules[fn]
-    if fn in _plain_rules and options.keys() <= {"axis", "temperature"} and _is_last(options):
-        temperature = options.get("temperature", 1.0)
-        result = _core.call_plain(_plain_rules[fn], x, cotangent, temperature, None)
+    if fn in _direct_rules and options.keys() <= {"axis", "temperature"}:
+        axis, temperature = options.get("axis", -1), options.get("temperature", 1.0)
+        result = _core.direct(_direct_rules[fn], axis, x, cotangent, temperature, None)
         if result is not None:
             return result
     for option in options:
@@ -81,12 +81,6 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
         return _arguments.as_given(gradient, x)
 
 
-def _is_last(options: dict[str, Any]) -> bool:
-    axis = options.get("axis", -1)
-    return type(axis) is int and axis == -1
-
-
-@functools.cache
 def _options_of(rule: Callable[..., Any]) -> set[str]:
     return set() if rule is _elementwise else set(list(inspect.signature(rule).parameters)[2:])
 
@@ -252,11 +246,11 @@ _axis_rules: dict[Any, Callable[..., Any]] = {
     normalization.inverse_softmax: _inverse_softmax,
     normalization.entropy: _entropy,
 }
-_plain_rules: dict[Any, int] = {
-    normalization.softmax: _core.axis_functions["softmax_vjp"],
-    normalization.log_softmax: _core.axis_functions["log_softmax_vjp"],
-    normalization.logsumexp: _core.axis_functions["logsumexp_vjp"],
-    normalization.entropy: _core.axis_functions["entropy_vjp"],
+_direct_rules: dict[Any, int] = {
+    normalization.softmax: _core.rows_functions["softmax_vjp"],
+    normalization.log_softmax: _core.rows_functions["log_softmax_vjp"],
+    normalization.logsumexp: _core.rows_functions["logsumexp_vjp"],
+    normalization.entropy: _core.rows_functions["entropy_vjp"],
 }
 
 

@@ -12,11 +12,11 @@ from ._axis import per_class, per_row, weighted
 __all__ = ["entropy", "inverse_softmax", "log_softmax", "logsumexp", "softmax"]
 
 # The short way for plain arrays: it answers None where the arguments need the long way, checks included.
-_call_plain = _core.call_plain
-_SOFTMAX = _core.axis_functions["softmax"]
-_LOG_SOFTMAX = _core.axis_functions["log_softmax"]
-_LOGSUMEXP = _core.axis_functions["logsumexp"]
-_ENTROPY = _core.axis_functions["entropy"]
+_direct = _core.direct
+_SOFTMAX = _core.rows_functions["softmax"]
+_LOG_SOFTMAX = _core.rows_functions["log_softmax"]
+_LOGSUMEXP = _core.rows_functions["logsumexp"]
+_ENTROPY = _core.rows_functions["entropy"]
 
 
 def softmax(
@@ -87,8 +87,8 @@ def softmax(
     >>> sigmax.softmax([1000.0, 1001.0, float("-inf")])
     array([0.26894142, 0.73105858, 0.        ])
     """
-    if where is None and dtype is None and type(axis) is int and axis == -1:
-        result = _call_plain(_SOFTMAX, x, None, temperature, out)
+    if where is None and dtype is None:
+        result = _direct(_SOFTMAX, axis, x, temperature, out)
         if result is not None:
             return result
     return per_class(_core.softmax, x, axis, temperature, where=where, out=out, dtype=dtype)
@@ -136,8 +136,8 @@ def log_softmax(
     >>> sigmax.log_softmax([40.0, 0.0])
     array([-4.24835426e-18, -4.00000000e+01])
     """
-    if where is None and dtype is None and type(axis) is int and axis == -1:
-        result = _call_plain(_LOG_SOFTMAX, x, None, temperature, out)
+    if where is None and dtype is None:
+        result = _direct(_LOG_SOFTMAX, axis, x, temperature, out)
         if result is not None:
             return result
     return per_class(_core.log_softmax, x, axis, temperature, where=where, out=out, dtype=dtype)
@@ -197,8 +197,8 @@ def logsumexp(
     1001.3862943611199
     """
     if weights is None:
-        if where is None and type(axis) is int and axis == -1 and not keepdims:
-            result = _call_plain(_LOGSUMEXP, x, None, temperature, out)
+        if where is None and not keepdims:
+            result = _direct(_LOGSUMEXP, axis, x, temperature, out)
             if result is not None:
                 return result
         return per_row(
@@ -320,8 +320,8 @@ def entropy(
     1.0397207708399179
     """
     if _arguments.flag(from_logits, "from_logits"):
-        if where is None and type(axis) is int and axis == -1 and not keepdims:
-            result = _call_plain(_ENTROPY, x, None, temperature, out)
+        if where is None and not keepdims:
+            result = _direct(_ENTROPY, axis, x, temperature, out)
             if result is not None:
                 return result
         return per_row(_core.entropy, x, axis, temperature, where=where, keepdims=keepdims, out=out)

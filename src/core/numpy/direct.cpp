@@ -21,50 +21,68 @@ void without_gil(npy_intp size, const Body& body) {
   PyEval_RestoreThread(state);
 }
 
-// Results keep the layout of x: a class axis that is not the last in memory stays there.
-PyArrayObject* new_array(PyArrayObject* x, int dimensions, int type) {
-  if (dimensions == PyArray_NDIM(x) && !PyArray_IS_C_CONTIGUOUS(x))
-    return array_of(PyArray_NewLikeArray(x, NPY_KEEPORDER, PyArray_DescrFromType(type), 0));
-  return array_of(PyArray_EMPTY(dimensions, PyArray_DIMS(x), type, 0));
-}
-PyArrayObject* new_result(PyArrayObject* x, int dimensions, int type) {
-  if (static_cast<std::size_t>(PyArray_NBYTES(x)) < kSmallestPooled) return new_array(x, dimensions, type);
+// Memory of large results comes from the pool.
+template <class Make>
+PyArrayObject* in_pool(PyArrayObject* x, const Make& make) {
+  if (static_cast<std::size_t>(PyArray_NBYTES(x)) < kSmallestPooled) return array_of(make());
   PooledAllocation pooled;
-  return new_array(x, dimensions, type);
+  return array_of(make());
+}
+// As x, in type and layout too: a class axis that is not the last in memory stays there.
+PyArrayObject* new_result(PyArrayObject* x) {
+  return in_pool(x, [&] { return PyArray_NewLikeArray(x, NPY_KEEPORDER, nullptr, 0); });
+}
+PyArrayObject* new_array(PyArrayObject* x, int dimensions, const npy_intp* shape, int type) {
+  return in_pool(x, [&] { return PyArray_EMPTY(dimensions, shape, type, 0); });
 }
 
-// The first `axes` axes of an array as one of rows: one stride leads from each row to the next. False where none does. An axis
-// of one has no stride; an array that is the same for all rows has 0.
-bool rows_stride(PyArrayObject* array, int axes, npy_intp* stride) {
+// An array with the axis of its classes last.
+struct View {
+  char* data;
+  int type, last;
+  npy_intp shape[NPY_MAXDIMS], strides[NPY_MAXDIMS];
+
+  View(PyArrayObject* array, int axis) : data(PyArray_BYTES(array)), type(PyArray_TYPE(array)), last(PyArray_NDIM(array) - 1) {
+    for (int from = 0, to = 0; from <= last; ++from) {
+      const int at = from == axis ? last : to++;
+      shape[at] = PyArray_DIM(array, from);
+      strides[at] = PyArray_STRIDE(array, from);
+    }
+  }
+};
+
+// The first `axes` axes as one of rows: one stride leads from each row to the next. False where none does. An axis of one has
+// no stride; an array that is the same for all rows has 0.
+bool rows_stride(const npy_intp* shape, const npy_intp* strides, int axes, npy_intp* stride) {
   bool found = false;
   npy_intp next = 0;
   *stride = 0;
   for (int axis = axes - 1; axis >= 0; --axis) {
-    const npy_intp length = PyArray_DIM(array, axis), step = PyArray_STRIDE(array, axis);
-    if (length == 1) continue;
-    if (!found) *stride = step;
-    else if (step != next) return false;
+    if (shape[axis] == 1) continue;
+    if (!found) *stride = strides[axis];
+    else if (strides[axis] != next) return false;
     found = true;
-    next = step * length;
+    next = strides[axis] * shape[axis];
   }
   return true;
 }
 
-// An aligned array in native byte order with the type and the leading axes given.
-bool is_behaved(PyObject* object, int type, PyArrayObject* like, int dimensions) {
-  if (!PyArray_CheckExact(object)) return false;
-  PyArrayObject* array = array_of(object);
-  return PyArray_TYPE(array) == type && PyArray_ISBEHAVED_RO(array) && PyArray_NDIM(array) == dimensions &&
-         PyArray_CompareLists(PyArray_DIMS(array), PyArray_DIMS(like), dimensions);
+bool is_behaved(PyObject* object, int type) {
+  return PyArray_CheckExact(object) && PyArray_TYPE(array_of(object)) == type && PyArray_ISBEHAVED_RO(array_of(object));
 }
 
 // A call on rows of x, and what it points to.
 struct DirectCall {
-  const RowsFunction& function;
-  PyArrayObject* x;
-  int last;  // the axis of the classes
+  const View x;
+  const int axis;
   RowsCall call;
   double numbers[kNames];
+
+  DirectCall(PyArrayObject* array, int axis, Type type) : x(array, axis), axis(axis) {
+    call.type = type;
+    call.classes = x.shape[x.last];
+    call.rows = PyArray_MultiplyList(x.shape, x.last);
+  }
 
   // False where the object is not what the short way takes. None is an operand that is not there.
   bool take(Name name, PyObject* object) {
@@ -72,37 +90,45 @@ struct DirectCall {
       call[name] = absent(name);
       return call[name].data != nullptr;
     }
-    const int type = operand_type(name, PyArray_TYPE(x));
+    const int type = operand_type(name, x.type);
     if (type == NPY_DOUBLE && PyFloat_CheckExact(object)) {
       numbers[name] = PyFloat_AS_DOUBLE(object);
       call[name] = shared(&numbers[name]);
       return name != kTemperature || is_temperature(numbers[name]);
     }
-    const Extent extent = extent_of(name);
-    if (extent == kPerClassOrOne && PyArray_CheckExact(object) && PyArray_NDIM(array_of(object)) == 1) return take_classes(name, array_of(object), type);
-    const int dimensions = extent == kPerRow ? last : last + 1;
-    if (!is_behaved(object, type, x, dimensions)) return false;
+    if (!is_behaved(object, type)) return false;
     PyArrayObject* array = array_of(object);
-    call[name] = {PyArray_BYTES(array), 0, extent == kPerRow ? 0 : PyArray_STRIDE(array, last)};
-    if (name == kTemperature && !are_temperatures(array)) return false;
-    return rows_stride(array, last, &call[name].row_stride);
+    const Extent extent = extent_of(name);
+    if (extent == kPerClassOrOne && PyArray_NDIM(array) == 1) return take_classes(name, array);
+    return extent == kPerRow ? take_rows(name, array) : take_view(name, array);
   }
 
  private:
   static bool is_temperature(double t) { return t >= 0x1p-1022 && t <= 0x1p1000; }
-  static bool are_temperatures(PyArrayObject* array) {
-    if (!PyArray_IS_C_CONTIGUOUS(array)) return false;
-    const double* numbers = static_cast<const double*>(PyArray_DATA(array));
-    for (npy_intp i = 0; i < PyArray_SIZE(array); ++i)
-      if (!is_temperature(numbers[i])) return false;
+
+  bool take_view(Name name, PyArrayObject* array) {
+    if (PyArray_NDIM(array) != x.last + 1) return false;
+    const View view(array, axis);
+    call[name] = {view.data, 0, view.strides[x.last]};
+    return PyArray_CompareLists(view.shape, x.shape, x.last + 1) && rows_stride(view.shape, view.strides, x.last, &call[name].row_stride);
+  }
+  bool take_rows(Name name, PyArrayObject* array) {
+    call[name] = {PyArray_BYTES(array), 0, 0};
+    const bool fits = PyArray_NDIM(array) == x.last && PyArray_CompareLists(PyArray_DIMS(array), x.shape, x.last) &&
+                      rows_stride(x.shape, PyArray_STRIDES(array), x.last, &call[name].row_stride);
+    if (!fits || name != kTemperature) return fits;
+    for (npy_intp row = 0; row < call.rows; ++row) {
+      double t;
+      std::memcpy(&t, call[name].data + row * call[name].row_stride, sizeof(t));
+      if (!is_temperature(t)) return false;
+    }
     return true;
   }
   // A number per class, or one for all.
-  bool take_classes(Name name, PyArrayObject* array, int type) {
+  bool take_classes(Name name, PyArrayObject* array) {
     const npy_intp count = PyArray_DIM(array, 0);
-    if (PyArray_TYPE(array) != type || !PyArray_ISBEHAVED_RO(array) || (count != 1 && count != call.classes)) return false;
     call[name] = {PyArray_BYTES(array), 0, count == 1 ? 0 : PyArray_STRIDE(array, 0)};
-    return true;
+    return count == 1 || count == call.classes;
   }
 };
 
@@ -154,24 +180,22 @@ Operand absent(Name name) {
   return {};
 }
 
-// direct(function, inputs..., outputs...): a function along the last axis; None for an input that is not there, and for an
-// output that is to be made.
+// direct(function, axis, inputs..., outputs...): None for an input that is not there, and for an output that is to be made.
 PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  const long number = count > 0 ? PyLong_AsLong(args[0]) : -1;
+  const long number = count > 2 ? PyLong_AsLong(args[0]) : -1;
   if (number < 0 || number >= rows_function_count()) return PyErr_Format(PyExc_ValueError, "direct: no such function");
   const RowsFunction& function = rows_function(static_cast<int>(number));
   const int inputs = function.inputs, outputs = function.outputs;
-  if (count != 1 + inputs + outputs) return PyErr_Format(PyExc_TypeError, "%s takes %d operands, got %zd", function.name, inputs + outputs, count - 1);
-  PyObject* const* objects = args + 1;
-  if (!PyArray_CheckExact(objects[0])) Py_RETURN_NONE;
+  if (count != 2 + inputs + outputs) return PyErr_Format(PyExc_TypeError, "%s takes %d operands, got %zd", function.name, inputs + outputs, count - 2);
+  PyObject* const* objects = args + 2;
+  if (!PyArray_CheckExact(objects[0]) || !PyArray_ISBEHAVED_RO(array_of(objects[0])) || !PyLong_CheckExact(args[1])) Py_RETURN_NONE;
   PyArrayObject* x = array_of(objects[0]);
   const Type type = storage_type(x);
-  if (type == kTypes || PyArray_NDIM(x) == 0) Py_RETURN_NONE;
-  DirectCall direct{function, x, PyArray_NDIM(x) - 1, {}, {}};
-  RowsCall& call = direct.call;
-  call.type = type;
-  call.classes = PyArray_DIM(x, direct.last);
-  call.rows = PyArray_MultiplyList(PyArray_DIMS(x), direct.last);
+  long axis = PyLong_AsLong(args[1]);
+  if (axis == -1 && PyErr_Occurred()) PyErr_Clear(), axis = PyArray_NDIM(x);
+  if (axis < 0) axis += PyArray_NDIM(x);
+  if (type == kTypes || axis < 0 || axis >= PyArray_NDIM(x)) Py_RETURN_NONE;
+  DirectCall direct(x, static_cast<int>(axis), type);
   for (int k = 0; k < inputs; ++k)
     if (!direct.take(function.operands[k], objects[k])) Py_RETURN_NONE;
   PyObject* results[2] = {};
@@ -180,7 +204,7 @@ PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count) {
     const Name name = function.operands[inputs + k];
     PyObject* given = objects[inputs + k];
     if (given == Py_None) {
-      results[k] = reinterpret_cast<PyObject*>(new_result(x, extent_of(name) == kPerRow ? direct.last : direct.last + 1, operand_type(name, PyArray_TYPE(x))));
+      results[k] = reinterpret_cast<PyObject*>(extent_of(name) == kPerRow ? new_array(x, direct.x.last, direct.x.shape, operand_type(name, direct.x.type)) : new_result(x));
       if (results[k] == nullptr) {
         Py_XDECREF(results[0]);
         return nullptr;
@@ -194,8 +218,8 @@ PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
   bool enough_memory = true;
   if (fits) {
-    const RowsKernel& kernel = *function.kernel(call);
-    without_gil(PyArray_SIZE(x), [&] { enough_memory = run_rows(kernel, call); });
+    const RowsKernel& kernel = *function.kernel(direct.call);
+    without_gil(PyArray_SIZE(x), [&] { enough_memory = run_rows(kernel, direct.call); });
   }
   if (fits && enough_memory) {
     for (int k = 0; k < outputs; ++k)
@@ -209,7 +233,7 @@ PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count) {
 }
 
 PyObject* elementwise_directly(ElementwiseKernel kernel, PyArrayObject* x) {
-  PyArrayObject* out = new_result(x, PyArray_NDIM(x), PyArray_TYPE(x));
+  PyArrayObject* out = new_result(x);
   if (out == nullptr) return nullptr;
   ElementwiseCall call;
   call.x = {PyArray_BYTES(x), PyArray_ITEMSIZE(x), 0};
@@ -263,7 +287,8 @@ namespace {
 
 // A plain array of the type given and the shape of x.
 bool is_plain(PyObject* object, int type, PyArrayObject* x) {
-  return is_behaved(object, type, x, PyArray_NDIM(x)) && PyArray_IS_C_CONTIGUOUS(array_of(object));
+  return is_behaved(object, type) && PyArray_IS_C_CONTIGUOUS(array_of(object)) && PyArray_NDIM(array_of(object)) == PyArray_NDIM(x) &&
+         PyArray_CompareLists(PyArray_DIMS(array_of(object)), PyArray_DIMS(x), PyArray_NDIM(x));
 }
 
 // A float, or a plain array of the shape of x.
@@ -301,7 +326,7 @@ PyObject* py_binary_loss_sum(PyObject*, PyObject* const* args, Py_ssize_t count)
   PyObject* gradient = nullptr;
   if (function.has_gradient) {
     if (args[7] == Py_None) {
-      gradient = reinterpret_cast<PyObject*>(new_result(x, PyArray_NDIM(x), PyArray_TYPE(x)));
+      gradient = reinterpret_cast<PyObject*>(new_result(x));
       if (gradient == nullptr) return nullptr;
     } else {
       if (!is_plain(args[7], PyArray_TYPE(x), x) || !may_be_written(array_of(args[7]), args + 1, 6)) Py_RETURN_NONE;

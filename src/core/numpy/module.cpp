@@ -5,12 +5,20 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../runtime/float_environment.h"
 #include "../runtime/threads.h"
 #include "functions.h"
 #include "memory.h"
 
 namespace sigmax {
 namespace {
+
+// set_float_environment(control): the control word of this thread's arithmetic; returns the one before.
+PyObject* py_set_float_environment(PyObject*, PyObject* control) {
+  const unsigned long long word = PyLong_AsUnsignedLongLong(control);
+  if (word == static_cast<unsigned long long>(-1) && PyErr_Occurred()) return nullptr;
+  return PyLong_FromUnsignedLongLong(set_float_environment(word));
+}
 
 PyObject* py_get_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(get_num_threads()); }
 
@@ -68,6 +76,7 @@ PyCFunction as_method(Function* function) {
 }
 
 PyMethodDef methods[] = {
+    {"set_float_environment", py_set_float_environment, METH_O, nullptr},
     {"get_num_threads", py_get_num_threads, METH_NOARGS, nullptr},
     {"set_num_threads", py_set_num_threads, METH_O, nullptr},
     {"release_memory", py_release_memory, METH_NOARGS, nullptr},
@@ -99,7 +108,10 @@ bool choose_kernels() {
 
 int execute(PyObject* module) {
   if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0) return -1;
-  return choose_kernels() && memory_init() && add_ufuncs(module) ? 0 : -1;
+  return choose_kernels() && memory_init() && add_ufuncs(module) &&
+                 PyModule_AddIntConstant(module, "default_float_environment", kDefaultFloatEnvironment) == 0
+             ? 0
+             : -1;
 }
 
 PyModuleDef_Slot slots[] = {

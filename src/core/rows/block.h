@@ -140,7 +140,7 @@ class RowBlock {
   }
   SIGMAX_NOINLINE void write_doubles(const Operand& operand, std::ptrdiff_t group, Vec values) const {
     for (std::ptrdiff_t i = group * kLanes; i < smaller(count, (group + 1) * kLanes); ++i) {
-      const double value = (special && empty[i]) || is_left_out(i) ? 0.0 : values[i % kLanes];
+      const double value = (special && second_empty_[i]) || is_left_out(i) ? 0.0 : values[i % kLanes];
       std::memcpy(block_at(operand, first + i).data, &value, sizeof(value));
     }
   }
@@ -174,7 +174,7 @@ class RowBlock {
     magnitude[0] = whole.magnitude;
     const bool infinite = traits.needs_largest && (__builtin_fabs(whole.largest) == kInfinity || __builtin_fabs(whole.second_largest) == kInfinity);
     if (traits.absent != 0.0 && infinite) mend_infinite();
-    if (special) empty[0] = empty[0] && !whole.has_nan;
+    if (special && whole.has_nan) empty[0] = second_empty_[0] = false;
   }
   bool has_nan() const { return has_nan(x, 0) || (traits.second == Second::kLogits && has_nan(second, 0)); }
   SIGMAX_NOINLINE void find_partial(Partial& partial) {
@@ -233,6 +233,7 @@ class RowBlock {
   char* const scratch_;
   char* free_ = nullptr;
   double second_top_[kMostRows] = {};
+  bool second_empty_[kMostRows] = {};  // no distribution, and no divergence from it
 
   // A class that is out needs a tile in which it is not there.
   bool copies() const { return masked || traits.second == Second::kWeights; }
@@ -342,7 +343,8 @@ class RowBlock {
       mend_row(x, i, largest[i]);
       if (traits.second != Second::kLogits) continue;
       second_top_[i] = second_largest[i];
-      empty[i] = empty[i] || (second_largest[i] == -kInfinity && !has_nan(second, i));
+      second_empty_[i] = second_largest[i] == -kInfinity && !has_nan(second, i);
+      empty[i] = empty[i] || second_empty_[i];
       mend_row(second, i, second_largest[i]);
     }
   }

@@ -30,18 +30,18 @@ struct Energy<Vec> {
   SIGMAX_INLINE Vec precise_factor(Vec x) const { return exp2_of_product(sigmax::max(lowest, x - max), rate, kExp2); }
 };
 
-// A pair: e^y·kExpScale = 2^(n/8)·e^w with n the integer nearest to 8·log2(e)·x/T less that of m, and
-// w = (x - n·step - n·rest)/T, |w| <= ln 2/16, step + rest = T·ln 2/8: the fused difference x - n·step is exact, so that no
-// subtraction of the maximum is rounded. All of it happens times a power of two that brings T to [1, 2); and where m/T is
-// beyond 2^20, on x - m, which is exact for every class that matters. What is below e^kFloor counts as that, and is 0 when
-// the scale is taken back. Relative error 2^-57.
+// A pair: e^y·kExpScale = 2^(k/8)·e^w with k the integer nearest to 8·log2(e)·(x - m)/T and |w| <= ln 2/16. With n = k + n_m,
+// n_m such an integer of m itself, and step + rest = T·ln 2/8, the fused difference v = x - n·step is exact, and w is
+// ((v - n·rest) - (v_m - n_m·rest))/T: no subtraction of the maximum is rounded, and w is 0 for m. All of it happens times a
+// power of two that brings T to [1, 2); and where m/T is beyond 2^20, on x - m, which is exact for every class that matters.
+// What is below e^kFloor counts as that, and is 0 when the scale is taken back. Relative error 2^-57.
 template <>
 struct Energy<Pair> {
-  static constexpr double kFloor = -1000.0, kFar = 0x1p20;
+  static constexpr double kFloor = -1000.0, kFar = 0x1p20, kTopSteps = 8 * 512.0;
   Vec max;
   Pair beta;
   Vec scale, shift, lowest;  // x·scale + shift, no lower than `lowest`
-  Vec rate, offset, step, rest, minus_beta;
+  Vec top, of_top, rate, offset, step, rest, minus_beta;
 
   Energy() = default;
   SIGMAX_INLINE Energy(Vec max, const Options& o) : max(max) {
@@ -51,24 +51,26 @@ struct Energy<Pair> {
     const Vec temperature = sigmax::max(o.temperature * scale, opaque(0x1p-900)), inverse = 1.0 / temperature;
     const Vec scaled_max = max * scale;
     const Mask far = abs(scaled_max) * inverse > kFar;
-    const Vec anchor = only_where(far, scaled_max), m = scaled_max - anchor;
+    const Vec anchor = only_where(far, scaled_max), round = splat(kRoundToInteger);
+    top = scaled_max - anchor;
     shift = -anchor;
-    lowest = mul_add(temperature, splat(kFloor), m);
+    lowest = mul_add(temperature, splat(kFloor), top);
     rate = inverse * kStepsPerUnit;
     minus_beta = -inverse;
     const Pair whole = two_product(temperature, splat(kStep));
     step = whole.hi;
     rest = mul_add(temperature, kStepRest, whole.lo);
-    const Vec round = splat(kRoundToInteger);
-    offset = (round - (mul_add(m, rate, round) - round)) + 8 * 512.0;
+    const Vec n = mul_add(top, rate, round) - round;
+    offset = (round + kTopSteps) - n;
+    of_top = mul_add(n, -rest, mul_add(n, -step, top));
   }
 
   SIGMAX_INLINE Pair at(Vec x) const { return multiply(difference<Pair>(x, max), beta); }
   SIGMAX_INLINE Pair bounded(Vec x) const { return at_least_floor(at(x)); }
   SIGMAX_INLINE Pair factor(Vec x) const {
     const Vec d = sigmax::max(lowest, mul_add(x, scale, shift));
-    const Vec t = mul_add(d, rate, offset), n = t - offset;
-    const Vec w = mul_add(n, -rest, mul_add(n, -step, d)) * minus_beta;
+    const Vec t = mul_add(d - top, rate, splat(kRoundToInteger + kTopSteps)), n = t - offset;
+    const Vec w = (mul_add(n, -rest, mul_add(n, -step, d)) - of_top) * minus_beta;
     const Bits bits = bit_cast<Bits>(t);
     const Vec root = bit_cast<Vec>(look_up(kRoots, bits) + (bits << 49));
     const Vec error = mul_add(w, polynomial(w, kDecay), bit_cast<Vec>(look_up(kRootRests, bits)));
