@@ -17,34 +17,42 @@
 namespace sigmax {
 namespace {
 
-SIGMAX_INLINE Vec within_range(Vec x) { return min(opaque(kLargest), max(opaque(-kLargest), x)); }
-
 // What the value and the gradient of a row have in common.
 template <class W>
 struct LossRow {
   Energy<W> energy;
   Gain<W> gain;
-  Vec value, weight;
-  W inverse, pull, strength;  // 1/Σe; 2·z·lse; the factor of p_i: A·s + pull
+  Vec value;
+  W inverse;  // 1/Σe
 };
 
-// From -Σ a·y without its weight, and the mass A. `infinite` where a class with a weight is impossible.
+// The factors of a row: of a class's weight, s·scale/T, and of its probability, (A·s + 2·z·lse)·scale/T.
 template <class W>
-SIGMAX_INLINE void finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross_energy, W mass, Mask infinite, const Options& o) {
+struct Strengths {
+  Scaled<W> own, pull, all;
+
+  SIGMAX_INLINE Vec exponent() const {
+    return max(max(select(leading(own.number) != 0.0, own.exponent, splat(-4000.0)), select(leading(all.number) != 0.0, all.exponent, splat(-4000.0))),
+               select(leading(pull.number) != 0.0, pull.exponent, splat(-4000.0)));
+  }
+};
+
+// From -Σ a·y without its 1/T, and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
+template <class W>
+SIGMAX_INLINE Strengths<W> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross, W information, W mass, Mask infinite, const Options& o) {
   const W log = e.log();
-  const Mask counts = o.weight != 0.0, pulls = o.z_loss != 0.0;  // 0 times infinity is 0
-  const W likelihood = keep(counts, multiply(add(cross_energy, multiply(mass, log)), o.weight));
-  const Vec lse = with_largest(log, row.energy, o.top);
-  const W wide_lse = choose(abs(lse) < kInfinity, add(log, multiply(row.energy.beta, row.energy.max)), wide<W>(lse));
-  const W square = keep(pulls, multiply(multiply(wide_lse, wide_lse), o.z_loss));
-  Vec value = rounded(add(likelihood, square));
-  value = select(pulls & (abs(lse) == kInfinity), o.z_loss * kInfinity, value);
-  row.value = select((infinite | (value != value)) & counts, o.weight * kInfinity, value);
-  row.value = select(leading(log) == leading(log), row.value, select(counts | pulls, splat(kNaN), Vec{}));
-  row.weight = o.weight;
+  const Mask counts = o.weight != 0.0, pulls = o.z_loss != 0.0;
+  const Scaled<W> beta(row.energy.beta), weight(wide<W>(o.weight)), z(wide<W>(o.z_loss));
+  const Scaled<W> of_classes = Scaled<W>(cross) * beta + Scaled<W>(mass) * Scaled<W>(log) + Scaled<W>(information);
+  const Scaled<W> lse = Scaled<W>(log) + Scaled<W>(wide<W>(row.energy.max)) * beta;
+  Vec value = (only_where(counts, weight * of_classes) + only_where(pulls, z * lse * lse)).rounded();
+  value = select(pulls & (abs(o.top) == kInfinity), o.z_loss * kInfinity, value);
+  value = select(infinite & counts, o.weight * kInfinity, value);
+  row.value = select(leading(log) == leading(log), value, select(counts | pulls, splat(kNaN), Vec{}));
   row.inverse = reciprocal(e.total());
-  row.pull = keep(pulls, multiply(wide_lse, 2.0 * o.z_loss));
-  row.strength = add(multiply(mass, o.weight), row.pull);
+  const Scaled<W> gain = beta * Scaled<W>(wide<W>(o.scale));
+  const Scaled<W> pull = only_where(pulls, z * lse * gain * Scaled<W>(wide<W>(splat(2.0))));
+  return {weight * gain, pull, Scaled<W>(mass) * weight * gain + pull};
 }
 
 // m - x of a class that may be impossible: a Pair keeps to finite numbers, infinity would become NaN.
@@ -62,8 +70,8 @@ struct IndexCrossEntropy : Program {
   static constexpr bool has_label = true, has_value = true, has_mask = true;
   struct Row : LossRow<W> {
     Vec label_x;
-    W slope, least, factor, own;  // of a class: its output is e·factor - own
-    W others, ties, mass_of_others;
+    W factor, own;  // of a class: its output is e·factor - own
+    W others, ties, share_of_others, share, pull;
   };
   struct PlainSums {
     ApartSums<W> e;
@@ -93,27 +101,27 @@ struct IndexCrossEntropy : Program {
 
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
     const Smoothing<W> smoothing(o.smoothing, o.prior_total);
-    row.slope = multiply(smoothing.kept, o.class_weight);
-    row.least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
-    row.mass_of_others = multiply(row.least, o.classes - 1.0);
-    const W own = add(row.slope, row.least), mass = add(own, row.mass_of_others);
-    const Mask counts = leading(row.slope) != 0.0;
-    W cross = keep(counts, multiply(distance(row.label_x, row.energy), row.slope));
+    const W slope = multiply(smoothing.kept, o.class_weight);
+    const W least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
+    const W of_others = multiply(least, o.classes - 1.0), of_label = add(slope, least);
+    const Mask counts = leading(slope) != 0.0, least_counts = leading(least) != 0.0;
+    W cross = keep(counts, multiply(distance(row.label_x, row.energy), slope));
     Mask infinite = counts & (row.label_x == -kInfinity);
     if constexpr (smoothed) {
-      const Mask least_counts = leading(row.least) != 0.0;
-      cross = add(cross, keep(least_counts, multiply(sums.distance, row.least)));
+      cross = add(cross, keep(least_counts, multiply(sums.distance, least)));
       infinite = infinite | (least_counts & (leading(sums.impossible) > 0.0));
     }
-    finish_loss<W>(row, sums.e, multiply(cross, row.energy.beta), mass, infinite, o);
-    set_factors(row, sums, o);
-  }
-  static SIGMAX_INLINE void set_factors(Row& row, const Sums& sums, const Options& o) {
-    row.gain = Gain<W>(row.energy, o.scale, abs(o.scale));
+    const Strengths<W> strengths = finish_loss<W>(row, sums.e, cross, W{}, add(of_label, of_others), infinite, o);
     row.others = sums.e.others;
     row.ties = sums.e.ties;
-    row.factor = multiply(multiply(row.inverse, row.strength), row.gain.factor);
-    row.own = scale(multiply(multiply(row.least, row.weight), row.gain.factor), splat(kExpScale<W>));
+    const Scaled<W> inverse(row.inverse), own = Scaled<W>(least) * strengths.own;
+    const Vec exponent = strengths.exponent() + exponent_of(leading(add(of_label, wide<W>(splat(1.0)))));
+    row.gain = Gain<W>(exponent);
+    row.factor = row.gain.factor(inverse * strengths.all, exponent);
+    row.own = scale(row.gain.factor(own, exponent), splat(kExpScale<W>));
+    row.share = row.gain.factor(Scaled<W>(of_label) * strengths.own * inverse, exponent);
+    row.share_of_others = row.gain.factor(Scaled<W>(of_others) * strengths.own * inverse, exponent);
+    row.pull = row.gain.factor(strengths.pull * inverse, exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) {
     const W of_class = multiply(e, row.factor);
@@ -123,13 +131,11 @@ struct IndexCrossEntropy : Program {
   // s·((A - a)·e - a·(Σe - e)) + pull·e, over Σe.
   static SIGMAX_INLINE Vec target(const Row& row) {
     const Vec s = splat(kExpScale<W>);
-    const W e = keep(row.label_x != -kInfinity, row.energy.precise_factor(row.label_x));
+    const W e = row.energy.precise_factor(row.label_x);
     const Mask tie = row.label_x == row.energy.max;
     const W all = add(row.others, scale(row.ties, s)), ties_but_one = scale(add(row.ties, splat(-1.0)), s);
     const W rest = choose(tie, add(row.others, ties_but_one), add(all, negate(e)));
-    const W mine = multiply(add(row.slope, row.least), rest), of_others = multiply(row.mass_of_others, e);
-    const W strength = add(multiply(add(of_others, negate(mine)), row.weight), multiply(row.pull, e));
-    return row.gain.rounded(multiply(multiply(strength, row.inverse), row.gain.factor));
+    return row.gain.rounded(add(multiply(add(row.share_of_others, row.pull), e), negate(multiply(row.share, rest))));
   }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };
@@ -146,7 +152,7 @@ struct WeightedCrossEntropy : Program {
   struct Row : LossRow<W> {
     W slope, least;
     W others, tied_mass, other_mass;
-    W factor, own_factor, tie_factor, tie_own_factor, tie_pull;
+    W factor, own_factor, tie_factor, tie_own_factor, tie_pull;  // of p, of a; of a tie's (A - a)·s, its a·s·others, its pull
   };
   struct PlainSums {
     ApartSums<W> e;
@@ -181,6 +187,8 @@ struct WeightedCrossEntropy : Program {
     if constexpr (shared) return multiply_add(row.slope, c, row.least);
     else return c;
   }
+  static SIGMAX_INLINE Vec less_product(Vec a, Vec b, Vec c) { return mul_add(-b, c, a); }
+  static SIGMAX_INLINE Pair less_product(Pair a, Pair b, Pair c) { return add(a, negate(multiply(b, c))); }
   static SIGMAX_INLINE Vec multiply_add(Vec slope, Vec q, Vec least) { return mul_add(slope, q, least); }
   static SIGMAX_INLINE Pair multiply_add(Pair slope, Vec q, Pair least) { return add(multiply(slope, q), least); }
   static SIGMAX_INLINE void add_cross(Sums& sums, Mask counts, Vec x, Vec a, const Energy<Vec>& energy) {
@@ -194,45 +202,31 @@ struct WeightedCrossEntropy : Program {
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
     row.tied_mass = sums.tied_mass;
     row.other_mass = sums.other_mass;
-    W cross = multiply(sums.cross, row.energy.beta);
-    if constexpr (relative) cross = add(cross, sums.information);
+    W known = {};
+    if constexpr (relative) known = sums.information;
     const Mask infinite = (leading(sums.impossible) > 0.0) | (leading(sums.cross) == kInfinity);
-    finish_loss<W>(row, sums.e, cross, add(row.tied_mass, row.other_mass), infinite, o);
-    row.gain = Gain<W>(row.energy, o.scale, abs(o.scale));
+    const Strengths<W> strengths = finish_loss<W>(row, sums.e, sums.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
     row.others = add(sums.e.others, (leading(sums.e.ties) - 1.0) * kExpScale<W>);
-    set_factors(row);
-  }
-  // What all classes share is a factor, and stays finite: 0 times it is 0.
-  static SIGMAX_INLINE void set_factors(Row& row) {
-    if constexpr (std::is_same<W, Vec>::value) {
-      const Vec share = row.inverse * row.gain.factor;
-      row.factor = within_range(share * row.strength);
-      row.own_factor = within_range(row.weight * row.gain.factor);
-      row.tie_factor = within_range(row.weight * share);
-      row.tie_own_factor = within_range(row.others * row.weight * share);
-      row.tie_pull = within_range(row.pull * share);
-    } else {
-      row.factor = multiply(row.inverse, row.strength);
-    }
+    const Scaled<W> inverse(row.inverse);
+    const Vec exponent = strengths.exponent();
+    row.gain = Gain<W>(exponent);
+    row.factor = row.gain.factor(inverse * strengths.all, exponent);
+    row.own_factor = scale(row.gain.factor(strengths.own, exponent), splat(kExpScale<W>));
+    row.tie_factor = scale(row.gain.factor(inverse * strengths.own, exponent), splat(kExpScale<W>));
+    row.tie_own_factor = multiply(row.others, row.gain.factor(inverse * strengths.own, exponent));
+    row.tie_pull = scale(row.gain.factor(inverse * strengths.pull, exponent), splat(kExpScale<W>));
   }
   static SIGMAX_INLINE Vec output(Vec x, Number c, W e, const Row& row) {
     return gradient(x == row.energy.max, weight_of(c, row), e, row);
   }
-  static SIGMAX_INLINE Vec gradient(Mask tie, Vec a, Vec e, const Row& row) {
-    const Vec of_others = (row.tied_mass - a) + row.other_mass;
-    const Vec of_tie = mul_add(of_others, row.tie_factor, mul_add(a, -row.tie_own_factor, row.tie_pull));
-    return one_nan(select(tie, of_tie, mul_add(e, row.factor, -(a * row.own_factor))));
-  }
-  static SIGMAX_INLINE Vec gradient(Mask tie, Pair a, Pair e, const Row& row) {
-    const Vec s = splat(kExpScale<Pair>);
-    const Pair own = multiply(a, row.weight);
-    Pair sum = add(multiply(e, row.factor), negate(scale(own, s)));
+  static SIGMAX_INLINE Vec gradient(Mask tie, W a, W e, const Row& row) {
+    W sum = less_product(multiply(e, row.factor), a, row.own_factor);
     if (any(tie)) {
-      const Pair of_others = multiply(add(add(row.tied_mass, negate(a)), row.other_mass), row.weight);
-      const Pair of_tie = add(scale(add(of_others, row.pull), s), negate(multiply(row.others, own)));
-      sum = choose(tie, multiply(of_tie, row.inverse), sum);
+      const W of_others = add(add(row.tied_mass, negate(a)), row.other_mass);
+      const W of_tie = less_product(add(multiply(of_others, row.tie_factor), row.tie_pull), a, row.tie_own_factor);
+      sum = choose(tie, of_tie, sum);
     }
-    return row.gain.rounded(multiply(sum, row.gain.factor));
+    return row.gain.rounded(sum);
   }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };
@@ -247,9 +241,9 @@ struct CrossEntropyOfProbabilities : Program {
   static constexpr int kept = 0;
   static constexpr double absent = 0.0;
   struct Row {
-    Energy<W> energy;
     Gain<W> gain;
-    Vec value, weight;
+    Vec value, sign;  // of the gradient's factor
+    W factor;
   };
   struct PlainSums {
     W likelihood, impossible;
@@ -260,12 +254,11 @@ struct CrossEntropyOfProbabilities : Program {
   typedef typename std::conditional<relative, RelativeSums, PlainSums>::type Sums;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
+    const Scaled<W> factor = Scaled<W>(wide<W>(o.weight)) * Scaled<W>(wide<W>(-o.scale));
     Row row = {};
-    Options at_one = o;
-    at_one.temperature = at_one.beta = splat(1.0);
-    row.energy = Energy<W>(Vec{}, at_one);
-    row.gain = Gain<W>(row.energy, o.scale, abs(o.scale));
-    row.weight = o.weight;
+    row.gain = Gain<W>(factor.exponent);
+    row.factor = row.gain.factor(factor, factor.exponent);
+    row.sign = leading(factor.number);
     return row;
   }
   static SIGMAX_INLINE W term(Vec, W, const Row&) { return W{}; }
@@ -277,15 +270,14 @@ struct CrossEntropyOfProbabilities : Program {
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
     W sum = sums.likelihood;
     if constexpr (relative) sum = add(sum, sums.information);
-    const Vec value = rounded(multiply(sum, o.weight));
+    const Vec value = (Scaled<W>(sum) * Scaled<W>(wide<W>(o.weight))).rounded();
     const Mask infinite = (leading(sums.impossible) > 0.0) & (o.weight != 0.0);
     row.value = select(infinite, o.weight * kInfinity, value);
   }
   static SIGMAX_INLINE Vec output(Vec p, W a, W, const Row& row) {
     const Vec lift = select(p < kTiny, splat(kLift), splat(1.0));
-    const W quotient = multiply(divide(multiply(a, -row.weight), wide<W>(lifted(p))), row.gain.factor);
-    const Vec own = leading(a) * row.weight;
-    const Vec at_zero = select(own == 0.0, splat(0.0), -own * leading(row.gain.factor) * kInfinity);
+    const W quotient = multiply(divide(a, wide<W>(lifted(p))), row.factor);
+    const Vec at_zero = select((leading(a) == 0.0) | (row.sign == 0.0), splat(0.0), row.sign * kInfinity);
     const Vec result = row.gain.rounded(scale(quotient, splat(kExpScale<W>)));
     return one_nan(select(p == 0.0, at_zero, result * lift));
   }

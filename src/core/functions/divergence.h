@@ -98,23 +98,25 @@ struct DivergenceRow {
   TwoEnergies<W> energies;
   Gain<W> gain;
   Vec value;
-  W mean, inverse;
+  W mean, factor;
+  Scaled<W> of_rows;  // the factor, before it has a common exponent with others
 
   // The divergence without its weight, where it is finite.
   SIGMAX_INLINE W finish(const DivergenceSums<W>& sums, const Options& o) {
-    const W inverse_total = reciprocal(sums.total);
+    const Mask there = leading(sums.total) != 0.0;  // without a teacher there is nothing to diverge from
+    const W inverse_total = reciprocal(choose(there, sums.total, wide<W>(splat(1.0))));
     mean = multiply(sums.mass, inverse_total);
-    gain = Gain<W>(energies.first, o.scale, abs(o.scale));
-    inverse = reciprocal(scale(add(sums.total, sums.mass), splat(1.0 / kExpScale<W>)));
-    inverse = multiply(multiply(inverse, o.weight), gain.factor);
-    return add(multiply(sums.moment, inverse_total), negate(less_its_log1p(mean)));
+    const W inverse = reciprocal(scale(add(sums.total, sums.mass), splat(1.0 / kExpScale<W>)));
+    of_rows = Scaled<W>(wide<W>(o.weight)) * Scaled<W>(wide<W>(o.scale)) * Scaled<W>(energies.first.beta) * Scaled<W>(inverse);
+    of_rows = only_where(there, of_rows);
+    return keep(there, add(multiply(sums.moment, inverse_total), negate(less_its_log1p(mean))));
   }
-  SIGMAX_INLINE W slope(const TwoFactors<W>& term) const { return multiply(less_product(term.difference, term.f, mean), inverse); }
+  SIGMAX_INLINE W slope(const TwoFactors<W>& term) const { return multiply(less_product(term.difference, term.f, mean), factor); }
 };
 
 template <class W>
 SIGMAX_INLINE Mask is_infinite(const DivergenceSums<W>& sums, const Options& o) {
-  return (leading(sums.impossible) > 0.0) & (o.weight != 0.0);
+  return (leading(sums.impossible) > 0.0) & (o.weight != 0.0) & (leading(sums.total) == leading(sums.total)) & (leading(sums.mass) == leading(sums.mass));
 }
 
 template <class W>
@@ -135,8 +137,10 @@ struct Divergence : Program {
   static SIGMAX_INLINE Term term(Vec x, Vec z, const Row& row) { return row.energies.factors(x, z); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec z, const Term& term, const Row&) { sums.add(term, x, z); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    const W value = keep(o.weight != 0.0, multiply(row.finish(sums, o), o.weight));
-    row.value = select(is_infinite(sums, o), o.weight * kInfinity, rounded(value));
+    const Scaled<W> value = only_where(o.weight != 0.0, Scaled<W>(row.finish(sums, o)) * Scaled<W>(wide<W>(o.weight)));
+    row.value = select(is_infinite(sums, o), o.weight * kInfinity, value.rounded());
+    row.gain = Gain<W>(row.of_rows.exponent);
+    row.factor = row.gain.factor(row.of_rows, row.of_rows.exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) { return row.gain.rounded(row.slope(term)); }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
@@ -185,17 +189,21 @@ struct Distillation : Program {
     sums.e.add(x == row.at_one.max, term.e);
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    const W soft = keep(o.weight != 0.0, multiply(row.soft.finish(sums.soft, o), o.weight));
+    const Scaled<W> soft = only_where(o.weight != 0.0, Scaled<W>(row.soft.finish(sums.soft, o)) * Scaled<W>(wide<W>(o.weight)));
     const Vec weight = o.z_loss;
     const Mask counts = weight != 0.0, impossible = row.label_x == -kInfinity;
     const W gap = keep(~impossible, difference<W>(row.at_one.max, row.label_x));
-    const W hard = keep(counts & ~impossible, multiply(add(gap, sums.e.log()), weight));
-    Vec value = rounded(add(soft, hard));
-    value = select(counts & impossible, weight * kInfinity, value);
+    const Scaled<W> hard = only_where(counts & ~impossible, Scaled<W>(add(gap, sums.e.log())) * Scaled<W>(wide<W>(weight)));
+    Vec value = (soft + hard).rounded();
+    value = select(counts & impossible & (value == value), weight * kInfinity, value);
     row.value = select(is_infinite(sums.soft, o), o.weight * kInfinity, value);
     row.others = sums.e.others;
     row.ties = sums.e.ties;
-    row.strength = multiply(multiply(reciprocal(sums.e.total()), weight), row.soft.gain.at_one);
+    const Scaled<W> strength = Scaled<W>(reciprocal(sums.e.total())) * Scaled<W>(wide<W>(weight)) * Scaled<W>(wide<W>(o.scale));
+    const Vec exponent = (strength + row.soft.of_rows).exponent;
+    row.soft.gain = Gain<W>(exponent);
+    row.soft.factor = row.soft.gain.factor(row.soft.of_rows, exponent);
+    row.strength = row.soft.gain.factor(strength, exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) {
     return row.soft.gain.rounded(less_product(row.soft.slope(term.soft), negate(term.e), row.strength));

@@ -41,7 +41,8 @@ struct EntropyVjp : Program {
   struct Row {
     Energy<W> energy;
     Gain<W> gain;
-    W inverse, mean;
+    Vec cotangent;
+    W factor, mean;
   };
   struct Sums {
     W total, moment;
@@ -50,7 +51,7 @@ struct EntropyVjp : Program {
   static SIGMAX_INLINE Row begin(const Options& o) {
     Row row = {};
     row.energy = Energy<W>(o.largest, o);
-    row.gain = Gain<W>(row.energy, o.cotangent, o.cotangent);
+    row.cotangent = o.cotangent;
     return row;
   }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
@@ -59,13 +60,15 @@ struct EntropyVjp : Program {
     accumulate(sums.moment, multiply(e, row.energy.bounded(x)));
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
-    row.inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
-    row.mean = multiply(sums.moment, row.inverse);
-    row.inverse = multiply(row.inverse, row.gain.factor);
+    const W inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
+    row.mean = multiply(sums.moment, inverse);
+    const Scaled<W> factor = Scaled<W>(inverse) * Scaled<W>(row.energy.beta) * Scaled<W>(wide<W>(row.cotangent));
+    row.gain = Gain<W>(factor.exponent);
+    row.factor = row.gain.factor(factor, factor.exponent);
   }
   static SIGMAX_INLINE Vec output(Vec x, Vec, W e, const Row& row) {
     const W deviation = add(row.mean, negate(scale(row.energy.bounded(x), splat(kExpScale<W>))));
-    return row.gain.rounded(scaled_product(multiply(e, row.inverse), deviation));
+    return row.gain.rounded(scaled_product(multiply(e, row.factor), deviation));
   }
 };
 

@@ -57,8 +57,9 @@ struct LogSoftmaxVjp : Program {
   static constexpr bool needs_magnitude = true;
   struct Row {
     Energy<W> energy;
+    Unit<W> unit;
     Gain<W> gain;
-    W inverse, others, tied_cotangent, other_cotangent, cotangent;
+    W factor, inverse, others, tied_cotangent, other_cotangent, cotangent;
   };
   struct Sums {
     ApartSums<W> e;
@@ -68,18 +69,21 @@ struct LogSoftmaxVjp : Program {
   static SIGMAX_INLINE Row begin(const Options& o) {
     Row row = {};
     row.energy = Energy<W>(o.largest, o);
-    row.gain = Gain<W>(row.energy, splat(1.0), o.magnitude);
+    row.unit = Unit<W>(o.magnitude);
     return row;
   }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec c, W e, const Row& row) {
     const Mask tie = x == row.energy.max;
-    c = row.gain.in_unit(c);
+    c = row.unit.of(c);
     sums.e.add(tie, e);
     accumulate(sums.tied_cotangent, wide<W>(only_where(tie, c)));
     accumulate(sums.other_cotangent, wide<W>(only_where(~tie, c)));
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    const Scaled<W> factor(row.energy.beta);
+    row.gain = Gain<W>(factor.exponent + row.unit.exponent());
+    row.factor = row.gain.factor(factor, factor.exponent);
     row.inverse = reciprocal(sums.e.total());
     row.others = add(sums.e.others, (leading(sums.e.ties) - 1.0) * kExpScale<W>);
     row.tied_cotangent = sums.tied_cotangent;
@@ -87,11 +91,11 @@ struct LogSoftmaxVjp : Program {
     row.cotangent = multiply(add(sums.tied_cotangent, sums.other_cotangent), row.inverse);
   }
   static SIGMAX_INLINE Vec output(Vec x, Vec c, W e, const Row& row) {
-    const Vec unit_c = row.gain.in_unit(c), s = splat(kExpScale<W>);
+    const Vec unit_c = row.unit.of(c), s = splat(kExpScale<W>);
     const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
     const W of_tie = multiply(add(multiply(row.others, unit_c), scale(rest, s)), row.inverse);
     const W of_other = add(negate(multiply(e, row.cotangent)), unit_c * s);
-    return row.gain.rounded(multiply(choose(x == row.energy.max, of_tie, of_other), row.gain.factor));
+    return row.gain.rounded(multiply(choose(x == row.energy.max, of_tie, of_other), row.factor));
   }
 };
 

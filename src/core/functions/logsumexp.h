@@ -83,6 +83,7 @@ struct LogsumexpVjp : Program {
   struct Row {
     Energy<W> energy;
     Gain<W> gain;
+    Vec cotangent;
     W factor;
   };
   struct Sums {
@@ -92,13 +93,18 @@ struct LogsumexpVjp : Program {
   static SIGMAX_INLINE Row begin(const Options& o) {
     Row row = {};
     row.energy = Energy<W>(o.largest, o);
-    row.gain = Gain<W>(row.energy, o.cotangent, o.cotangent);
+    row.cotangent = o.cotangent;
     return row;
   }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.factor(x); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
-  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
-    row.factor = multiply(reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>))), row.gain.factor);
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { set_factor(row, sums.total); }
+  template <class AnyRow>
+  static SIGMAX_INLINE void set_factor(AnyRow& row, W total) {
+    const W inverse = reciprocal(scale(total, splat(1.0 / kExpScale<W>)));
+    const Scaled<W> factor = Scaled<W>(inverse) * Scaled<W>(row.energy.beta) * Scaled<W>(wide<W>(row.cotangent));
+    row.gain = Gain<W>(factor.exponent);
+    row.factor = row.gain.factor(factor, factor.exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return row.gain.rounded(multiply(e, row.factor)); }
 };
@@ -111,7 +117,7 @@ struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
   struct Row {
     Energy<W> energy;
     Gain<W> gain;
-    Vec unit;
+    Vec unit, cotangent;
     W factor;
   };
   typedef typename LogsumexpVjp<W>::Sums Sums;
@@ -119,7 +125,7 @@ struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
   static SIGMAX_INLINE Row begin(const Options& o) {
     Row row = {};
     row.energy = Energy<W>(o.largest, o);
-    row.gain = Gain<W>(row.energy, o.cotangent, o.cotangent);
+    row.cotangent = o.cotangent;
     const Vec exponent = min(opaque(1022.0), exponent_of(o.magnitude));
     row.unit = two_to(-only_where((abs(exponent) > 400.0) & (o.magnitude > 0.0), exponent));
     return row;
@@ -128,10 +134,8 @@ struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
     return multiply(row.energy.factor(x), weight * row.unit);
   }
   static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
-  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    row.factor = multiply(reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>))), row.gain.factor);
-    row.factor = choose(rounded(sums.total) > 0.0, row.factor, wide<W>(splat(kNaN)));
-    (void)o;
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    LogsumexpVjp<W>::set_factor(row, choose(rounded(sums.total) > 0.0, sums.total, wide<W>(splat(kNaN))));
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return row.gain.rounded(multiply(e, row.factor)); }
 };

@@ -7,128 +7,100 @@
 namespace sigmax {
 namespace {
 
-// Strided operands are copied into blocks that stay in the first cache.
-constexpr std::ptrdiff_t kBlockSize = 512;
+// Elements are computed in blocks of doubles that stay in the first cache, whatever type they are stored in.
+constexpr std::ptrdiff_t kBlock = 512;
 
-template <class T>
-const T* in_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, T* copy) {
+// Elements [begin, begin + n) as doubles, and the last one again to the end of the last octet.
+template <class S>
+SIGMAX_NOINLINE void load_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, double* to) {
   const char* from = operand.data + begin * operand.row_stride;
-  if (operand.row_stride == sizeof(T)) return reinterpret_cast<const T*>(from);
-  for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(copy + i, from + i * operand.row_stride, sizeof(T));
-  return copy;
+  S copy[kBlock];
+  const S* numbers = reinterpret_cast<const S*>(from);
+  if (operand.row_stride != sizeof(S) || n % kOctet != 0) {
+    for (std::ptrdiff_t i = 0; i < (n + kOctet - 1) / kOctet * kOctet; ++i)
+      std::memcpy(copy + i, from + (i < n ? i : n - 1) * operand.row_stride, sizeof(S));
+    numbers = copy;
+  }
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(to + i, load(numbers + i));
 }
-
-template <class T>
-void from_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, const T* block) {
+template <class S>
+SIGMAX_NOINLINE void store_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, const double* from) {
   char* to = operand.data + begin * operand.row_stride;
-  for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(to + i * operand.row_stride, block + i, sizeof(T));
-}
-
-template <class T>
-SIGMAX_INLINE Vec load_part(const T* from, std::ptrdiff_t n) {
-  T lanes[kLanes] = {};
-  std::memcpy(lanes, from, n * sizeof(T));
-  return load(lanes);
-}
-
-template <class T>
-SIGMAX_INLINE void store_part(T* to, Vec v, std::ptrdiff_t n) {
-  T lanes[kLanes];
-  store(lanes, v);
-  std::memcpy(to, lanes, n * sizeof(T));
-}
-
-template <class F, class T>
-struct ElementwiseKernels {
-  typedef typename Arithmetic<T>::W W;
-
-  // Four vectors side by side: one alone would wait for its own polynomials.
-  template <class... Operands>
-  static void block(T* out, std::ptrdiff_t n, const Operands*... in) {
-    std::ptrdiff_t i = 0;
-    for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-      Vec result[4];
-      SIGMAX_UNROLL for (int k = 0; k < 4; ++k) result[k] = F::template apply<W>(load(in + i + k * kLanes)...);
-      SIGMAX_UNROLL for (int k = 0; k < 4; ++k) store(out + i + k * kLanes, result[k]);
-    }
-    for (; i < n; i += kLanes) {
-      std::ptrdiff_t rest = n - i < kLanes ? n - i : kLanes;
-      store_part(out + i, F::template apply<W>(load_part(in + i, rest)...), rest);
-    }
+  if (operand.row_stride == sizeof(S) && n % kOctet == 0) {
+    for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(reinterpret_cast<S*>(to) + i, load(from + i));
+    return;
   }
-
-  template <bool with_cotangent>
-  static void run(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
-    T x_copy[kBlockSize], g_copy[kBlockSize], out_copy[kBlockSize];
-    bool contiguous = call.x.row_stride == sizeof(T) && call.out.row_stride == sizeof(T) &&
-                      (!with_cotangent || call.cotangent.row_stride == sizeof(T));
-    std::ptrdiff_t block_size = contiguous ? end - begin : kBlockSize;
-    for (std::ptrdiff_t at = begin; at < end; at += block_size) {
-      std::ptrdiff_t n = end - at < block_size ? end - at : block_size;
-      char* to = call.out.data + at * call.out.row_stride;
-      bool in_place = call.out.row_stride == sizeof(T);
-      T* out = in_place ? reinterpret_cast<T*>(to) : out_copy;
-      const T* x = in_block(call.x, at, n, x_copy);
-      if constexpr (with_cotangent)
-        block(out, n, x, in_block(call.cotangent, at, n, g_copy));
-      else
-        block(out, n, x);
-      if (!in_place) from_block(call.out, at, n, out);
-    }
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
+    S lanes[kLanes];
+    store(lanes, load(from + i));
+    for (std::ptrdiff_t k = 0; k < kLanes && i + k < n; ++k) std::memcpy(to + (i + k) * operand.row_stride, lanes + k, sizeof(S));
   }
+}
+
+struct ElementBlock {
+  alignas(64) double x[kBlock], cotangent[kBlock], out[kBlock];
 };
 
-// As many elements as fill a vector of any kind.
-constexpr std::ptrdiff_t kWholeVectors = 16;
-
-// As in_block, and readable to the end of the last vector.
-template <class T>
-const T* in_padded_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, T* copy) {
-  const T* block = in_block(operand, begin, n, copy);
-  if (n % kWholeVectors == 0) return block;
-  if (block != copy) std::memcpy(copy, block, n * sizeof(T));
-  for (std::ptrdiff_t i = n; i % kWholeVectors != 0; ++i) copy[i] = copy[n - 1];
-  return copy;
+template <class F, class W, bool has_cotangent>
+SIGMAX_NOINLINE void compute(ElementBlock& block, std::ptrdiff_t n) {
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
+    if constexpr (has_cotangent)
+      store(block.out + i, F::template apply<W>(load(block.x + i), load(block.cotangent + i)));
+    else
+      store(block.out + i, F::template apply<W>(load(block.x + i)));
+  }
 }
 
-template <class F, class T>
-struct BinaryLossKernels {
-  struct Block {
-    T x[kLossBlockSize], labels[kLossBlockSize], gradient[kLossBlockSize];
-    double weight[kLossBlockSize], pos_weight[kLossBlockSize], smoothing[kLossBlockSize], divisor[kLossBlockSize], loss[kLossBlockSize];
-  };
-
-  template <bool with_gradient>
-  static void run(const BinaryLossCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
-    Block copy;
-    Total total;
-    LossBlock<T> block;
-    bool same = call.weight.row_stride == 0 && call.pos_weight.row_stride == 0 && call.smoothing.row_stride == 0 &&
-                call.divisor.row_stride == 0;
-    for (std::ptrdiff_t at = begin; at < end; at += kLossBlockSize) {
-      std::ptrdiff_t n = end - at < kLossBlockSize ? end - at : kLossBlockSize;
-      block.x = in_padded_block(call.x, at, n, copy.x);
-      block.labels = in_padded_block(call.labels, at, n, copy.labels);
-      if (!same || at == begin) {
-        block.weight = in_padded_block(call.weight, at, n, copy.weight);
-        block.pos_weight = in_padded_block(call.pos_weight, at, n, copy.pos_weight);
-        block.smoothing = in_padded_block(call.smoothing, at, n, copy.smoothing);
-        block.divisor = in_padded_block(call.divisor, at, n, copy.divisor);
-      }
-      bool in_place = call.gradient.row_stride == sizeof(T) && n % kWholeVectors == 0;
-      char* gradient = call.gradient.data + at * call.gradient.row_stride;
-      block.gradient = in_place ? reinterpret_cast<T*>(gradient) : copy.gradient;
-      block.loss = copy.loss;
-      block.template compute<F, with_gradient>(n);
-      if (call.sums != nullptr)
-        total.add(copy.loss, n);
-      else
-        from_block(call.loss, at, n, copy.loss);
-      if (with_gradient && !in_place) from_block(call.gradient, at, n, copy.gradient);
-    }
-    if (call.sums != nullptr) call.sums[begin / kChunk] = total.sum();
+template <class F, class S, bool has_cotangent>
+void run_element(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  ElementBlock block;
+  for (std::ptrdiff_t at = begin; at < end; at += kBlock) {
+    const std::ptrdiff_t n = end - at < kBlock ? end - at : kBlock;
+    load_block<S>(call.x, at, n, block.x);
+    if (has_cotangent) load_block<S>(call.cotangent, at, n, block.cotangent);
+    compute<F, typename Arithmetic<S>::W, has_cotangent>(block, n);
+    store_block<S>(call.out, at, n, block.out);
   }
+}
+
+struct LossBlock {
+  alignas(64) double x[kBlock], labels[kBlock], weight[kBlock], pos_weight[kBlock], smoothing[kBlock], divisor[kBlock], loss[kBlock], gradient[kBlock];
 };
+
+template <class F, class W, bool has_gradient>
+SIGMAX_NOINLINE void compute(LossBlock& block, std::ptrdiff_t n) {
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
+    const LossOptions options = {load(block.weight + i), load(block.pos_weight + i), load(block.smoothing + i), load(block.divisor + i)};
+    const LossAndGradient result = F::template apply<W>(load(block.x + i), load(block.labels + i), options);
+    store(block.loss + i, result.loss);
+    if (has_gradient) store(block.gradient + i, result.gradient);
+  }
+}
+
+template <class F, class S, bool has_gradient>
+void run_binary_loss(const BinaryLossCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  LossBlock block;
+  Total total;
+  const bool same = call.weight.row_stride == 0 && call.pos_weight.row_stride == 0 && call.smoothing.row_stride == 0 && call.divisor.row_stride == 0;
+  for (std::ptrdiff_t at = begin; at < end; at += kBlock) {
+    const std::ptrdiff_t n = end - at < kBlock ? end - at : kBlock;
+    load_block<S>(call.x, at, n, block.x);
+    load_block<S>(call.labels, at, n, block.labels);
+    if (!same || at == begin) {
+      load_block<double>(call.weight, at, n, block.weight);
+      load_block<double>(call.pos_weight, at, n, block.pos_weight);
+      load_block<double>(call.smoothing, at, n, block.smoothing);
+      load_block<double>(call.divisor, at, n, block.divisor);
+    }
+    compute<F, typename Arithmetic<S>::W, has_gradient>(block, n);
+    if (call.sums != nullptr)
+      total.add(block.loss, n);
+    else
+      store_block<double>(call.loss, at, n, block.loss);
+    if (has_gradient) store_block<S>(call.gradient, at, n, block.gradient);
+  }
+  if (call.sums != nullptr) call.sums[begin / kChunk] = total.sum();
+}
 
 // Whether all numbers are in [0, 1], by their bits, `one` being those of 1; -0 alone counts as outside without being so.
 template <class Word, Word one>
@@ -144,18 +116,16 @@ bool in_unit_interval(const char* x, std::ptrdiff_t n) {
 
 template <class F>
 constexpr ElementwiseFunction elementwise(const char* name) {
-  return {name, false, {ElementwiseKernels<F, Half>::template run<false>, ElementwiseKernels<F, BFloat>::template run<false>,
-                        ElementwiseKernels<F, float>::template run<false>, ElementwiseKernels<F, double>::template run<false>}};
+  return {name, false, {run_element<F, Half, false>, run_element<F, BFloat, false>, run_element<F, float, false>, run_element<F, double, false>}};
 }
 template <class F>
 constexpr ElementwiseFunction product(const char* name) {
-  return {name, true, {ElementwiseKernels<F, Half>::template run<true>, ElementwiseKernels<F, BFloat>::template run<true>,
-                       ElementwiseKernels<F, float>::template run<true>, ElementwiseKernels<F, double>::template run<true>}};
+  return {name, true, {run_element<F, Half, true>, run_element<F, BFloat, true>, run_element<F, float, true>, run_element<F, double, true>}};
 }
-template <class F, bool with_gradient>
+template <class F, bool has_gradient>
 constexpr BinaryLossFunction binary_loss(const char* name) {
-  return {name, with_gradient, {BinaryLossKernels<F, Half>::template run<with_gradient>, BinaryLossKernels<F, BFloat>::template run<with_gradient>,
-                                BinaryLossKernels<F, float>::template run<with_gradient>, BinaryLossKernels<F, double>::template run<with_gradient>}};
+  return {name, has_gradient, {run_binary_loss<F, Half, has_gradient>, run_binary_loss<F, BFloat, has_gradient>,
+                               run_binary_loss<F, float, has_gradient>, run_binary_loss<F, double, has_gradient>}};
 }
 
 constexpr ElementwiseFunction elementwise_functions[] = {

@@ -91,7 +91,7 @@ struct DirectCall {
       return call[name].data != nullptr;
     }
     const int type = operand_type(name, x.type);
-    if (type == NPY_DOUBLE && PyFloat_CheckExact(object)) {
+    if (PyFloat_CheckExact(object) && operand_type(name, NPY_FLOAT) == NPY_DOUBLE) {
       numbers[name] = PyFloat_AS_DOUBLE(object);
       call[name] = shared(&numbers[name]);
       return name != kTemperature || is_temperature(numbers[name]);

@@ -80,6 +80,7 @@ class RowBlock {
   std::ptrdiff_t plane = 0;  // doubles from one plane of terms or weights to the next
   bool special = false;      // a row is infinite or empty
   bool empty[kMostRows] = {};
+  std::int64_t labels[kMostRows] = {};  // negative: the row is left out
   alignas(64) double largest[kMostRows] = {}, second_largest[kMostRows] = {}, top[kMostRows] = {}, pivot[kMostRows] = {},
                      magnitude[kMostRows] = {};
   Options options[kGroups];
@@ -126,21 +127,23 @@ class RowBlock {
   void fill(Tile<T> out, std::ptrdiff_t i, T number) const {
     for (std::ptrdiff_t j = 0; j < n; ++j) *out.at(i, j) = number;
   }
-  std::int64_t label(std::ptrdiff_t i) const { return number_at<std::int64_t>(call[kLabel], first + i); }
-  bool is_left_out(std::ptrdiff_t i) const { return call[kLabel].data != nullptr && label(i) < 0; }
+  bool needs_mending() const { return special || masked || leaves_out_; }
 
   // Rows that are empty or left out, and masked classes.
   SIGMAX_NOINLINE void mend_outputs(Tile<T> out, T of_empty) const {
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       if (special && empty[i]) fill(out, i, of_empty);
-      if (is_left_out(i)) fill(out, i, 0);
+      if (labels[i] < 0) fill(out, i, 0);
       for (std::ptrdiff_t j = 0; masked && j < n; ++j)
         if (is_masked(call, first + i, first_class + j)) *out.at(i, j) = 0;
     }
   }
   SIGMAX_NOINLINE void write_doubles(const Operand& operand, std::ptrdiff_t group, Vec values) const {
-    for (std::ptrdiff_t i = group * kLanes; i < smaller(count, (group + 1) * kLanes); ++i) {
-      const double value = (special && second_empty_[i]) || is_left_out(i) ? 0.0 : values[i % kLanes];
+    const std::ptrdiff_t at = group * kLanes, end = smaller(count, at + kLanes);
+    if (operand.row_stride == sizeof(double) && end - at == kLanes && !leaves_out_)
+      return store_vector(block_at(operand, first + at).data, values);
+    for (std::ptrdiff_t i = at; i < end; ++i) {
+      const double value = labels[i] < 0 ? 0.0 : values[i - at];
       std::memcpy(block_at(operand, first + i).data, &value, sizeof(value));
     }
   }
@@ -174,17 +177,15 @@ class RowBlock {
     magnitude[0] = whole.magnitude;
     const bool infinite = traits.needs_largest && (__builtin_fabs(whole.largest) == kInfinity || __builtin_fabs(whole.second_largest) == kInfinity);
     if (traits.absent != 0.0 && infinite) mend_infinite();
-    if (special && whole.has_nan) empty[0] = second_empty_[0] = false;
+    if (special && whole.has_nan) empty[0] = false;
   }
-  bool has_nan() const { return has_nan(x, 0) || (traits.second == Second::kLogits && has_nan(second, 0)); }
   SIGMAX_NOINLINE void find_partial(Partial& partial) {
     take_numbers();
     if (traits.needs_largest) find(x, largest);
     if (traits.second == Second::kLogits) find(second, second_largest);
     if (traits.needs_pivot) find_pivot();
     if (traits.needs_magnitude) find_magnitude();
-    const bool empty = largest[0] == -kInfinity || second_largest[0] == -kInfinity;
-    partial = {largest[0], second_largest[0], pivot[0], magnitude[0], empty && has_nan(), {}};
+    partial = {largest[0], second_largest[0], pivot[0], magnitude[0], largest[0] == -kInfinity && has_nan(x, 0), {}};
   }
   SIGMAX_NOINLINE static void merge_largest(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
     *whole = partials[0];
@@ -202,8 +203,9 @@ class RowBlock {
   SIGMAX_NOINLINE void take_options() {
     alignas(64) double label_x[kMostRows] = {}, label_second[kMostRows] = {}, label_weight[kMostRows] = {};
     const bool own_weight = traits.has_label && call[kClassWeight].class_stride != 0;
+    take_labels();
     for (std::ptrdiff_t i = 0; traits.has_label && i < count; ++i) {
-      const std::int64_t of = label(i);
+      const std::int64_t of = labels[i];
       if (of < 0) continue;
       label_x[i] = number_of(x, kX, i, of, top[i]);
       if (traits.second == Second::kLogits) label_second[i] = number_of(second, kSecond, i, of, second_top_[i]);
@@ -233,7 +235,7 @@ class RowBlock {
   char* const scratch_;
   char* free_ = nullptr;
   double second_top_[kMostRows] = {};
-  bool second_empty_[kMostRows] = {};  // no distribution, and no divergence from it
+  bool leaves_out_ = false;
 
   // A class that is out needs a tile in which it is not there.
   bool copies() const { return masked || traits.second == Second::kWeights; }
@@ -343,8 +345,6 @@ class RowBlock {
       mend_row(x, i, largest[i]);
       if (traits.second != Second::kLogits) continue;
       second_top_[i] = second_largest[i];
-      second_empty_[i] = second_largest[i] == -kInfinity && !has_nan(second, i);
-      empty[i] = empty[i] || second_empty_[i];
       mend_row(second, i, second_largest[i]);
     }
   }
@@ -414,10 +414,19 @@ class RowBlock {
     shared.beta = 1.0 / shared.temperature;
     for (Options& o : options) o = shared;
   }
+  void take_labels() {
+    leaves_out_ = false;
+    const Operand& operand = call[kLabel];
+    if (operand.data == nullptr || (operand.row_stride == 0 && !traits.has_label && number_at<std::int64_t>(operand, 0) >= 0)) return;
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      labels[i] = number_at<std::int64_t>(operand, first + i);
+      leaves_out_ |= labels[i] < 0;
+    }
+  }
   // Of the rows from `at` on; lanes without a row have the last row's.
   Vec of_rows(const Operand& operand, std::ptrdiff_t at) const {
     if (operand.row_stride == sizeof(double) && at + kLanes <= count) return load_vector<Vec>(block_at(operand, first + at).data);
-    Vec numbers;
+    Vec numbers = {};
     for (int lane = 0; lane < kLanes; ++lane) numbers[lane] = number_at<double>(operand, first + smaller(at + lane, count - 1));
     return numbers;
   }

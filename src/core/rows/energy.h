@@ -25,19 +25,25 @@ struct Energy<Vec> {
   SIGMAX_INLINE Vec at(Vec x) const { return (x - max) * beta; }
   SIGMAX_INLINE Vec bounded(Vec x) const { return sigmax::max(lowest, x - max) * beta; }
   // e^y with a relative error of 2^-34, which is 0.0005 ULP of float32, ...
-  SIGMAX_INLINE Vec factor(Vec x) const { return exp2_of_product(sigmax::max(lowest, x - max), rate, kExp2Narrow); }
+  SIGMAX_INLINE Vec factor(Vec x) const { return above_floor(x - max, kExp2Narrow); }
   // ... and of 2^-46, for sums that may cancel.
-  SIGMAX_INLINE Vec precise_factor(Vec x) const { return exp2_of_product(sigmax::max(lowest, x - max), rate, kExp2); }
+  SIGMAX_INLINE Vec precise_factor(Vec x) const { return above_floor(x - max, kExp2); }
+
+ private:
+  template <int n>
+  SIGMAX_INLINE Vec above_floor(Vec d, const double (&coefficients)[n]) const {
+    return only_where(~(d < lowest), exp2_of_product(d, rate, coefficients));  // NaN passes
+  }
 };
 
 // A pair: e^y·kExpScale = 2^(k/8)·e^w with k the integer nearest to 8·log2(e)·(x - m)/T and |w| <= ln 2/16. With n = k + n_m,
 // n_m such an integer of m itself, and step + rest = T·ln 2/8, the fused difference v = x - n·step is exact, and w is
 // ((v - n·rest) - (v_m - n_m·rest))/T: no subtraction of the maximum is rounded, and w is 0 for m. All of it happens times a
 // power of two that brings T to [1, 2); and where m/T is beyond 2^20, on x - m, which is exact for every class that matters.
-// What is below e^kFloor counts as that, and is 0 when the scale is taken back. Relative error 2^-57.
+// What is below e^kFloor is 0. Relative error 2^-57.
 template <>
 struct Energy<Pair> {
-  static constexpr double kFloor = -1000.0, kFar = 0x1p20, kTopSteps = 8 * 512.0;
+  static constexpr double kFloor = -1020.0, kFar = 0x1p20, kTopSteps = 8 * 512.0;
   Vec max;
   Pair beta;
   Vec scale, shift, lowest;  // x·scale + shift, no lower than `lowest`
@@ -68,14 +74,15 @@ struct Energy<Pair> {
   SIGMAX_INLINE Pair at(Vec x) const { return multiply(difference<Pair>(x, max), beta); }
   SIGMAX_INLINE Pair bounded(Vec x) const { return at_least_floor(at(x)); }
   SIGMAX_INLINE Pair factor(Vec x) const {
-    const Vec d = sigmax::max(lowest, mul_add(x, scale, shift));
+    const Vec d = mul_add(x, scale, shift);
+    const Mask there = ~(d < lowest);  // NaN too
     const Vec t = mul_add(d - top, rate, splat(kRoundToInteger + kTopSteps)), n = t - offset;
     const Vec w = (mul_add(n, -rest, mul_add(n, -step, d)) - of_top) * minus_beta;
     const Bits bits = bit_cast<Bits>(t);
     const Vec root = bit_cast<Vec>(look_up(kRoots, bits) + (bits << 49));
     const Vec error = mul_add(w, polynomial(w, kDecay), bit_cast<Vec>(look_up(kRootRests, bits)));
     const Vec hi = mul_add(root, error, root);
-    return {hi, mul_add(root, error, root - hi)};
+    return {only_where(there, hi), only_where(there, mul_add(root, error, root - hi))};
   }
   SIGMAX_INLINE Pair precise_factor(Vec x) const { return factor(x); }
 };

@@ -256,7 +256,7 @@ class Engine {
     if constexpr (P::has_sums) add_up();
     finish();
   }
-  SIGMAX_NOINLINE void begin() {
+  void begin() {
     for (std::ptrdiff_t g = 0; g < block_.groups; ++g) row_[g] = P::begin(block_.options[g]);
   }
   SIGMAX_NOINLINE void finish() {
@@ -295,7 +295,7 @@ class Engine {
     const Tile<T> out = direct ? b.in_place(b.call[kOut]) : b.template new_tile<T>();
     write_outputs(out);
     if constexpr (P::has_label) write_targets(out);
-    if (b.special || b.masked || b.call[kLabel].data != nullptr) b.mend_outputs(out, static_cast<T>(P::empty));
+    if (b.needs_mending()) b.mend_outputs(out, static_cast<T>(P::empty));
     if (!direct) b.scatter(out);
   }
   void write_outputs(Tile<T> out) const {
@@ -316,8 +316,8 @@ class Engine {
       for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
         const Vec target = P::target(row_[g]);
         for (std::ptrdiff_t i = g * kLanes; i < smaller(block_.count, (g + 1) * kLanes); ++i) {
-          const std::int64_t c = block_.label(i) - block_.first_class;
-          if (block_.label(i) >= 0 && c >= 0 && c < block_.n) *out.at(i, c) = static_cast<T>(target[i % kLanes]);
+          const std::int64_t c = block_.labels[i] - block_.first_class;
+          if (block_.labels[i] >= 0 && c >= 0 && c < block_.n) *out.at(i, c) = static_cast<T>(target[i % kLanes]);
         }
       }
   }

@@ -1,9 +1,11 @@
-// The factor of a gradient: the cotangent over T, of any size.
+// The factor of a gradient, the cotangent over T, of any size.
 //
-// In float64 cotangents, 1/T and the strength of a loss are each brought to [1, 2) by a power of two; the powers come back at
-// the end, together with the scale of Boltzmann factors, so that nothing overflows or becomes subnormal on the way.
+// In float64 the outputs of a row are computed as numbers about 1, times kExpScale; two powers of two bring them to their size
+// at the end, so that nothing overflows or becomes subnormal on the way. Narrow outputs meet doubles: a power that no narrow
+// number survives may be cut.
 #pragma once
 
+#include "../simd/scaled.h"
 #include "energy.h"
 
 namespace sigmax {
@@ -12,40 +14,49 @@ namespace {
 template <class W>
 struct Gain;
 
-// Narrow cotangents meet doubles.
 template <>
 struct Gain<Vec> {
-  Vec factor, at_one;  // at_one: at temperature 1
-
   Gain() = default;
-  SIGMAX_INLINE Gain(const Energy<Vec>& energy, Vec cotangent, Vec) : factor(energy.beta * cotangent), at_one(cotangent) {}
-  SIGMAX_INLINE Vec in_unit(Vec c) const { return c; }
-  // Once, on the way out.
+  explicit SIGMAX_INLINE Gain(Vec) {}
+  // A factor of the row's outputs, which all are at `exponent`.
+  static SIGMAX_INLINE Vec factor(const Scaled<Vec>& x, Vec exponent) {
+    return x.at(exponent) * two_to(max(opaque(-900.0), min(opaque(900.0), exponent)));
+  }
   SIGMAX_INLINE Vec rounded(Vec x) const { return one_nan(x); }
 };
 
 template <>
 struct Gain<Pair> {
-  Vec unit, power1, power2;
-  Pair factor, at_one;
+  Vec power1, power2;
 
   Gain() = default;
-  // `magnitude` is that of the cotangents of a row.
-  SIGMAX_INLINE Gain(const Energy<Pair>& energy, Vec cotangent, Vec magnitude) {
-    const Vec k = min(opaque(1022.0), exponent_of(magnitude)), b = exponent_of(energy.beta.hi);
-    unit = two_to(-k);
-    cotangent = select(cotangent == 1.0, cotangent, cotangent * unit);
-    factor = multiply(scale(energy.beta, two_to(-b)), cotangent);
-    at_one = as_pair(cotangent * two_to(-b));
-    set_power(k + b - 512.0);
-  }
-  SIGMAX_INLINE void set_power(Vec power) {
+  explicit SIGMAX_INLINE Gain(Vec exponent) {
+    const Vec power = max(opaque(-2000.0), min(opaque(2000.0), exponent - 512.0));
     const Vec half = (power * 0.5 + kRoundToInteger) - kRoundToInteger;
-    power1 = two_to(max(opaque(-1000.0), half));
-    power2 = two_to(max(opaque(-1000.0), power - half));
+    power1 = two_to(half);
+    power2 = two_to(power - half);
   }
-  SIGMAX_INLINE Vec in_unit(Vec c) const { return c * unit; }
+  static SIGMAX_INLINE Pair factor(const Scaled<Pair>& x, Vec exponent) { return x.at(exponent); }
   SIGMAX_INLINE Vec rounded(Pair x) const { return one_nan(sigmax::rounded(x) * power1 * power2); }
+};
+
+// A power of two that brings cotangents of this magnitude to 1, and its exponent; narrow ones need none.
+template <class W>
+struct Unit;
+template <>
+struct Unit<Vec> {
+  Unit() = default;
+  explicit SIGMAX_INLINE Unit(Vec) {}
+  SIGMAX_INLINE Vec exponent() const { return Vec{}; }
+  SIGMAX_INLINE Vec of(Vec c) const { return c; }
+};
+template <>
+struct Unit<Pair> {
+  Vec power;
+  Unit() = default;
+  explicit SIGMAX_INLINE Unit(Vec magnitude) : power(two_to(-min(opaque(1022.0), exponent_of(magnitude)))) {}
+  SIGMAX_INLINE Vec exponent() const { return -exponent_of(power); }
+  SIGMAX_INLINE Vec of(Vec c) const { return c * power; }
 };
 
 // In float64 a p_i comes times kExpScale, and so does the number it is multiplied with; half of each scale goes before the

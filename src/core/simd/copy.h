@@ -1,6 +1,8 @@
 // Blocks of rows x classes in memory, copied between layouts: contiguous rows, contiguous columns, any strides.
 #pragma once
 
+#include <type_traits>
+
 #include "vector.h"
 
 namespace sigmax {
@@ -98,9 +100,41 @@ void transpose(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes
     }
 }
 
+// Rows of n classes, n known to the compiler, to columns and back.
+template <class T, int n>
+void columns_of_rows(T* SIGMAX_RESTRICT to, std::ptrdiff_t to_stride, const T* SIGMAX_RESTRICT from, std::ptrdiff_t rows) {
+  for (std::ptrdiff_t i = 0; i < rows; ++i)
+    for (int j = 0; j < n; ++j) to[j * to_stride + i] = from[i * n + j];
+}
+template <class T, int n>
+void rows_of_columns(T* SIGMAX_RESTRICT to, const T* SIGMAX_RESTRICT from, std::ptrdiff_t from_stride, std::ptrdiff_t rows) {
+  for (std::ptrdiff_t i = 0; i < rows; ++i)
+    for (int j = 0; j < n; ++j) to[i * n + j] = from[j * from_stride + i];
+}
+
+// False for rows that are not short, or not one after the other.
+template <class T>
+bool copy_short_rows(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
+  constexpr std::ptrdiff_t size = sizeof(T);
+  if (sizeof(T) < 4 || classes > 3) return false;
+  const bool splits = from.class_stride == size && from.row_stride == classes * size && to.row_stride == size;
+  const bool joins = to.class_stride == size && to.row_stride == classes * size && from.row_stride == size;
+  T* out = reinterpret_cast<T*>(to.data);
+  const T* in = reinterpret_cast<const T*>(from.data);
+  const std::ptrdiff_t stride = (splits ? to.class_stride : from.class_stride) / size;
+  if (splits && classes == 2) columns_of_rows<T, 2>(out, stride, in, rows);
+  else if (splits && classes == 3) columns_of_rows<T, 3>(out, stride, in, rows);
+  else if (joins && classes == 2) rows_of_columns<T, 2>(out, in, stride, rows);
+  else if (joins && classes == 3) rows_of_columns<T, 3>(out, in, stride, rows);
+  else return false;
+  return true;
+}
+
 template <class T>
 void copy_block(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
   constexpr std::ptrdiff_t size = sizeof(T);
+  if constexpr (std::is_arithmetic<T>::value)
+    if (copy_short_rows<T>(to, from, rows, classes)) return;
   bool rows_to = to.class_stride == size, rows_from = from.class_stride == size;
   bool columns_to = to.row_stride == size, columns_from = from.row_stride == size;
   if (rows_to && rows_from)

@@ -36,6 +36,7 @@
 #else  // sixteen vectors of two lanes do not fit the registers
 #define SIGMAX_UNROLL
 #endif
+#define SIGMAX_RESTRICT __restrict__
 #define SIGMAX_NOINLINE __attribute__((noinline))
 #define SIGMAX_ALWAYS __attribute__((always_inline))  // behind the parameters of a lambda
 

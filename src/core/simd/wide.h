@@ -168,6 +168,12 @@ SIGMAX_INLINE Pair reciprocal(Pair a) {
   return {q, q * (residual(a.hi, q, splat(1.0)) - a.lo * q)};
 }
 
+// 1/a to 2^-44 for an a that a float holds: a division of floats and one step of Newton's, in a third of the time.
+SIGMAX_INLINE Vec narrow_reciprocal(Vec a) {
+  const Vec q = widen(1.0f / narrow(a));
+  return mul_add(q, mul_add(-a, q, splat(1.0)), q);
+}
+
 SIGMAX_INLINE Vec divide(Vec a, Vec b) { return a / b; }
 SIGMAX_INLINE Pair divide(Pair a, Pair b) {
   Vec inverse = 1.0 / b.hi;

@@ -1,0 +1,49 @@
+// Numbers with an exponent of their own, number·2^exponent, for products of a few factors of any size: none of them overflows
+// or becomes subnormal before the result does. Once per row, never per class.
+#pragma once
+
+#include "wide.h"
+
+namespace sigmax {
+namespace {
+
+// x·2^exponent for any integer exponent; only the last factor can make a result subnormal.
+SIGMAX_INLINE Vec times_power(Vec x, Vec exponent) {
+  const Vec first = max(opaque(-1000.0), min(opaque(1000.0), exponent + 1000.0)), rest = exponent - first;
+  const Vec second = max(opaque(-1000.0), min(opaque(1000.0), rest));
+  return x * two_to(first) * two_to(second) * two_to(max(opaque(-1000.0), min(opaque(1000.0), rest - second)));
+}
+
+template <class W>
+struct Scaled {
+  W number;
+  Vec exponent;
+
+  Scaled() = default;
+  SIGMAX_INLINE Scaled(W number, Vec exponent) : number(number), exponent(exponent) {}
+  // 0, infinities and NaN stay as they are.
+  explicit SIGMAX_INLINE Scaled(W x) : number(x) {
+    const Vec magnitude = abs(leading(x));
+    exponent = only_where((magnitude > 0.0) & (magnitude < kInfinity), min(opaque(1022.0), exponent_of(magnitude)));
+    number = scale(x, two_to(-exponent));
+  }
+
+  SIGMAX_INLINE Scaled operator*(const Scaled& other) const { return {multiply(number, other.number), exponent + other.exponent}; }
+  SIGMAX_INLINE Scaled operator+(const Scaled& other) const {
+    const Mask here = leading(number) != 0.0, there = leading(other.number) != 0.0;
+    const Vec larger = select(here & there, max(exponent, other.exponent), select(here, exponent, other.exponent));
+    return {add(at(larger), other.at(larger)), larger};
+  }
+  // The number for another, larger exponent: what is far below is 0.
+  SIGMAX_INLINE W at(Vec other) const { return scale(number, two_to(max(opaque(-1000.0), min(opaque(1000.0), exponent - other)))); }
+  SIGMAX_INLINE Vec rounded() const { return times_power(sigmax::rounded(number), exponent); }
+};
+
+// 0·infinity is 0 here.
+template <class W>
+SIGMAX_INLINE Scaled<W> only_where(Mask mask, const Scaled<W>& x) {
+  return {keep(mask, x.number), only_where(mask, x.exponent)};
+}
+
+}  // namespace
+}  // namespace sigmax
