@@ -91,10 +91,10 @@ class Draw:
         return np.asarray(self.positive(name, shape, dtype) * np.asarray(sign, dtype))
 
     def share(self, name: str) -> float:
-        """A number in [0, 1]."""
+        """A number in [0, 1]; 2^-1060 can be divided among the classes."""
         if name not in self.swept:
             return float(self.random.choice([0.0, 0.1, 0.5, 1.0]))
-        size = min(1.0, float(self.sizes((), -1074, -1)))
+        size = min(1.0, float(self.sizes((), -1060, -1)))
         return 1.0 - size if self.chance(0.2) else size
 
     def temperature(self, rows: int) -> Any:

@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
-from ._reduction import Reduction, check_reduction, divisor, quotient, reduced
+from ._reduction import (
+    Extended,
+    Reduction,
+    check_reduction,
+    divisor,
+    exponents,
+    is_ordinary,
+    quotient,
+    reduced,
+)
 from .normalization import _broadcasts, _cast, _check_legal, _check_out, _masked, _real
 
 __all__ = ["binary_cross_entropy"]
@@ -121,33 +130,52 @@ def _binary_cross_entropy(
     if not from_logits:
         _check_unit_interval(x, "logits", "in [0, 1] for from_logits=False")
     weight = _sample_weight(sample_weight, x, where)
-    options = (
-        np.float64(1.0) if weight is None else weight,
-        _pos_weight(pos_weight, x),
-        _smoothing(label_smoothing),
-    )
+    pos_weight, label_smoothing = _pos_weight(pos_weight, x), _smoothing(label_smoothing)
     if out is not None:
         _check_out(out)
-    total_weight = divisor(
+    over = divisor(
         weight if weight is None else np.broadcast_to(weight, x.shape),
         x.size,
         reduction,
         normalizer,
     )
+    exponent: Any = 0
+    if over != np.inf and not is_ordinary(weight, over):
+        weight, scale, exponent = _with_exponents(weight, Extended.of(over), x)
+    else:
+        scale = np.float64(over)
+    options = (
+        np.float64(1.0) if weight is None else weight,
+        pos_weight,
+        label_smoothing,
+    )
     name = "binary_cross_entropy" if from_logits else "binary_cross_entropy_of_probabilities"
     name += "_gradient" if gradient else ""
-    if reduction != "none":
+    if reduction != "none" and type(exponent) is int:
         number = _core.binary_loss_functions[name]
-        result = _core.sum_plain(number, x, y, *options, total_weight, out)
+        result = _core.sum_plain(number, x, y, *options, scale, out)
         if result is not None:
             total, *slopes = result if gradient else (result,)
-            value = quotient(np.float64(total), total_weight, x.dtype)
-            return (value, *slopes) if gradient else value
+            if np.isfinite(total) or (out is not None and np.may_share_memory(out, x)):
+                value = quotient(np.float64(total), over, x.dtype)
+                return (value, *slopes) if gradient else value
     function = getattr(_core, name)
     if not gradient:
-        return reduced(function(x, y, *options), reduction, total_weight, x.dtype)
-    losses, slopes = function(x, y, *options, np.float64(total_weight), out=(None, out))
-    return reduced(losses, reduction, total_weight, x.dtype), slopes
+        losses, slopes = function(x, y, *options), None
+    else:
+        losses, slopes = function(x, y, *options, scale, out=(None, out))
+    if type(exponent) is not int:
+        losses = Extended.of(losses) * Extended(1.0, exponent)
+    value = reduced(losses, reduction, over, x.dtype)
+    return (value, slopes) if gradient else value
+
+
+@np.errstate(all="ignore")
+def _with_exponents(weight: Any, over: Extended, x: Any) -> tuple[Any, Any, Any]:
+    """Return weights and divisors that kernels can multiply with, and the exponents taken out of the weights."""
+    w = Extended.of(1.0 if weight is None else weight)
+    exponent, of_scale = exponents((w,), over, 1.0, x.dtype != np.float64)
+    return w.to(power=-exponent), np.ldexp(over.m, -of_scale), exponent
 
 
 # ---------------------------------------------------------------- arguments

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._reduction import Reduction, check_reduction, reduced, total
+from ._reduction import Extended, Reduction, check_reduction, is_ordinary, product, reduced
 from .labels import _class_axis, _number
 from .losses import (
     _array,
@@ -156,8 +156,7 @@ def _distillation_loss(
         soft.kept = hard.kept
         hard_over = hard.divisor(sums, reduction, normalizer)
     over = soft.divisor(None, reduction, normalizer)
-    factor = share * soft.temperature * soft.temperature
-    soft.weight = factor if soft.weight is None else factor * soft.weight
+    soft.weight = product(share, soft.temperature, soft.temperature, soft.weight)
     kernel = "divergence"
     if soft.kept is not None:
         soft.index = np.where(soft.kept, np.int64(0), np.int64(-1))
@@ -170,35 +169,37 @@ def _distillation_loss(
     return _finished(soft, kernel, over, axis, given, reduction, gradient, out)
 
 
-def _label_weights(hard: _Rows, share: float, over: float, hard_over: float) -> Any:
+def _label_weights(hard: _Rows, share: float, over: Any, hard_over: Any) -> Any:
     """Return the weights of class indices, in units in which their mean has the teacher's divisor, `over`."""
-    masses = hard.masses(None)
-    if over != hard_over:
-        share *= over / hard_over
-    return share if masses is None else share * masses
+    if over == hard_over:
+        return product(share, hard.masses(None))
+    if is_ordinary(over, hard_over) or hard_over == np.inf:
+        return product(share, over / hard_over, hard.masses(None))
+    return product(share, hard.masses(None), Extended.of(over) / Extended.of(hard_over))
 
 
 def _share_of(hard: _Rows, share: float) -> _Rows:
-    weight = share if hard.weight is None else share * hard.weight
-    return replace(hard, weight=weight, z_loss=share * hard.z_loss)
+    return replace(hard, weight=product(share, hard.weight), z_loss=product(share, hard.z_loss))
 
 
+@np.errstate(all="ignore")
 def _sum_of_parts(
     parts: Any, axis: int, given: Any, reduction: Reduction, gradient: bool, out: Any
 ) -> Any:
     """Return what `_finished` does, of a divergence and a cross-entropy that have a kernel each."""
     kernels = "divergence", parts[1][0].cross_entropy(True)
+    parts = [(rows.over(over), over) for rows, over in parts]
     at_once = gradient and all(rows.x.dtype == np.float64 for rows, _ in parts)
     slopes: list[Any] = [np.empty(rows.x.shape) if at_once else None for rows, _ in parts]
     losses = [
-        rows.run(kernel, 1.0 / over, slope)
-        for (rows, over), kernel, slope in zip(parts, kernels, slopes, strict=True)
+        rows.losses(kernel, slope)
+        for (rows, _), kernel, slope in zip(parts, kernels, slopes, strict=True)
     ]
-    if reduction == "none":
-        value = reduced(sum(losses), reduction, 1.0, given.dtype)
-    else:
-        means = [total(part) / over for part, (_, over) in zip(losses, parts, strict=True)]
-        value = _cast(np.float64(sum(means)), given.dtype)
+    means = [
+        reduced(part, reduction, over, np.dtype(np.float64))
+        for part, (_, over) in zip(losses, parts, strict=True)
+    ]
+    value = reduced(sum(means), "none", 1.0, given.dtype)
     if not gradient:
         return value
     place = np.empty_like(given) if out is None else out
@@ -217,10 +218,10 @@ def _write_gradient(parts: Any, kernels: tuple[str, str], place: Any) -> None:
     step = max(1, _GROUP // max(1, place.shape[-1]))
     for group in zip(*(rows.groups(step) for rows, _ in parts), strict=True):
         slope: Any = 0.0
-        for rows, (_, over), kernel in zip(group, parts, kernels, strict=True):
+        for rows, kernel in zip(group, kernels, strict=True):
             wide = replace(rows, x=rows.x.astype(np.float64), soft=_widened(rows.soft))
             one = np.empty_like(wide.x)
-            wide.run(kernel, 1.0 / over, one)
+            wide.run(kernel, one)
             slope = slope + one
         flat[begin : begin + len(slope)] = _cast(slope, place.dtype)
         begin += len(slope)

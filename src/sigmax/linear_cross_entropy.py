@@ -120,8 +120,9 @@ def _linear_cross_entropy(
     like = np.broadcast_to(layer.kind.type(0), (*layer.batch, len(layer.weight)))
     rows, sums = _labelled_rows(like, labels, like.ndim - 1, from_logits=True, **options)
     over = rows.divisor(sums, reduction, normalizer)
-    losses = layer.losses(rows, 1.0 / over, *places)
-    value = reduced(losses.reshape(layer.batch), reduction, over, layer.features.dtype)
+    rows = rows.over(over)
+    losses = rows.with_exponents(layer.losses(rows, *places).reshape(layer.batch))
+    value = reduced(losses, reduction, over, layer.features.dtype)
     return (value, places) if gradient else value
 
 
@@ -190,7 +191,7 @@ class _Layer:
             for block in self.blocks():
                 yield block, self.weight[block].astype(self.kind)
 
-    def losses(self, rows: _Rows, scale: float, d_features: Any, d_weight: Any, d_bias: Any) -> Any:
+    def losses(self, rows: _Rows, d_features: Any, d_weight: Any, d_bias: Any) -> Any:
         """Return the losses of all rows, and write the gradients to their places."""
         classes, size = self.weight.shape
         features = self.features.reshape(math.prod(self.batch), size)
@@ -208,7 +209,7 @@ class _Layer:
             self.write_logits(x, logits)
             chunk = replace(group, x=logits, soft=_as(group.soft, self.kind))
             place = None if gradient is None else logits
-            losses[part] = chunk.run(chunk.cross_entropy(True), scale, place)
+            losses[part] = chunk.run(chunk.cross_entropy(True), place)
             if gradient is not None:
                 gradient.add(x, logits, part)
             begin = part.stop

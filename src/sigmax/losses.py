@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
-from ._reduction import Reduction, check_reduction, divisor, reduced
+from ._reduction import (
+    ROOM,
+    Extended,
+    Reduction,
+    check_reduction,
+    divisor,
+    exponents,
+    is_ordinary,
+    product,
+    reduced,
+)
 from .labels import (
     _LARGEST,
     _ONE,
@@ -238,6 +248,8 @@ class _Rows:
     prior: Any = None
     mask: Any = None
     z_loss: Any = 0.0  # of a distillation the weights of the labels
+    scale: Any = 1.0  # of the gradient
+    exponent: Any = 0  # losses are to be multiplied by 2^exponent
 
     def count_all(self) -> int:
         return math.prod(self.x.shape[:-1])
@@ -257,20 +269,70 @@ class _Rows:
         else:
             mass = _core.mass(self.soft, self.class_weight)
         if self.weight is not None:
-            rows = self.x.shape[:-1]
-            mass = np.broadcast_to(self.weight, rows) if mass is None else mass * self.weight
-        return mass if mass is None or self.kept is None else np.where(self.kept, mass, 0.0)
+            mass = product(np.broadcast_to(self.weight, self.x.shape[:-1]), mass)
+        if mass is None or self.kept is None:
+            return mass
+        if isinstance(mass, Extended):
+            return mass._replace(m=np.where(self.kept, mass.m, 0.0))
+        return np.where(self.kept, mass, 0.0)
 
-    def divisor(self, sums: Any, reduction: Reduction, normalizer: Any) -> float:
+    def divisor(self, sums: Any, reduction: Reduction, normalizer: Any) -> Any:
         needed = reduction == "mean" and normalizer is None
         return divisor(self.masses(sums) if needed else None, self.count(), reduction, normalizer)
 
-    def run(self, kernel: str, scale: float, place: Any) -> Any:
-        """Return the losses, as float64; with a place, the gradient times `scale` is written there."""
+    def over(self, divisor: Any) -> "_Rows":
+        """Return the rows with the gradient's scale, and weights that kernels can multiply."""
+        if type(divisor) is float and divisor == np.inf:
+            divisor = 1.0
+        if is_ordinary(divisor, self.weight, self.z_loss, self.class_weight):
+            self.scale = 1.0 / divisor
+            return self
+        return self._with_exponents(Extended.of(divisor))
+
+    @np.errstate(all="ignore")
+    def _with_exponents(self, divisor: Extended) -> "_Rows":
+        """Take a power of two out of the weights of rows and classes and of z where they are not ordinary."""
+        shape = self.x.shape[:-1]
+        weight, class_weight, power = (
+            Extended.of(1.0 if self.weight is None else self.weight),
+            self.class_weight,
+            0,
+        )
+        if class_weight is not None and self.soft is None and not self.smoothing:
+            weight, class_weight = weight * Extended.of(class_weight[self.index]), None
+        elif not is_ordinary(class_weight):
+            power = int(np.frexp(class_weight.max())[1])
+            power -= min(ROOM, max(0, power))  # the small ones shall not vanish
+            class_weight = np.ldexp(class_weight, -power)
+        weight, z_loss = weight * Extended(1.0, power), Extended.of(self.z_loss)
+        narrow = self.x.dtype != np.float64
+        exponent, of_scale = exponents((weight, z_loss), divisor, self.temperature, narrow)
+        exponent, of_scale = (np.broadcast_to(e, shape) for e in (exponent, of_scale))
+        return replace(
+            self,
+            weight=weight.to(power=-exponent),
+            z_loss=z_loss.to(power=-exponent),
+            class_weight=class_weight,
+            scale=np.ldexp(1.0 / divisor.m, of_scale),
+            exponent=exponent,
+        )
+
+    def losses(self, kernel: str, place: Any) -> Any:
+        """Return the losses; with a place, the gradient times `scale` is written there."""
+        return self.with_exponents(self.run(kernel, place))
+
+    def with_exponents(self, losses: Any) -> Any:
+        if type(self.exponent) is int:
+            return losses
+        m, e = np.frexp(losses)
+        return Extended(m, e + self.exponent)
+
+    def run(self, kernel: str, place: Any) -> Any:
+        """Return the losses but for `exponent`, as float64."""
         if place is not None:
             kernel += "_gradient"
         if type(self.x) is np.ndarray:
-            losses = self.run_plain(_core.loss_functions[kernel], scale, place)
+            losses = self.run_plain(_core.loss_functions[kernel], place)
             if losses is not None:
                 return losses
         operands = (
@@ -285,13 +347,13 @@ class _Rows:
             self.prior_total(),
             _UNMASKED if self.mask is None else self.mask,
             self.z_loss,
-            scale,
+            self.scale,
         )
         if place is None:
             return getattr(_core, kernel)(*operands)
         return getattr(_core, kernel)(*operands, out=(None, place))[0]
 
-    def run_plain(self, function: int, scale: float, place: Any) -> Any:
+    def run_plain(self, function: int, place: Any) -> Any:
         """Do without NumPy's machinery; None where that is not possible."""
         return _core.loss_plain(
             function,
@@ -306,7 +368,7 @@ class _Rows:
             self.per_row(self.prior_total()),
             self.mask,
             self.per_row(self.z_loss),
-            scale,
+            self.per_row(self.scale),
             place,
         )
 
@@ -348,6 +410,9 @@ class _Rows:
                 kept=per_row(self.kept, part),
                 weight=per_row(self.weight, part),
                 temperature=per_row(self.temperature, part),
+                z_loss=per_row(self.z_loss, part),
+                scale=per_row(self.scale, part),
+                exponent=per_row(self.exponent, part),
             )
 
     def prior_total(self) -> Any:
@@ -475,7 +540,7 @@ def _kl_divergence(
 def _finished(
     rows: _Rows,
     kernel: str,
-    over: float,
+    over: Any,
     axis: int,
     given: Any,
     reduction: Reduction,
@@ -483,11 +548,12 @@ def _finished(
     out: Any,
 ) -> Any:
     """Return the loss, and its gradient if that is asked for, in the type of the logits that were given."""
+    rows = rows.over(over)
     if not gradient:
-        return reduced(rows.run(kernel, 1.0 / over, None), reduction, over, given.dtype)
+        return reduced(rows.losses(kernel, None), reduction, over, given.dtype)
     direct = out is not None and out.dtype == rows.x.dtype and _apart(out, given, rows)
     place = out if direct else _place_like(given, rows.x.dtype)
-    losses = rows.run(kernel, 1.0 / over, _classes_last(place, axis))
+    losses = rows.losses(kernel, _classes_last(place, axis))
     value = reduced(losses, reduction, over, given.dtype)
     if direct or (out is None and place.dtype == given.dtype):
         return value, place
