@@ -86,6 +86,8 @@ def _is_ordinary(x: Any) -> bool:
 def product(*factors: Any) -> Any:
     """Return the product of numbers or arrays, None of them for 1; `Extended` unless all are ordinary."""
     factors = tuple(x for x in factors if x is not None)
+    if len(factors) == 1:
+        return factors[0]
     with np.errstate(all="ignore"):
         if is_ordinary(*factors):
             return math.prod(factors)
