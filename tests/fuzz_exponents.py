@@ -319,15 +319,18 @@ def loss_case(
     )
 
 
-def reductions(draw: Draw, rows: tuple[int, ...], signed: bool = True) -> dict[str, Any]:
+def reductions(draw: Draw, rows: tuple[int, ...]) -> dict[str, Any]:
     """reduction, normalizer and sample_weight, which is of one sign where a mean divides by its sum."""
     options: dict[str, Any] = {"reduction": str(draw.random.choice(["mean", "sum", "none"]))}
     if draw.has("normalizer"):
         options |= {"reduction": "mean", "normalizer": float(draw.positive("normalizer"))}
     if draw.has("sample_weight"):
         own_divisor = options["reduction"] == "mean" and "normalizer" not in options
-        draw_weights = draw.weights if own_divisor or not signed else draw.signed
-        options["sample_weight"] = draw_weights("sample_weight", rows)
+        if options["reduction"] == "none":
+            options["sample_weight"] = draw.signed("sample_weight", rows)
+        else:  # a sum of losses of both signs has no digits to count on
+            sign = 1 if own_divisor or draw.chance(0.5) else -1
+            options["sample_weight"] = sign * draw.weights("sample_weight", rows)
     return options
 
 

@@ -55,7 +55,7 @@ class Extended(NamedTuple):
 
 
 # Exponents: of ordinary numbers, of float64 with some room, of what a narrow number makes 0 or infinite.
-ROOM, _MOST, _ENOUGH = 250, 1000, 600
+ROOM, _MOST, _ENOUGH, _ROOM_OF_WEIGHTS = 250, 1000, 600, 150
 _SMALL, _LARGE = 2.0**-ROOM, 2.0**ROOM
 
 
@@ -108,8 +108,9 @@ def exponents(
     if narrow:
         power = np.frexp(temperature)[1]
         return exponent, np.clip(of_scale - power, -_ENOUGH, _ENOUGH) + power
+    rest = np.clip(of_scale, -_MOST - _ROOM_OF_WEIGHTS, _MOST + _ROOM_OF_WEIGHTS)
     of_scale = np.clip(of_scale, -_MOST, _MOST)
-    return of_scale + divisor.e, of_scale
+    return exponent - (rest - of_scale), of_scale
 
 
 _FAR = 1 << 20

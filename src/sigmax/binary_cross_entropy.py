@@ -140,8 +140,8 @@ def _binary_cross_entropy(
         normalizer,
     )
     exponent: Any = 0
-    if over != np.inf and not is_ordinary(weight, over):
-        weight, scale, exponent = _with_exponents(weight, Extended.of(over), x)
+    if over != np.inf and not is_ordinary(weight, over, pos_weight):
+        weight, scale, exponent = _with_exponents(weight, Extended.of(over), pos_weight, x)
     else:
         scale = np.float64(over)
     options = (
@@ -171,10 +171,11 @@ def _binary_cross_entropy(
 
 
 @np.errstate(all="ignore")
-def _with_exponents(weight: Any, over: Extended, x: Any) -> tuple[Any, Any, Any]:
+def _with_exponents(weight: Any, over: Extended, pos_weight: Any, x: Any) -> tuple[Any, Any, Any]:
     """Return weights and divisors that kernels can multiply with, and the exponents taken out of the weights."""
     w = Extended.of(1.0 if weight is None else weight)
-    exponent, of_scale = exponents((w,), over, 1.0, x.dtype != np.float64)
+    large = w * Extended(1.0, np.where(pos_weight > 2.0**400, 600, 0))  # as the kernel takes it
+    exponent, of_scale = exponents((large,), over, 1.0, x.dtype != np.float64)
     return w.to(power=-exponent), np.ldexp(over.m, -of_scale), exponent
 
 

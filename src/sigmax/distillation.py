@@ -156,6 +156,7 @@ def _distillation_loss(
         soft.kept = hard.kept
         hard_over = hard.divisor(sums, reduction, normalizer)
     over = soft.divisor(None, reduction, normalizer)
+    soft.cool(squared=True)
     soft.weight = product(share, soft.temperature, soft.temperature, soft.weight)
     kernel = "divergence"
     if soft.kept is not None:

@@ -282,11 +282,12 @@ class _Rows:
 
     def over(self, divisor: Any) -> "_Rows":
         """Return the rows with the gradient's scale, and weights that kernels can multiply."""
-        if type(divisor) is float and divisor == np.inf:
-            divisor = 1.0
-        if is_ordinary(divisor, self.weight, self.z_loss, self.class_weight):
+        nothing = type(divisor) is float and divisor == np.inf
+        if is_ordinary(1.0 if nothing else divisor, self.weight, self.z_loss, self.class_weight):
             self.scale = 1.0 / divisor
             return self
+        if nothing:
+            return replace(self, weight=0.0, z_loss=0.0, class_weight=None, scale=0.0)
         return self._with_exponents(Extended.of(divisor))
 
     @np.errstate(all="ignore")
@@ -316,6 +317,24 @@ class _Rows:
             scale=np.ldexp(1.0 / divisor.m, of_scale),
             exponent=exponent,
         )
+
+    def cool(self, squared: bool) -> None:
+        """Lower the temperatures of divergences of logits to where rows are as good as uniform: digits are left there.
+
+        T² times the divergence, and times its gradient, is the same but for 2^-60: both are of second order in 1/T.
+        With `squared` the weights have that factor, else they get what it changes by.
+        """
+        if type(self.x) is not np.ndarray or np.max(self.temperature, initial=0.0) <= 2.0**30:
+            return
+        shape = self.x.shape[:-1]
+        enough = np.maximum(*(_exponent_of_range(x, self.mask) for x in (self.x, self.soft))) + 60
+        powers = np.maximum(0, np.frexp(self.temperature)[1] - np.maximum(enough, -1000))
+        if not powers.any():
+            return
+        self.temperature = np.broadcast_to(np.ldexp(self.temperature, -powers), shape)
+        if not squared:
+            weight = Extended.of(1.0 if self.weight is None else self.weight)
+            self.weight = weight * Extended(0.5, 1 - 2 * powers)
 
     def losses(self, kernel: str, place: Any) -> Any:
         """Return the losses; with a place, the gradient times `scale` is written there."""
@@ -422,6 +441,16 @@ class _Rows:
         if self.mask is None:
             return float(self.x.shape[-1]) if self.prior is None else 1.0
         return np.where(self.mask, 1.0 if self.prior is None else self.prior, 0.0).sum(axis=-1)
+
+
+@np.errstate(all="ignore")
+def _exponent_of_range(x: Any, mask: Any) -> Any:
+    """Return the exponents of the distances between the largest and the smallest finite number of each row."""
+    half = np.multiply(x, 0.5, dtype=np.float64)
+    counts = np.isfinite(half) if mask is None else np.isfinite(half) & mask
+    largest = np.max(half, axis=-1, where=counts, initial=-np.inf)
+    smallest = np.min(half, axis=-1, where=counts, initial=np.inf)
+    return np.frexp(np.where(largest > smallest, largest - smallest, 0.0))[1] + 1
 
 
 _UNMASKED = np.ones(1, np.bool_)
@@ -534,6 +563,8 @@ def _kl_divergence(
         sums = _check_rows(rows.soft, "labels", None, given.dtype, given_labels.dtype)
         kernel = "relative_entropy" if from_logits else "relative_entropy_of_probabilities"
     over = rows.divisor(sums, reduction, normalizer)
+    if labels_from_logits:
+        rows.cool(squared=False)
     return _finished(rows, kernel, over, axis, given, reduction, gradient, out)
 
 
