@@ -137,7 +137,7 @@ class Rows:
         self, part: tuple[slice, ...], start: int, first: int
     ) -> tuple[Chunk, Any, Any]:
         """Return a chunk without logits, which of its rows count, and the labels of all its rows."""
-        labels = np.asarray(self.labels[part])
+        labels = np.ascontiguousarray(self.labels[part])  # sums have one order, whatever the layout
         labels = labels.reshape(-1) if self.hard else labels.reshape(-1, self.classes)
         weight = np.ones(len(labels)) if self.weight is None else _flat(self.weight, part)
         chunk = Chunk(
@@ -161,7 +161,7 @@ class Rows:
 
     def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
         chunk, kept, labels = self._start_of_chunk(part, start, first)
-        x = np.asarray(self.logits[part]).reshape(-1, self.classes)
+        x = np.ascontiguousarray(self.logits[part]).reshape(-1, self.classes)
         mask = None if self.mask is None else np.asarray(self.mask[part]).reshape(x.shape)
         if not kept.all():
             x, labels, mask = x[kept], labels[kept], None if mask is None else mask[kept]
