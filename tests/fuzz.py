@@ -181,7 +181,9 @@ def along_an_axis(d: Draw, name: str) -> Call:
     if name in PER_ROW and d.chance(0.3):
         options["keepdims"] = True
     if d.chance(0.5):
-        cotangent = d.numbers(np.shape(function(arrays['x'], **dict(list(arrays.items())[1:]), **options)), dtype)
+        cotangent = d.numbers(
+            np.shape(function(arrays["x"], **dict(list(arrays.items())[1:]), **options)), dtype
+        )
         arrays = {"x": x, "cotangent": cotangent, **dict(list(arrays.items())[1:])}
         return Call(vjp_of(function), arrays, 2, options, unequal)
     return Call(function, arrays, 1, options, unequal, outs=("result",))
@@ -597,7 +599,8 @@ def spoil_rows(c: Call, arrays: dict[str, Array], put: Callable[[str, Array], No
             other = other.reshape([-1 if k == axis % len(shape) else 1 for k in range(len(shape))])
             put("labels", np.expand_dims(ignored, axis) & other)
     smoothed = options.get("label_smoothing") or options.get("z_loss")
-    if "class_weight" in arrays and hard and not smoothed and "teacher" not in arrays:
+    takes_weight = "class_weight" in arrays and hard and not smoothed and shape[axis]
+    if takes_weight and "teacher" not in arrays:
         out = out | (arrays["class_weight"][np.maximum(c.arrays["labels"], 0)] == 0)
     masked = np.broadcast_to(~arrays.get("where", np.True_), shape)
     if "features" in arrays:
