@@ -161,7 +161,7 @@ class Rows:
             self._leave_out()
 
     def _leave_out(self) -> None:
-        """Tell the core which rows do not count: their label is -1. It passes over what their logits hold, but no more."""
+        """Tell the core which rows do not count: their label is -1, and their logits are passed over."""
         index = np.int64(0) if self.index is None else self.index
         self.index = np.where(self.kept, index, np.int64(-1))
         kept = self.kept[..., None]
@@ -285,7 +285,13 @@ class Rows:
             losses = self._run_ufunc(getattr(_core, kernel), place)
         if self.mask is not None and not self.from_logits:
             losses = np.where(self._refuted(), self._row_weight() * np.inf, losses)
+        if "relative_entropy" in kernel:
+            losses = np.where((losses < 0) & (losses >= self._rounding()), 0.0, losses)
         return losses
+
+    def _rounding(self) -> Any:
+        """Return how negative a divergence may be because its labels are rounded: it is 0."""
+        return -abs(self._row_weight()) * _arguments.tolerance(self.soft_type) ** 2
 
     def _run_ufunc(self, ufunc: Any, place: Any) -> Any:
         operands = (

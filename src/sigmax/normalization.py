@@ -197,7 +197,7 @@ def logsumexp(
     1001.3862943611199
     """
     if weights is None:
-        if where is None and type(axis) is int and axis == -1 and not keepdims:
+        if where is None and type(axis) is int and axis == -1 and keepdims is False:
             result = _call_plain(_LOGSUMEXP, x, None, temperature, out)
             if result is not None:
                 return result
@@ -320,7 +320,7 @@ def entropy(
     1.0397207708399179
     """
     if _arguments.flag(from_logits, "from_logits"):
-        if where is None and type(axis) is int and axis == -1 and not keepdims:
+        if where is None and type(axis) is int and axis == -1 and keepdims is False:
             result = _call_plain(_ENTROPY, x, None, temperature, out)
             if result is not None:
                 return result
