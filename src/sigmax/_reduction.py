@@ -1,26 +1,13 @@
-"""What every loss has in common: from a float64 loss per row to all of them, their sum or their mean."""
+"""From a float64 loss per row to all of them, their sum or their mean, with weights of any exponent."""
 
 import functools
 import math
-from numbers import Real
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _core
-
-Reduction = Literal["none", "sum", "mean"]
-
-
-def check_reduction(reduction: Any, normalizer: Any) -> None:
-    if not isinstance(reduction, str) or reduction not in ("none", "sum", "mean"):
-        raise ValueError(f"reduction must be 'none', 'sum' or 'mean', got {reduction!r}")
-    if normalizer is None:
-        return
-    if not isinstance(normalizer, Real) or isinstance(normalizer, bool):
-        raise TypeError(f"normalizer must be a positive number, got {normalizer!r}")
-    if not 0 < float(normalizer) < np.inf:
-        raise ValueError(f"normalizer must be in (0, inf), got {normalizer}")
+from ._arguments import Reduction
 
 
 class Extended(NamedTuple):

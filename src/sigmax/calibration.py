@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core, _rows
+from . import _arguments, _core, _rows
+from ._arguments import in_exact_arithmetic
 from ._rows import Chunk, Rows
-from .labels import _LARGEST, _class_axis, _number, one_hot, smooth_labels
+from .labels import one_hot, smooth_labels
 from .losses import cross_entropy
-from .normalization import _check_legal, _real, softmax
+from .normalization import softmax
 
 __all__ = ["TemperatureFit", "VectorScalingFit", "fit_temperature", "fit_vector_scaling"]
 
@@ -52,6 +53,7 @@ class TemperatureFit:
     iterations: int
     rows: int
 
+    @in_exact_arithmetic
     def apply(self, logits: ArrayLike, axis: int = -1, *, from_logits: bool = True) -> Any:
         """Return the probabilities of these logits (or probabilities) at the fitted temperature.
 
@@ -62,6 +64,7 @@ class TemperatureFit:
         return softmax(_logits(logits, from_logits), axis, temperature=self.temperature)
 
 
+@in_exact_arithmetic
 def fit_temperature(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -159,7 +162,7 @@ def fit_temperature(
         where=where,
         padded=True,
     )
-    confidence = _rows.confidence_level(confidence)
+    confidence = _arguments.confidence(confidence)
     start = _survey(rows)
     smoothing = _smoothing(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
@@ -374,26 +377,16 @@ def _mean_nll(rows: Rows, temperature: float) -> float:
 
 
 def _smoothing(value: Any, rows: int) -> float:
-    if _is_word(value, "label_smoothing", "laplace"):
-        return 1.0 / (rows + 1)
-    return _number(value, "label_smoothing", 0.0, 1.0)
-
-
-def _is_word(value: Any, name: str, word: str) -> bool:
-    """Whether an option that is a number or a word is the word."""
-    if isinstance(value, str) and value != word:
-        raise ValueError(f"{name} must be a number or {word!r}, got {value!r}")
-    return isinstance(value, str)
+    number = _arguments.word_or_number(value, "label_smoothing", "laplace", 0.0, 1.0)
+    return 1.0 / (rows + 1) if number is None else number
 
 
 def _logits(x: Any, from_logits: bool) -> Any:
     """Return logits, of probabilities their logarithms."""
-    x = _real(x, "logits")
-    if from_logits:
+    x = _arguments.real(x, "logits")
+    if _arguments.flag(from_logits, "from_logits"):
         return x
-    _check_legal((x >= 0) & (x <= 1), x, "logits", "in [0, 1]")
-    with np.errstate(divide="ignore"):
-        return np.log(x)
+    return np.log(_arguments.probabilities(x, "logits"))
 
 
 # ---------------------------------------------------------------- vector scaling
@@ -428,6 +421,7 @@ class VectorScalingFit:
     iterations: int
     rows: int
 
+    @in_exact_arithmetic
     def apply(self, logits: ArrayLike, axis: int = -1, *, from_logits: bool = True) -> Any:
         """Return the probabilities of these logits (or probabilities) with the fitted scales and biases.
 
@@ -437,7 +431,7 @@ class VectorScalingFit:
             raise ValueError(self.message)
         x = _logits(logits, from_logits)
         x = _rows.without_padding(x) if from_logits else x
-        moved = np.moveaxis(x, _class_axis(axis, x), -1)
+        moved = np.moveaxis(x, _arguments.class_axis(axis, x.ndim), -1)
         if moved.shape[-1] != len(self.scale):
             raise ValueError(
                 f"logits must have {len(self.scale)} classes along the axis, got {moved.shape[-1]}"
@@ -446,6 +440,7 @@ class VectorScalingFit:
         return np.moveaxis(softmax(scaled), -1, axis)
 
 
+@in_exact_arithmetic
 def fit_vector_scaling(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -514,9 +509,8 @@ def fit_vector_scaling(
         where=where,
         padded=True,
     )
-    strength = None
-    if not _is_word(regularization, "regularization", "auto"):
-        strength = _number(regularization, "regularization", 0.0, _LARGEST)
+    largest = _arguments.LARGEST
+    strength = _arguments.word_or_number(regularization, "regularization", "auto", 0.0, largest)
     start = _survey(rows)
     smoothing = _smoothing(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
