@@ -247,6 +247,8 @@ class Rows:
             power -= min(ROOM, max(0, power))  # the small ones shall not vanish
             class_weight = np.ldexp(class_weight, -power)
         weight, z_loss = weight * Extended(1.0, power), Extended.of(self.z_loss)
+        if self.x.shape[-1] == 1 and z_loss.m.any():  # all of the loss of a single class
+            weight = Extended.of(0.0)
         narrow = self.x.dtype != np.float64
         exponent, of_scale = exponents((weight, z_loss), over, self.temperature, narrow)
         exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
