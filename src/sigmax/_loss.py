@@ -116,7 +116,10 @@ class Rows:
         if where is None:
             return
         where = _arguments.same_library(where, self.given)
-        self.mask = classes_last(_arguments.mask(where, self.given.shape), self.axis)
+        mask = _arguments.mask(where, self.given.shape)
+        if not _arguments.is_foreign(where) and np.all(where):
+            return  # the core has ways of its own without a mask: values choose them, not layouts
+        self.mask = classes_last(mask, self.axis)
         if not self.from_logits:
             self.x = np.where(self.mask, self.x, self.x.dtype.type(0))
 
