@@ -116,8 +116,12 @@ class Rows:
         if where is None:
             return
         where = _arguments.same_library(where, self.given)
-        self.mask = classes_last(_arguments.mask(where, self.given.shape), self.axis)
-        if not self.from_logits:
+        mask = _arguments.mask(where, self.given.shape)
+        self.mask = classes_last(mask, self.axis)
+        if not _arguments.is_foreign(where):
+            # Whether the core goes the way without a mask depends on values, never on layouts.
+            self.mask = None if np.all(where) else np.ascontiguousarray(self.mask)
+        if self.mask is not None and not self.from_logits:
             self.x = np.where(self.mask, self.x, self.x.dtype.type(0))
 
     def take_sample_weight(self, weight: Any) -> None:
