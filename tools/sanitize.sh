@@ -43,7 +43,7 @@ fi
 test tests/test_elementwise.py tests/test_normalization.py tests/test_moderate.py tests/test_gradients.py tests/test_same_bits.py \
   -k 'not (no_warnings or same_bits) or (in_the_middle and float32)' >"$work/functions" 2>&1 &
 functions=$!
-test tests/test_exponents.py tests/test_losses.py tests/test_binary_cross_entropy.py tests/test_distillation.py \
+test tests/test_exponents.py tests/test_fuzz.py tests/test_losses.py tests/test_binary_cross_entropy.py tests/test_distillation.py \
   tests/test_linear_cross_entropy.py tests/test_logit_moments.py tests/test_calibration.py tests/test_evaluation.py \
   -k 'not (covers or bisection or memory)' >"$work/losses" 2>&1 &
 losses=$!
