@@ -89,7 +89,7 @@ def test_nothing_left_to_average() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "got"), [([1.0, -1.0], "0.0"), ([-2.0], "-2.0"), ([1e308, 1e308], "inf")]
+    ("weights", "got"), [([1.0, -1.0], "0.0"), ([-2.0], "-2.0"), ([-1e308, -1e308], "-inf")]
 )
 def test_no_positive_divisor(weights: list[float], got: str) -> None:
     with pytest.raises(ValueError, match=rf"sample_weight .*positive sum.*got {got}: pass"):

@@ -244,6 +244,11 @@ def classes_last(x: Any, axis: int) -> Any:
     return x if axis == x.ndim - 1 else np.moveaxis(x, axis, -1)
 
 
+def row_sums(x: Any) -> Any:
+    """Return the sums along the last axis: NumPy's, in one order of additions whatever the layout."""
+    return (np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x).sum(axis=-1)
+
+
 def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return len(shape) <= len(to) and all(
         n in (1, m) for n, m in zip(reversed(shape), reversed(to), strict=False)

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _arguments, _core
 from ._arguments import ONE, Reduction, classes_last, exact_arithmetic
-from ._reduction import divisor, reduced
+from ._reduction import ROOM, Extended, divisor, exponents, is_ordinary, product, reduced
 
 P = ParamSpec("P")
 
@@ -76,8 +76,10 @@ class Rows:
         self.mask: Any = None
         self.z_loss: Any = 0.0  # of a distillation the weights of the labels
         self.kernel = ""
-        self.over = 1.0  # what the sum of the losses is divided by
+        self.over: Any = 1.0  # what the sum of the losses is divided by
         self.reduction: Reduction = "mean"
+        self.scale: Any = 1.0  # of the gradient
+        self.exponent: Any = 0  # losses are to be multiplied by 2^exponent
 
     # ------------------------------------------------------------ arguments
 
@@ -114,8 +116,12 @@ class Rows:
         if where is None:
             return
         where = _arguments.same_library(where, self.given)
-        self.mask = classes_last(_arguments.mask(where, self.given.shape), self.axis)
-        if not self.from_logits:
+        mask = _arguments.mask(where, self.given.shape)
+        self.mask = classes_last(mask, self.axis)
+        if not _arguments.is_foreign(where):
+            # Whether the core goes the way without a mask depends on values, never on layouts.
+            self.mask = None if np.all(where) else np.ascontiguousarray(self.mask)
+        if self.mask is not None and not self.from_logits:
             self.x = np.where(self.mask, self.x, self.x.dtype.type(0))
 
     def take_sample_weight(self, weight: Any) -> None:
@@ -156,8 +162,17 @@ class Rows:
         if not self.from_logits:
             self.x, _ = _arguments.distributions(self.x, self.name, self.kept, self.given.dtype)
         if self.kept is not None:
-            index = np.int64(0) if self.index is None else self.index
-            self.index = np.where(self.kept, index, np.int64(-1))
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Tell the core which rows do not count: their label is -1, and their logits are passed over."""
+        index = np.int64(0) if self.index is None else self.index
+        self.index = np.where(self.kept, index, np.int64(-1))
+        kept = self.kept[..., None]
+        if self.soft is not None:
+            self.soft = np.where(kept, self.soft, self.soft.dtype.type(0))
+        if not self.from_logits:
+            self.x = np.where(kept, self.x, self.x.dtype.type(0))
 
     def _leave_out_labels_of_weight_0(self) -> None:
         if self.class_weight.all():
@@ -165,7 +180,8 @@ class Rows:
         if self.soft is None:
             self._keep(self.class_weight[self.index] != 0)
         else:
-            self._keep(_core.mass(self.soft, self.class_weight) != 0)
+            counts = (self.class_weight != 0).astype(np.float64)  # products may round to 0
+            self._keep(_core.mass(self.soft, counts) != 0)
 
     def _keep(self, kept: Any) -> None:
         if not kept.all():
@@ -182,12 +198,19 @@ class Rows:
             mass = self.soft_sums
         elif self.soft is None:
             mass = self.class_weight[self.index]
-        else:
+        elif is_ordinary(self.class_weight):
             mass = _core.mass(self.soft, self.class_weight)
+        else:  # sums of large ones may overflow, products of tiny ones have few digits
+            power = min(60, int(np.frexp(self.class_weight.max())[1]))
+            mass = _core.mass(self.soft, np.ldexp(self.class_weight, -power))
+            mass = Extended.of(mass) * Extended(1.0, power)
         if self.weight is not None:
-            weight = np.broadcast_to(self.weight, self.batch)
-            mass = weight if mass is None else mass * weight
-        return mass if mass is None or self.kept is None else np.where(self.kept, mass, 0.0)
+            mass = product(np.broadcast_to(self.weight, self.batch), mass)
+        if mass is None or self.kept is None:
+            return mass
+        if isinstance(mass, Extended):
+            return mass._replace(m=np.where(self.kept, mass.m, 0.0))
+        return np.where(self.kept, mass, 0.0)
 
     def reduce(self, reduction: Any, normalizer: Any) -> "Rows":
         """Take the reduction and find its divisor: the last step of a definition."""
@@ -197,21 +220,91 @@ class Rows:
         self.over = divisor(masses, self.count(), self.reduction, normalizer)
         return self
 
+    def cool(self, squared: bool) -> None:
+        """Lower the temperatures of divergences of logits to where rows are as good as uniform: digits are left there.
+
+        T² times the divergence, and times its gradient, is the same but for 2^-60: both are of second order in 1/T.
+        With `squared` the weights have that factor, else they get what it changes by.
+        """
+        if type(self.x) is not np.ndarray or np.max(self.temperature, initial=0.0) <= 2.0**30:
+            return
+        enough = np.maximum(*(_exponent_of_range(x, self.mask) for x in (self.x, self.soft))) + 60
+        powers = np.maximum(0, np.frexp(self.temperature)[1] - np.maximum(enough, -1000))
+        if not powers.any():
+            return
+        self.temperature = np.broadcast_to(np.ldexp(self.temperature, -powers), self.batch)
+        if not squared:
+            self.weight = Extended.of(self._row_weight()) * Extended(0.5, 1 - 2 * powers)
+
+    def scaled(self) -> "Rows":
+        """Return the rows with the gradient's scale, and weights that kernels can multiply."""
+        nothing = type(self.over) is float and self.over == np.inf
+        over = 1.0 if nothing else self.over
+        if is_ordinary(over, self.weight, self.z_loss, self.class_weight):
+            return self.changed(scale=1.0 / self.over)
+        if nothing:
+            return self.changed(weight=0.0, z_loss=0.0, class_weight=None, scale=0.0)
+        return self._with_exponents(Extended.of(over))
+
+    def _with_exponents(self, over: Extended) -> "Rows":
+        """Take a power of two out of the weights of rows and classes and of z where they are not ordinary."""
+        weight, class_weight, power = Extended.of(self._row_weight()), self.class_weight, 0
+        if class_weight is not None and self.soft is None and not self.smoothing:
+            weight, class_weight = weight * Extended.of(class_weight[self.index]), None
+        elif not is_ordinary(class_weight):
+            power = int(np.frexp(class_weight.max())[1])
+            power -= min(ROOM, max(0, power))  # the small ones shall not vanish
+            class_weight = np.ldexp(class_weight, -power)
+        weight, z_loss = weight * Extended(1.0, power), Extended.of(self.z_loss)
+        if self.x.shape[-1] == 1 and z_loss.m.any():  # all of the loss of a single class
+            weight = Extended.of(0.0)
+        narrow = self.from_logits and self.x.dtype != np.float64
+        exponent, of_scale = exponents((weight, z_loss), over, self.temperature, narrow)
+        exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
+        return self.changed(
+            weight=weight.to(power=-exponent),
+            z_loss=z_loss.to(power=-exponent),
+            class_weight=class_weight,
+            scale=np.ldexp(1.0 / over.m, of_scale),
+            exponent=exponent,
+        )
+
+    def changed(self, **attributes: Any) -> "Rows":
+        other = copy(self)
+        vars(other).update(attributes)
+        return other
+
     # ------------------------------------------------------------ the core
 
-    def run(self, scale: float, place: Any) -> Any:
-        """Return the losses, as float64; with a place, the gradient times `scale` is written there."""
+    def losses(self, place: Any) -> Any:
+        """Return the losses; with a place, the gradient times `scale` is written there."""
+        return self.with_exponents(self.run(place))
+
+    def with_exponents(self, losses: Any) -> Any:
+        if type(self.exponent) is int:
+            return losses
+        m, e = np.frexp(losses)
+        return Extended(m, e + self.exponent)
+
+    def run(self, place: Any) -> Any:
+        """Return the losses but for `exponent`, as float64."""
         kernel = self.kernel if place is None else self.kernel + "_gradient"
         losses = None
         if type(self.x) is np.ndarray:
-            losses = self._run_direct(_core.rows_functions[kernel], scale, place)
+            losses = self._run_direct(_core.rows_functions[kernel], place)
         if losses is None:
-            losses = self._run_ufunc(getattr(_core, kernel), scale, place)
+            losses = self._run_ufunc(getattr(_core, kernel), place)
         if self.mask is not None and not self.from_logits:
             losses = np.where(self._refuted(), self._row_weight() * np.inf, losses)
+        if "relative_entropy" in kernel:
+            losses = np.where((losses < 0) & (losses >= self._rounding()), 0.0, losses)
         return losses
 
-    def _run_ufunc(self, ufunc: Any, scale: float, place: Any) -> Any:
+    def _rounding(self) -> Any:
+        """Return how negative a divergence may be because its labels are rounded: it is 0."""
+        return -abs(self._row_weight()) * _arguments.tolerance(self.soft_type) ** 2
+
+    def _run_ufunc(self, ufunc: Any, place: Any) -> Any:
         operands = (
             self.x,
             np.int64(0) if self.index is None else self.index,
@@ -224,13 +317,13 @@ class Rows:
             self._prior_total(),
             _UNMASKED if self.mask is None else self.mask,
             self.z_loss,
-            scale,
+            self.scale,
         )
         if _arguments.is_dask(self.x):
             operands = tuple(_in_blocks(operand, self.x) for operand in operands)
         return ufunc(*operands) if place is None else ufunc(*operands, out=(None, place))[0]
 
-    def _run_direct(self, function: int, scale: float, place: Any) -> Any:
+    def _run_direct(self, function: int, place: Any) -> Any:
         """Do without NumPy's machinery; None where that is not possible."""
         result = _core.direct(
             function,
@@ -246,7 +339,7 @@ class Rows:
             self._per_row(self._prior_total()),
             self.mask,
             self._per_row(self.z_loss),
-            scale,
+            self._per_row(self.scale),
             None,
             *(() if place is None else (place,)),
         )
@@ -267,7 +360,8 @@ class Rows:
             return 1.0
         if self.mask is None:
             return float(self.classes) if self.prior is None else 1.0
-        return np.where(self.mask, 1.0 if self.prior is None else self.prior, 0.0).sum(axis=-1)
+        prior = 1.0 if self.prior is None else self.prior
+        return _arguments.row_sums(np.where(self.mask, prior, 0.0))
 
     def _refuted(self) -> Any:
         """Return which rows have a label of a masked class; the core sees to it for logits alone."""
@@ -286,7 +380,7 @@ class Rows:
     # ------------------------------------------------------------ value and gradient
 
     def value(self) -> Any:
-        return self.reduced(self.run(1.0 / self.over, None))
+        return self.reduced(self.scaled().losses(None))
 
     def reduced(self, losses: Any) -> Any:
         return reduced(losses, self.reduction, self.over, self.given.dtype)
@@ -295,7 +389,7 @@ class Rows:
         self.require_place(out)
         direct = out is not None and out.dtype == self.x.dtype and self._is_apart(out)
         place = out if direct else self.new_place(self.x.dtype)
-        value = self.reduced(self.run(1.0 / self.over, classes_last(place, self.axis)))
+        value = self.reduced(self.scaled().losses(classes_last(place, self.axis)))
         return value, place if direct else self.put(place, out)
 
     def require_place(self, out: Any) -> None:
@@ -346,16 +440,26 @@ class Rows:
 
         for begin in range(0, rows, step):
             part = slice(begin, begin + step)
-            group = copy(self)
-            for name in ("x", "soft", "mask"):
-                setattr(group, name, per_class(getattr(self, name), part))
-            for name in ("index", "kept", "weight", "temperature"):
-                setattr(group, name, per_row(getattr(self, name), part))
+            of_classes = ("x", "soft", "mask")
+            of_rows = ("index", "kept", "weight", "temperature", "z_loss", "scale", "exponent")
+            group = self.changed(
+                **{name: per_class(getattr(self, name), part) for name in of_classes},
+                **{name: per_row(getattr(self, name), part) for name in of_rows},
+            )
             group.batch = group.x.shape[:-1]
             yield group
 
 
 _UNMASKED = np.ones(1, np.bool_)
+
+
+def _exponent_of_range(x: Any, mask: Any) -> Any:
+    """Return the exponents of the distances between the largest and the smallest finite number of each row."""
+    half = np.multiply(x, 0.5, dtype=np.float64)
+    counts = np.isfinite(half) if mask is None else np.isfinite(half) & mask
+    largest = np.max(half, axis=-1, where=counts, initial=-np.inf)
+    smallest = np.min(half, axis=-1, where=counts, initial=np.inf)
+    return np.frexp(np.where(largest > smallest, largest - smallest, 0.0))[1] + 1
 
 
 def _in_blocks(operand: Any, x: Any) -> Any:

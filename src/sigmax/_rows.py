@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,8 @@ class Rows:
     start: int = 0  # of a part of all rows: where it begins in `batch`
     first: int = 0  # and how many rows that count are before it
     batch: tuple[int, ...] = ()  # the batch dimensions of all rows
+    power: int = 0  # weights are divided by 2^power
+    padded: bool = False  # whether the smallest number of the logits' type is a mask
 
     @property
     def classes(self) -> int:
@@ -97,6 +99,14 @@ class Rows:
             count += int(np.count_nonzero(kept))
             groups.append(np.unique(np.array([]) if chunk.groups is None else chunk.groups))
         return count, np.unique(np.concatenate(groups))
+
+    def with_largest_weight_1(self) -> "Rows":
+        """Return these rows with weights whose squares do not overflow: the largest that counts is in [1, 2)."""
+        if self.weight is None:
+            return self
+        (counts,) = self.parts().map(_exponents).sum()
+        exponents = np.flatnonzero(counts)
+        return replace(self, power=int(exponents[-1]) - _LEAST) if exponents.size else self
 
     def _slices(self) -> Iterator[tuple[tuple[slice, ...], int]]:
         """Yield which rows are in a chunk, as slices of the batch dimensions, and how many are before."""
@@ -137,7 +147,7 @@ class Rows:
         self, part: tuple[slice, ...], start: int, first: int
     ) -> tuple[Chunk, Any, Any]:
         """Return a chunk without logits, which of its rows count, and the labels of all its rows."""
-        labels = np.asarray(self.labels[part])
+        labels = np.ascontiguousarray(self.labels[part])  # sums have one order, whatever the layout
         labels = labels.reshape(-1) if self.hard else labels.reshape(-1, self.classes)
         weight = np.ones(len(labels)) if self.weight is None else _flat(self.weight, part)
         chunk = Chunk(
@@ -156,12 +166,12 @@ class Rows:
             chunk.temperature = _flat(self.temperature, part)[kept]
         if self.groups is not None:
             chunk.groups = np.asarray(self.groups[part]).reshape(-1)[kept]
-        chunk.weight, chunk.places = weight[kept], chunk.places[kept]
+        chunk.weight, chunk.places = np.ldexp(weight[kept], -self.power), chunk.places[kept]
         return chunk, kept, labels
 
     def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
         chunk, kept, labels = self._start_of_chunk(part, start, first)
-        x = np.asarray(self.logits[part]).reshape(-1, self.classes)
+        x = np.ascontiguousarray(self.logits[part]).reshape(-1, self.classes)
         mask = None if self.mask is None else np.asarray(self.mask[part]).reshape(x.shape)
         if not kept.all():
             x, labels, mask = x[kept], labels[kept], None if mask is None else mask[kept]
@@ -170,6 +180,8 @@ class Rows:
         return chunk
 
     def _put_logits(self, chunk: Chunk, x: Any, mask: Any) -> None:
+        if self.padded and self.from_logits:
+            x = without_padding(x)
         x = _computable(x)
         if not self.from_logits:
             x = x if mask is None else np.where(mask, x, x.dtype.type(0))
@@ -251,6 +263,7 @@ def rows(
     ignore_index: Any = None,
     where: Any = None,
     groups: Any = None,
+    padded: bool = False,
 ) -> Rows:
     """Return the rows of these arguments: shapes and types are checked here, values in the chunks."""
     x, labels = _arguments.blocks(logits, "logits"), _label_blocks(labels)
@@ -267,7 +280,7 @@ def rows(
     temperature = _arguments.temperatures(temperature, batch)
     if np.ndim(temperature):
         temperature = np.broadcast_to(temperature, batch)
-    return Rows(
+    all_rows = Rows(
         logits=classes_last(x, axis),
         labels=labels if hard else classes_last(labels, axis),
         hard=hard,
@@ -278,7 +291,32 @@ def rows(
         groups=None if groups is None else _arguments.group_names(groups, batch),
         ignore_index=ignore_index,
         batch=batch,
+        padded=padded,
     )
+    return all_rows.with_largest_weight_1()
+
+
+_LEAST = 1074  # of an exponent, but for its sign
+
+
+def _exponents(rows: Rows) -> tuple[Any]:
+    """Return how many weights of rows that count have each exponent, from the least on."""
+    counts = np.zeros(2 * _LEAST, np.int64)
+    for part, start in rows._slices():
+        weight = rows._start_of_chunk(part, start, 0)[0].weight
+        counts += np.bincount(np.frexp(weight)[1] + (_LEAST - 1), minlength=2 * _LEAST)
+    return (counts,)
+
+
+def without_padding(x: Any) -> Any:
+    """Return logits with -inf for those at the lower end of their type, as masks have it that are added to logits."""
+    if x.dtype.kind in "biu":
+        return x
+    least = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.finfo(np.float32).min
+    padding = x <= least / 2
+    if isinstance(x, np.ndarray) and not padding.any():
+        return x
+    return np.where(padding, x.dtype.type(-np.inf), x)
 
 
 def _label_blocks(labels: Any) -> Any:

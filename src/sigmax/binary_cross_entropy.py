@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _core
 from ._arguments import Reduction
 from ._loss import loss
-from ._reduction import divisor, quotient, reduced
+from ._reduction import Extended, divisor, exponents, is_ordinary, quotient, reduced
 
 __all__ = ["binary_cross_entropy"]
 
@@ -103,8 +103,19 @@ def binary_cross_entropy(
     reduction, normalizer = _arguments.reduction(reduction, normalizer)
     each = None if weight is None else np.broadcast_to(weight, x.shape)
     over = divisor(each, x.size, reduction, normalizer)
+    scale, exponent = over, None
+    if over != np.inf and not is_ordinary(weight, over, positive):
+        weight, scale, exponent = _with_exponents(weight, Extended.of(over), positive, x)
     options = (1.0 if weight is None else weight, positive, smoothing)
-    return _Elements(kernel, logits, given, x, y, options, reduction, over)
+    return _Elements(kernel, logits, given, x, y, options, reduction, over, scale, exponent)
+
+
+def _with_exponents(weight: Any, over: Extended, pos_weight: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Return weights and divisors that kernels can multiply with, and the exponents taken out of the weights."""
+    w = Extended.of(1.0 if weight is None else weight)
+    large = w * Extended(1.0, np.where(pos_weight > 2.0**400, 600, 0))  # as the kernel takes it
+    exponent, of_scale = exponents((large,), over, 1.0, x.dtype != np.float64)
+    return w.to(power=-exponent), np.ldexp(over.m, -of_scale), exponent
 
 
 def _weight(sample_weight: Any, where: Any, x: Any) -> Any:
@@ -146,35 +157,51 @@ class _Elements:
     y: Any
     options: tuple[Any, Any, float]  # weight, pos_weight, smoothing
     reduction: Reduction
-    over: float
+    over: Any
+    scale: Any  # what the gradient is divided by
+    exponent: Any  # losses are to be multiplied by 2^exponent; None: as they are
 
     def value(self) -> Any:
         total = self.sum(self.kernel, None)
-        if total is not None:
+        if total is not None and np.isfinite(total):
             return quotient(np.float64(total), self.over, self.x.dtype)
         return self.reduced(getattr(_core, self.kernel)(self.x, self.y, *self.options))
 
     def reduced(self, losses: Any) -> Any:
+        if self.exponent is not None:
+            losses = Extended.of(losses) * Extended(1.0, self.exponent)
         return reduced(losses, self.reduction, self.over, self.x.dtype)
 
     def sum(self, kernel: str, out: Any) -> Any:
         """Return the sum of the losses, with the kernel's gradient; None where they are needed one by one."""
-        if self.reduction == "none":
+        if self.reduction == "none" or self.exponent is not None:
             return None
         function = _core.binary_loss_functions[kernel]
-        return _core.binary_loss_sum(function, self.x, self.y, *self.options, self.over, out)
+        return _core.binary_loss_sum(function, self.x, self.y, *self.options, self.scale, out)
+
+    def may_be_needed_twice(self) -> bool:
+        """Whether logits are so large that the sum of the losses may overflow, and not their mean."""
+        x = self.x
+        is_wide = x.dtype == np.float64 and x.size > 0
+        return is_wide and max(float(x.max()), -float(x.min())) > 2.0**900
 
     def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
         _arguments.numpy_array(self.given, "logits")
         if out is not None:
             _arguments.gradient_place(out, self.given)
-        kernel = self.kernel + "_gradient"
-        both = self.sum(kernel, out)
-        if both is None:
-            options = (*self.options, np.float64(self.over))
-            losses, slopes = getattr(_core, kernel)(self.x, self.y, *options, out=(None, out))
-            value = self.reduced(losses)
+        kernel, place = self.kernel + "_gradient", out
+        twice = self.may_be_needed_twice()
+        if out is not None and twice and np.may_share_memory(out, self.x):
+            place = None
+        both = self.sum(kernel, place)
+        if both is not None and (np.isfinite(both[0]) or not twice):
+            value, slopes = quotient(np.float64(both[0]), self.over, self.x.dtype), both[1]
         else:
-            total, slopes = both
-            value = quotient(np.float64(total), self.over, self.x.dtype)
-        return value, slopes if out is not None else _arguments.as_given(slopes, self.argument)
+            options = (*self.options, self.scale)
+            losses, slopes = getattr(_core, kernel)(self.x, self.y, *options, out=(None, place))
+            value = self.reduced(losses)
+        if out is None:
+            return value, _arguments.as_given(slopes, self.argument)
+        if slopes is not out:
+            np.copyto(out, slopes)
+        return value, out

@@ -90,7 +90,8 @@ def fit_temperature(
     ----------
     logits : array_like of real numbers, shape (..., C, ...)
         One row per sample along ``axis``: logits, or probabilities with ``from_logits=False``. NumPy or Dask. A class
-        with logit -inf, or probability 0, is masked: it counts for nothing.
+        with logit -inf, or probability 0, is masked: it counts for nothing. So is one at the lower end of the type, as
+        ``np.finfo(x.dtype).min``, or a mask of this number that was added to the logits.
     labels : array_like
         q⁰: class indices, or distributions along ``axis``; as for :func:`cross_entropy`.
     axis : int
@@ -159,6 +160,7 @@ def fit_temperature(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        padded=True,
     )
     confidence = _arguments.confidence(confidence)
     start = _survey(rows)
@@ -171,9 +173,8 @@ def fit_temperature(
         return TemperatureFit(temperature, none, before, math.nan, status, message, 0, start.rows)
     b, error, iterations = _newton(rows, smoothing, start)
     temperature = 1.0 / b
-    factor = math.exp(NormalDist().inv_cdf(0.5 + confidence / 2) * error)
     after = _mean_nll(rows, temperature)
-    low, high = temperature / factor, temperature * factor
+    low, high = _interval(temperature, error, confidence)
     message = f"The best temperature is {temperature:.4g} ({low:.4g} to {high:.4g}) over {start.rows} rows."
     return TemperatureFit(
         temperature, (low, high), start.nll, after, "ok", message, iterations, start.rows
@@ -283,6 +284,14 @@ def _newton(rows: Rows, smoothing: float, start: _Start) -> tuple[float, float, 
         b = new
     spread *= start.rows / (start.rows - 1) if start.rows > 1 else math.inf
     return b, math.sqrt(spread) / (curvature * b), iterations
+
+
+def _interval(temperature: float, error: float, confidence: float) -> tuple[float, float]:
+    """Return T·exp(±z·σ); σ is at least what the temperature itself is sure to, and infinite where nothing is known."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    power = z * max(error, 2.0**-50) if z > 0 else 0.0
+    factor = math.exp(power) if power < 700 else math.inf
+    return temperature / factor, temperature * factor
 
 
 def _between(low: float, high: float, b: float) -> float:
@@ -421,6 +430,7 @@ class VectorScalingFit:
         if self.status != "ok":
             raise ValueError(self.message)
         x = _logits(logits, from_logits)
+        x = _rows.without_padding(x) if from_logits else x
         moved = np.moveaxis(x, _arguments.class_axis(axis, x.ndim), -1)
         if moved.shape[-1] != len(self.scale):
             raise ValueError(
@@ -497,6 +507,7 @@ def fit_vector_scaling(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        padded=True,
     )
     largest = _arguments.LARGEST
     strength = _arguments.word_or_number(regularization, "regularization", "auto", 0.0, largest)
@@ -624,11 +635,14 @@ def _minimum(problem: _VectorProblem) -> tuple[Any, int, bool]:
         gain = -(slope @ direction)
         if gain <= _CLOSE:
             return theta, steps, bool(np.abs(direction).max() < _NEAR)
-        step, new, new_value, new_slope = 1.0, theta, math.inf, slope
-        while not new_value <= value - 1e-4 * step * gain + 1e-13 * abs(value):
+        for halvings in range(_MOST_HALVINGS):
+            step = 0.5**halvings
             new = theta + step * direction
             new_value, new_slope = problem.value_and_slope(new)
-            step /= 2
+            if new_value <= value - 1e-4 * step * gain + 1e-13 * abs(value):
+                break
+        else:
+            return theta, steps, False
         pairs = [*pairs[-29:], (new - theta, new_slope - slope)]
         theta, value, slope = new, new_value, new_slope
     return theta, _MOST_STEPS, False
@@ -704,3 +718,4 @@ _CLOSE = 1e-12  # twice what a step could still gain, in nats of all rows togeth
 _NEAR = 1e-3  # the last step in standard errors: a longer one, of no gain, goes towards infinity
 _FEW_CLASSES = 128
 _MOST_STEPS = 500
+_MOST_HALVINGS = 60  # of a step: beyond, it changes nothing

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from . import _arguments
 from ._arguments import Reduction, classes_last
 from ._loss import Rows, loss
-from ._reduction import reduced, total
+from ._reduction import Extended, is_ordinary, product, reduced
 
 __all__ = ["distillation_loss"]
 
@@ -101,8 +101,8 @@ def distillation_loss(
     soft.settle(are_distributions=False)
     soft.reduce(reduction, normalizer)
     soft.kernel = "divergence"
-    factor = share * soft.temperature * soft.temperature
-    soft.weight = factor if soft.weight is None else factor * soft.weight
+    soft.cool(squared=True)
+    soft.weight = product(share, soft.temperature, soft.temperature, soft.weight)
     if labels is None or share == 1.0:
         return soft
     if share == 0.0:
@@ -114,10 +114,13 @@ def distillation_loss(
 
 def _in_one_pass(soft: Rows, hard: Rows, share: float) -> Rows:
     """Return the divergence with the loss of class indices, whose weights are in units that give both one divisor."""
-    masses = hard.masses()
+    ratio = None
     if soft.over != hard.over:
-        share *= soft.over / hard.over
-    soft.z_loss = share if masses is None else share * masses
+        ordinary = is_ordinary(soft.over, hard.over) or hard.over == np.inf
+        ratio = (
+            soft.over / hard.over if ordinary else Extended.of(soft.over) / Extended.of(hard.over)
+        )
+    soft.z_loss = product(share, ratio, hard.masses())
     soft.index, soft.kernel = hard.index, "distillation"
     if soft.kept is not None or hard.kept is not None:
         label = np.maximum(
@@ -128,9 +131,7 @@ def _in_one_pass(soft: Rows, hard: Rows, share: float) -> Rows:
 
 
 def _with_share(hard: Rows, share: float) -> Rows:
-    hard.weight = share if hard.weight is None else share * hard.weight
-    hard.z_loss = share * hard.z_loss
-    return hard
+    return hard.changed(weight=product(share, hard.weight), z_loss=product(share, hard.z_loss))
 
 
 @dataclass
@@ -141,50 +142,49 @@ class _Both:
     hard: Rows
 
     def value(self) -> Any:
-        return self.reduced([rows.run(1.0 / rows.over, None) for rows in self.parts()])
+        return self.reduced([rows.losses(None) for rows in self.parts()])
 
     def parts(self) -> tuple[Rows, Rows]:
-        return self.soft, self.hard
+        return self.soft.scaled(), self.hard.scaled()
 
     def reduced(self, losses: list[Any]) -> Any:
-        dtype = self.soft.given.dtype
-        if self.soft.reduction == "none":
-            return reduced(sum(losses), "none", 1.0, dtype)
-        means = [total(part) / rows.over for part, rows in zip(losses, self.parts(), strict=True)]
-        return _arguments.cast(np.float64(sum(means)), dtype)
+        both = [
+            reduced(part, rows.reduction, rows.over, np.dtype(np.float64))
+            for part, rows in zip(losses, (self.soft, self.hard), strict=True)
+        ]
+        return reduced(sum(both), "none", 1.0, self.soft.given.dtype)
 
     def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
         self.soft.require_place(out)
-        at_once = all(rows.x.dtype == np.float64 for rows in self.parts())
-        slopes: list[Any] = [np.empty(r.x.shape) if at_once else None for r in self.parts()]
-        losses = [
-            rows.run(1.0 / rows.over, slope)
-            for rows, slope in zip(self.parts(), slopes, strict=True)
-        ]
+        parts = self.parts()
+        at_once = all(rows.x.dtype == np.float64 for rows in parts)
+        slopes: list[Any] = [np.empty(rows.x.shape) if at_once else None for rows in parts]
+        losses = [rows.losses(slope) for rows, slope in zip(parts, slopes, strict=True)]
         place = np.empty_like(self.soft.given)
         rows_of_place = classes_last(place, self.soft.axis)
         if at_once:
             np.copyto(rows_of_place, _arguments.cast(slopes[0] + slopes[1], place.dtype))
         else:
-            self.write_gradient(rows_of_place)
+            _write_gradient(parts, rows_of_place)
         return self.reduced(losses), self.soft.put(place, out)
 
-    def write_gradient(self, place: Any) -> None:
-        """Write the sum of the gradients, rounded once: they are added as float64, a group of rows at a time."""
-        flat = np.empty((math.prod(self.soft.batch), self.soft.classes), place.dtype)
-        begin = 0
-        step = max(1, _GROUP // max(1, self.soft.classes))
-        for group in zip(*(rows.groups(step) for rows in self.parts()), strict=True):
-            slope: Any = 0.0
-            for rows in group:
-                rows.x = rows.x.astype(np.float64)
-                rows.soft = None if rows.soft is None else rows.soft.astype(np.float64)
-                one = np.empty_like(rows.x)
-                rows.run(1.0 / rows.over, one)
-                slope = slope + one
-            flat[begin : begin + len(slope)] = _arguments.cast(slope, place.dtype)
-            begin += len(slope)
-        np.copyto(place, flat.reshape(place.shape))
+
+def _write_gradient(parts: tuple[Rows, Rows], place: Any) -> None:
+    """Write the sum of the gradients, rounded once: they are added as float64, a group of rows at a time."""
+    flat = np.empty((math.prod(place.shape[:-1]), place.shape[-1]), place.dtype)
+    begin = 0
+    step = max(1, _GROUP // max(1, place.shape[-1]))
+    for group in zip(*(rows.groups(step) for rows in parts), strict=True):
+        slope: Any = 0.0
+        for rows in group:
+            rows.x = rows.x.astype(np.float64)
+            rows.soft = None if rows.soft is None else rows.soft.astype(np.float64)
+            one = np.empty_like(rows.x)
+            rows.run(one)
+            slope = slope + one
+        flat[begin : begin + len(slope)] = _arguments.cast(slope, place.dtype)
+        begin += len(slope)
+    np.copyto(place, flat.reshape(place.shape))
 
 
 _GROUP = 1 << 16  # numbers of a group of rows, which stays in the cache

@@ -311,6 +311,11 @@ def value_and_grad(loss: Callable[..., Any], /) -> Callable[..., Any]:
     if not callable(loss) or loss not in definitions:
         names = ", ".join(f.__name__ for f in definitions)
         raise TypeError(f"loss must be one of {names}, got {loss!r}")
+    return _value_and_gradient(loss)
+
+
+@functools.cache
+def _value_and_gradient(loss: Callable[..., Any]) -> "ValueAndGradient":
     return ValueAndGradient(loss)
 
 

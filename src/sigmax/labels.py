@@ -123,7 +123,7 @@ def smooth_labels(
     if where is not None:
         weights = np.where(classes_last(_arguments.mask(where, q.shape), axis), weights, 0.0)
     if where is not None or prior is None:
-        total = weights.sum(axis=-1, keepdims=True)
+        total = _arguments.row_sums(weights)[..., None]
         weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     mixed = (1.0 - share) * rows.astype(np.float64) + share * weights
     result = np.moveaxis(_arguments.cast(mixed, q.dtype), -1, axis)

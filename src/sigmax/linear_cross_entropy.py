@@ -106,16 +106,16 @@ class _LinearLoss:
     arguments: tuple[Any, Any, Any]
 
     def value(self) -> Any:
-        return self.reduced(self.layer.losses(self.rows, None))
+        return self.reduced(None)
 
-    def reduced(self, losses: Any) -> Any:
-        rows = self.rows
-        dtype = self.layer.features.dtype
-        return reduced(losses.reshape(rows.batch), rows.reduction, rows.over, dtype)
+    def reduced(self, gradient: "_Gradient | None") -> Any:
+        rows = self.rows.scaled()
+        losses = rows.with_exponents(self.layer.losses(rows, gradient).reshape(rows.batch))
+        return reduced(losses, rows.reduction, rows.over, self.layer.features.dtype)
 
     def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
         places = self.layer.places(out, self.rows.operands())
-        value = self.reduced(self.layer.losses(self.rows, _Gradient(self.layer, *places)))
+        value = self.reduced(_Gradient(self.layer, *places))
         given = (None, None, None) if out is None else out
         gradients = (
             place if place is None or own is not None else _arguments.as_given(place, argument)
@@ -204,7 +204,7 @@ class _Layer:
             self.write_logits(x, logits)
             group.soft = None if group.soft is None else _arguments.cast(group.soft, self.kind)
             place = None if gradient is None else logits
-            losses[part] = group.run(1.0 / rows.over, place)
+            losses[part] = group.run(place)
             if gradient is not None:
                 gradient.add(x, logits, part, not (group.kept is None and group.mask is None))
             begin = part.stop

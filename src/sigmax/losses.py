@@ -188,4 +188,7 @@ def kl_divergence(
     rows.kernel = "divergence" if of_logits else "relative_entropy"
     if not rows.from_logits:
         rows.kernel += "_of_probabilities"
-    return rows.reduce(reduction, normalizer)
+    rows.reduce(reduction, normalizer)
+    if of_logits:
+        rows.cool(squared=False)
+    return rows

@@ -197,7 +197,7 @@ def logsumexp(
     1001.3862943611199
     """
     if weights is None:
-        if where is None and not keepdims:
+        if where is None and keepdims is False:
             result = _direct(_LOGSUMEXP, axis, x, temperature, out)
             if result is not None:
                 return result
@@ -320,7 +320,7 @@ def entropy(
     1.0397207708399179
     """
     if _arguments.flag(from_logits, "from_logits"):
-        if where is None and not keepdims:
+        if where is None and keepdims is False:
             result = _direct(_ENTROPY, axis, x, temperature, out)
             if result is not None:
                 return result

@@ -19,7 +19,12 @@
       &sigmax_elements_##level,                                                                                         \
       {&sigmax_normalization_##level, &sigmax_products_##level, &sigmax_cross_entropy_##level, &sigmax_divergence_##level}};
 
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef SIGMAX_ONLY_LEVEL  // as tools/sanitize.sh builds it
+#define SIGMAX_NAMED(level) SIGMAX_LEVEL(level)
+#define SIGMAX_KERNELS_OF(level) kernels_##level
+#define SIGMAX_KERNELS(level) SIGMAX_KERNELS_OF(level)
+SIGMAX_NAMED(SIGMAX_ONLY_LEVEL)
+#elif defined(__x86_64__) || defined(_M_X64)
 SIGMAX_LEVEL(baseline)
 SIGMAX_LEVEL(avx2)
 SIGMAX_LEVEL(avx512)
@@ -32,7 +37,14 @@ SIGMAX_LEVEL(baseline)
 namespace sigmax {
 namespace {
 
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef SIGMAX_ONLY_LEVEL
+Levels detect() {
+  Levels found;
+  found.add(&SIGMAX_KERNELS(SIGMAX_ONLY_LEVEL));
+  return found;
+}
+
+#elif defined(__x86_64__) || defined(_M_X64)
 
 // Asked by hand: __builtin_cpu_supports links but always says no when zig compiles.
 struct Cpuid {
