@@ -172,6 +172,28 @@ def same_library(x: Any, first: Any) -> Any:
     return np.asarray(x) if is_foreign(x) and not is_masked and not is_foreign(first) else x
 
 
+def one_block(x: Any, name: str, axes: tuple[int, ...]) -> None:
+    """Check that Dask holds the classes of a row together."""
+    if is_dask(x) and any(len(x.chunks[k]) > 1 for k in axes):
+        raise TypeError(
+            f"{name} must be in one block along the class axis: pass {name}.rechunk({{axis: -1}})"
+        )
+
+
+def in_blocks(operand: Any, x: Any, axis: int = -1) -> Any:
+    """Return an operand of the shape of x, or of one number for each row, in the blocks of x where that is Dask's."""
+    if not is_dask(x) or np.ndim(operand) == 0:
+        return operand
+    import dask.array as da
+
+    k = axis % x.ndim
+    of_rows = x.chunks[:k] + x.chunks[k + 1 :]
+    for chunks in (x.chunks, of_rows):
+        if np.shape(operand) == tuple(map(sum, chunks)):
+            return da.asarray(operand).rechunk(chunks)
+    return operand
+
+
 def as_given(result: Any, x: Any) -> Any:
     """Return a result of the shape of x as the library of x would: in its class, with its labels."""
     if type(x) is np.ndarray or type(result) is not np.ndarray or result.shape != np.shape(x):
@@ -424,7 +446,9 @@ def class_weights(weights: Any, name: str, classes: int) -> Any:
 
 
 def prior(values: Any, name: str, classes: int) -> Any:
-    return distributions(class_weights(values, name, classes), name)[0]
+    """Return a distribution over the classes, as exact as its type, as float64."""
+    values = numpy_array(values, name)
+    return distributions(class_weights(values, name, classes), name, None, values.dtype)[0]
 
 
 def mask(where: Any, shape: tuple[int, ...]) -> Any:

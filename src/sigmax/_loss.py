@@ -56,6 +56,7 @@ class Rows:
         self.from_logits = _arguments.flag(from_logits, "from_logits")
         self.given = _arguments.real(logits, name)
         self.axis = _arguments.class_axis(axis, self.given.ndim, name)
+        _arguments.one_block(self.given, name, (self.axis,))
         self.x = classes_last(self.given, self.axis)
         self.batch = self.x.shape[:-1]
         self.classes = self.x.shape[-1]
@@ -107,6 +108,7 @@ class Rows:
 
     def take_temperature(self, temperature: Any) -> None:
         if self.from_logits:
+            temperature = _arguments.same_library(temperature, self.given)
             self.temperature = _arguments.temperatures(temperature, self.batch)
         else:
             _arguments.no_temperature(temperature)
@@ -118,9 +120,9 @@ class Rows:
         where = _arguments.same_library(where, self.given)
         mask = _arguments.mask(where, self.given.shape)
         self.mask = classes_last(mask, self.axis)
-        if not _arguments.is_foreign(where):
+        if not _arguments.is_foreign(mask):
             # Whether the core goes the way without a mask depends on values, never on layouts.
-            self.mask = None if np.all(where) else np.ascontiguousarray(self.mask)
+            self.mask = None if mask.all() else np.ascontiguousarray(self.mask)
         if self.mask is not None and not self.from_logits:
             self.x = np.where(self.mask, self.x, self.x.dtype.type(0))
 
@@ -312,8 +314,7 @@ class Rows:
             self.z_loss,
             self.scale,
         )
-        if _arguments.is_dask(self.x):
-            operands = tuple(_in_blocks(operand, self.x) for operand in operands)
+        operands = tuple(_arguments.in_blocks(operand, self.x) for operand in operands)
         return ufunc(*operands) if place is None else ufunc(*operands, out=(None, place))[0]
 
     def _run_plain(self, function: int, place: Any) -> Any:
@@ -450,15 +451,6 @@ def _exponent_of_range(x: Any, mask: Any) -> Any:
     largest = np.max(half, axis=-1, where=counts, initial=-np.inf)
     smallest = np.min(half, axis=-1, where=counts, initial=np.inf)
     return np.frexp(np.where(largest > smallest, largest - smallest, 0.0))[1] + 1
-
-
-def _in_blocks(operand: Any, x: Any) -> Any:
-    """Return an operand of the shape of Dask's rows, or of one number for each, in the blocks of those."""
-    if np.ndim(operand) == 0 or np.shape(operand) not in (x.shape, x.shape[:-1]):
-        return operand
-    import dask.array as da
-
-    return da.asarray(operand).rechunk(x.chunks[: operand.ndim])
 
 
 def _in_one_type(x: Any, labels: Any) -> tuple[Any, Any]:
