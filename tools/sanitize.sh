@@ -24,7 +24,7 @@ export ASAN_OPTIONS=halt_on_error=1:detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
 "$python" -c "import sigmax; assert sigmax.__file__.startswith('$work'), sigmax.__file__"
 levels=$("$python" -c 'import sigmax; print(*sigmax.show_config(mode="dicts")["isa_available"])')
 if (($# == 0)); then
-  set -- tests/test_elementwise.py tests/test_normalization.py tests/test_moderate.py tests/test_gradients.py tests/test_same_bits.py \
+  set -- tests/test_elementwise.py tests/test_normalization.py tests/test_moderate.py tests/test_gradients.py tests/test_same_bits.py tests/test_fuzz.py \
     -k 'not (no_warnings or same_bits) or (in_the_middle and float32)'
 fi
 
