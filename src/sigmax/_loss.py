@@ -182,7 +182,8 @@ class Rows:
         if self.soft is None:
             self._keep(self.class_weight[self.index] != 0)
         else:
-            self._keep(_core.mass(self.soft, self.class_weight) != 0)
+            counts = (self.class_weight != 0).astype(np.float64)  # products may round to 0
+            self._keep(_core.mass(self.soft, counts) != 0)
 
     def _keep(self, kept: Any) -> None:
         if not kept.all():
@@ -199,8 +200,12 @@ class Rows:
             mass = self.soft_sums
         elif self.soft is None:
             mass = self.class_weight[self.index]
-        else:
+        elif is_ordinary(self.class_weight):
             mass = _core.mass(self.soft, self.class_weight)
+        else:  # sums of large ones may overflow, products of tiny ones have few digits
+            power = min(60, int(np.frexp(self.class_weight.max())[1]))
+            mass = _core.mass(self.soft, np.ldexp(self.class_weight, -power))
+            mass = Extended.of(mass) * Extended(1.0, power)
         if self.weight is not None:
             mass = product(np.broadcast_to(self.weight, self.batch), mass)
         if mass is None or self.kept is None:
@@ -253,7 +258,9 @@ class Rows:
             power -= min(ROOM, max(0, power))  # the small ones shall not vanish
             class_weight = np.ldexp(class_weight, -power)
         weight, z_loss = weight * Extended(1.0, power), Extended.of(self.z_loss)
-        narrow = self.x.dtype != np.float64
+        if self.x.shape[-1] == 1 and z_loss.m.any():  # all of the loss of a single class
+            weight = Extended.of(0.0)
+        narrow = self.from_logits and self.x.dtype != np.float64
         exponent, of_scale = exponents((weight, z_loss), over, self.temperature, narrow)
         exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
         return self.changed(
