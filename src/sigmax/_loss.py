@@ -7,7 +7,6 @@ function, which returns the value, and `value_and_grad` the one that returns the
 import functools
 import math
 from collections.abc import Callable, Iterator
-from copy import copy
 from typing import Any, ParamSpec, Protocol
 
 import numpy as np
@@ -243,7 +242,8 @@ class Rows:
         nothing = type(self.over) is float and self.over == np.inf
         over = 1.0 if nothing else self.over
         if is_ordinary(over, self.weight, self.z_loss, self.class_weight):
-            return self.changed(scale=1.0 / self.over)
+            self.scale = 1.0 / self.over
+            return self
         if nothing:
             return self.changed(weight=0.0, z_loss=0.0, class_weight=None, scale=0.0)
         return self._with_exponents(Extended.of(over))
@@ -272,8 +272,8 @@ class Rows:
         )
 
     def changed(self, **attributes: Any) -> "Rows":
-        other = copy(self)
-        vars(other).update(attributes)
+        other: Rows = object.__new__(Rows)
+        vars(other).update(vars(self), **attributes)
         return other
 
     # ------------------------------------------------------------ the core

@@ -161,6 +161,8 @@ def _reduced_extended(losses: Any, reduction: Reduction, divisor: Any, dtype: An
 def quotient(total: Any, divisor: float, dtype: Any) -> Any:
     if divisor == np.inf and np.isinf(total):
         total = np.float64(0.0)
+    if type(total) is np.float64 and dtype == np.float64:
+        return np.float64(float(total) / float(divisor))  # which warns no one
     with np.errstate(all="ignore"):
         return (total / divisor).astype(dtype)
 
