@@ -27,6 +27,16 @@ class Problem(Protocol):
         """Return both; the gradient goes to `out` where that is given."""
 
 
+def is_plain(arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether a loss does no arithmetic outside the core that could warn: that of arrays with class indices."""
+    if options or len(arguments) != 2:
+        return False
+    x, labels = arguments
+    return (
+        type(x) is type(labels) is np.ndarray and x.dtype.kind == "f" and labels.dtype.kind in "iu"
+    )
+
+
 definitions: dict[Any, Callable[..., Problem]] = {}  # of the public functions
 
 
@@ -35,7 +45,7 @@ def loss(definition: Callable[P, Problem]) -> Callable[P, Any]:
 
     @functools.wraps(definition)
     def value(*arguments: P.args, **options: P.kwargs) -> Any:
-        with exact_arithmetic():
+        with exact_arithmetic(is_plain(arguments, options)):
             return definition(*arguments, **options).value()
 
     definitions[value] = definition
@@ -48,38 +58,36 @@ class Rows:
     What a method is not called for is not there.
     """
 
+    labels: Any = None  # class indices as given
+    index: Any = None  # the same as int64, -1 for a row that does not count; None: all rows count
+    soft: Any = None  # distributions, or logits of such
+    soft_type: Any = None  # as given
+    soft_sums: Any = None
+    kept: Any = None  # which rows count; None: all
+    not_ignored: Any = None  # which rows have not the label that is ignored; None: all
+    weight: Any = None
+    temperature: Any = 1.0
+    class_weight: Any = None
+    smoothing = 0.0
+    prior: Any = None
+    mask: Any = None
+    z_loss: Any = 0.0  # of a distillation the weights of the labels
+    kernel = ""
+    over: Any = 1.0  # what the sum of the losses is divided by
+    reduction: Reduction = "mean"
+    scale: Any = 1.0  # of the gradient
+    exponent: Any = 0  # losses are to be multiplied by 2^exponent
+
     def __init__(
         self, logits: Any, axis: Any, name: str = "logits", *, from_logits: Any = True
     ) -> None:
         self.name, self.argument = name, logits
         self.from_logits = _arguments.flag(from_logits, "from_logits")
-        self.given = _arguments.real(logits, name)
-        self.axis = _arguments.class_axis(axis, self.given.ndim, name)
-        _arguments.one_block(self.given, name, (self.axis,))
-        self.x = classes_last(self.given, self.axis)
-        self.batch = self.x.shape[:-1]
-        self.classes = self.x.shape[-1]
-        self.labels: Any = None  # class indices as given
-        self.index: Any = (
-            None  # the same as int64, -1 for a row that does not count; None: all rows count
-        )
-        self.soft: Any = None  # distributions, or logits of such
-        self.soft_type: Any = None  # as given
-        self.soft_sums: Any = None
-        self.kept: Any = None  # which rows count; None: all
-        self.not_ignored: Any = None  # which rows have not the label that is ignored; None: all
-        self.weight: Any = None
-        self.temperature: Any = 1.0
-        self.class_weight: Any = None
-        self.smoothing = 0.0
-        self.prior: Any = None
-        self.mask: Any = None
-        self.z_loss: Any = 0.0  # of a distillation the weights of the labels
-        self.kernel = ""
-        self.over: Any = 1.0  # what the sum of the losses is divided by
-        self.reduction: Reduction = "mean"
-        self.scale: Any = 1.0  # of the gradient
-        self.exponent: Any = 0  # losses are to be multiplied by 2^exponent
+        self.given = x = _arguments.real(logits, name)
+        self.axis = _arguments.class_axis(axis, x.ndim, name)
+        _arguments.one_block(x, name, (self.axis,))
+        self.x = x = classes_last(x, self.axis)
+        self.batch, self.classes = x.shape[:-1], x.shape[-1]
 
     # ------------------------------------------------------------ arguments
 

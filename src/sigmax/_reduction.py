@@ -141,7 +141,7 @@ def reduced(losses: Any, reduction: Reduction, divisor: Any, dtype: Any) -> Any:
     if reduction != "none":
         sum_of_all = total(losses)
         here = isinstance(sum_of_all, float)  # else another library's
-        if here and not np.isfinite(sum_of_all) and np.isfinite(losses).all():
+        if here and not math.isfinite(sum_of_all) and np.isfinite(losses).all():
             return _reduced_extended(losses, reduction, divisor, dtype)
         return quotient(sum_of_all, divisor, dtype)
     with np.errstate(all="ignore"):

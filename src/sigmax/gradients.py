@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _core, elementwise, normalization
 from ._arguments import NO_TEMPERATURE, Axis, exact_arithmetic
 from ._axis import per_class, require_batch, result_shape, weighted
-from ._loss import definitions
+from ._loss import definitions, is_plain
 
 __all__ = ["value_and_grad", "vjp"]
 
@@ -342,7 +342,7 @@ class ValueAndGradient:
         self.loss, self.definition = loss, definitions[loss]
 
     def __call__(self, *arguments: Any, out: Any = None, **options: Any) -> Any:
-        with exact_arithmetic():
+        with exact_arithmetic(is_plain(arguments, options)):
             return self.definition(*arguments, **options).value_and_gradient(out)
 
     def __reduce__(self) -> Any:
