@@ -173,7 +173,7 @@ def group_names(groups: Any, shape: tuple[int, ...]) -> Any:
 
 def same_library(x: Any, first: Any) -> Any:
     """Return x as it can meet the first array of a call: that alone decides whether NumPy computes."""
-    if type(x) is np.ndarray or type(x) is float:
+    if x is None or type(x) is np.ndarray or type(x) is float:
         return x
     is_masked = isinstance(x, np.ma.MaskedArray)
     return np.asarray(x) if is_foreign(x) and not is_masked and not is_foreign(first) else x

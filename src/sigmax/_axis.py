@@ -34,8 +34,8 @@ def per_class(
             kind = _arguments.floating(dtype)
             x = _arguments.cast(x, _arguments.common_type(x.dtype, kind))
         x, axes, scalars = _rows(x, name, axis, temperature, where, scalars, of_probabilities)
-        shape = result_shape(x.shape, axes, scalars)
         if out is not None:
+            shape = result_shape(x.shape, axes, scalars)
             _arguments.result_place(out, shape, kind or x.dtype)
         if kind in (None, x.dtype):
             result = _call(ufunc, x, operands, scalars, axes, out)

@@ -28,13 +28,12 @@ class Problem(Protocol):
 
 
 def is_plain(arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """Whether a loss does no arithmetic outside the core that could warn: that of arrays with class indices."""
+    """Whether a loss does no arithmetic outside the core that could warn: that of arrays, without options."""
     if options or len(arguments) != 2:
         return False
     x, labels = arguments
-    return (
-        type(x) is type(labels) is np.ndarray and x.dtype.kind == "f" and labels.dtype.kind in "iu"
-    )
+    are_arrays = type(x) is type(labels) is np.ndarray and x.dtype.kind == "f"
+    return are_arrays and (labels.dtype.kind in "iu" or labels.dtype == x.dtype)
 
 
 definitions: dict[Any, Callable[..., Problem]] = {}  # of the public functions
@@ -158,7 +157,7 @@ class Rows:
             k = _arguments.ignored_class(ignore_index, self.classes, self.soft is None)
             self._keep(self.labels != k if self.soft is None else self.soft[..., k] != 1)
             self.not_ignored = self.kept
-        if self.weight is not None and not np.any(self.z_loss):
+        if self.weight is not None and not np.any(self.z_loss) and not self.weight.all():
             self._keep(np.broadcast_to(self.weight != 0, self.batch))
         if self.labels is not None:
             self.index = _arguments.class_indices(self.labels, self.classes, self.kept)
