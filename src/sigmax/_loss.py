@@ -268,7 +268,8 @@ class Rows:
         if self.x.shape[-1] == 1 and z_loss.m.any():  # all of the loss of a single class
             weight = Extended.of(0.0)
         narrow = self.from_logits and self.x.dtype != np.float64
-        exponent, of_scale = exponents((weight, z_loss), over, self.temperature, narrow)
+        temperature = 1.0 if self.kernel == "distillation" else self.temperature  # labels have 1
+        exponent, of_scale = exponents((weight, z_loss), over, temperature, narrow)
         exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
         return self.changed(
             weight=weight.to(power=-exponent),

@@ -314,7 +314,9 @@ def without_padding(x: Any) -> Any:
         return x
     least = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.finfo(np.float32).min
     padding = x <= least / 2
-    return np.where(padding, x.dtype.type(-np.inf), x) if padding.any() else x
+    if isinstance(x, np.ndarray) and not padding.any():
+        return x
+    return np.where(padding, x.dtype.type(-np.inf), x)
 
 
 def _label_blocks(labels: Any) -> Any:
