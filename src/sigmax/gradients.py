@@ -73,7 +73,7 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
         if option not in _options_of(rule):
             raise TypeError(f"{fn.__name__} has no option {option!r} that vjp takes")
     with exact_arithmetic():
-        values = _arguments.real(x, "p" if fn is normalization.inverse_softmax else "x")
+        values = _arguments.real(x)
         cotangent = _arguments.same_library(cotangent, values)
         for name in {"where", "weights"} & options.keys():
             options[name] = _arguments.same_library(options[name], values)
