@@ -33,18 +33,23 @@ _SMALL_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (1, 2, 4
 
 class exact_arithmetic:  # noqa: N801 (used as np.errstate is)
     """NumPy's steps outside the core, done as in the core: whatever the caller has set, none warns, traps, flushes to
-    zero or rounds another way."""
+    zero or rounds another way. Steps that are `silent` have nothing to warn of: to say so to NumPy takes a microsecond.
+    """
 
     __slots__ = ("control", "errors")
 
+    def __init__(self, silent: bool = False) -> None:
+        self.errors = None if silent else np.errstate(all="ignore")
+
     def __enter__(self) -> None:
-        self.errors = np.errstate(all="ignore")
-        self.errors.__enter__()
+        if self.errors is not None:
+            self.errors.__enter__()
         self.control = _core.set_float_environment(_core.default_float_environment)
 
     def __exit__(self, *error: Any) -> None:
         _core.set_float_environment(self.control)
-        self.errors.__exit__(*error)
+        if self.errors is not None:
+            self.errors.__exit__(*error)
 
 
 def in_exact_arithmetic(function: Callable[P, R]) -> Callable[P, R]:
@@ -168,8 +173,32 @@ def group_names(groups: Any, shape: tuple[int, ...]) -> Any:
 
 def same_library(x: Any, first: Any) -> Any:
     """Return x as it can meet the first array of a call: that alone decides whether NumPy computes."""
+    if x is None or type(x) is np.ndarray or type(x) is float:
+        return x
     is_masked = isinstance(x, np.ma.MaskedArray)
     return np.asarray(x) if is_foreign(x) and not is_masked and not is_foreign(first) else x
+
+
+def one_block(x: Any, name: str, axes: tuple[int, ...]) -> None:
+    """Check that Dask holds the classes of a row together."""
+    if type(x) is not np.ndarray and is_dask(x) and any(len(x.chunks[k]) > 1 for k in axes):
+        raise TypeError(
+            f"{name} must be in one block along the class axis: pass {name}.rechunk({{axis: -1}})"
+        )
+
+
+def in_blocks(operand: Any, x: Any, axis: int = -1) -> Any:
+    """Return an operand of the shape of x, or of one number for each row, in the blocks of x where that is Dask's."""
+    if type(x) is np.ndarray or not is_dask(x) or np.ndim(operand) == 0:
+        return operand
+    import dask.array as da
+
+    k = axis % x.ndim
+    of_rows = x.chunks[:k] + x.chunks[k + 1 :]
+    for chunks in (x.chunks, of_rows):
+        if np.shape(operand) == tuple(map(sum, chunks)):
+            return da.asarray(operand).rechunk(chunks)
+    return operand
 
 
 def as_given(result: Any, x: Any) -> Any:
@@ -360,6 +389,8 @@ def reduction(value: Any, normalizer: Any) -> tuple[Reduction, float | None]:
     """Return the reduction and what takes the place of a mean's divisor, if anything does."""
     if normalizer is not None:
         normalizer = number(normalizer, "normalizer", math.ulp(0.0), LARGEST, "(0, inf)")
+    if value == "mean" and type(value) is str:
+        return "mean", normalizer
     return typed(Reduction, choice(value, "reduction", ("none", "sum", "mean"))), normalizer
 
 
@@ -424,7 +455,9 @@ def class_weights(weights: Any, name: str, classes: int) -> Any:
 
 
 def prior(values: Any, name: str, classes: int) -> Any:
-    return distributions(class_weights(values, name, classes), name)[0]
+    """Return a distribution over the classes, as exact as its type, as float64."""
+    values = numpy_array(values, name)
+    return distributions(class_weights(values, name, classes), name, None, values.dtype)[0]
 
 
 def mask(where: Any, shape: tuple[int, ...]) -> Any:

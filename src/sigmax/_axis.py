@@ -21,23 +21,25 @@ def per_class(
     operands: tuple[Any, ...] = (),
     scalars: tuple[Any, ...] = (),
     of_probabilities: bool = False,
+    name: str = "x",
 ) -> Any:
     """Call a gufunc (n), ... -> (n).
 
     `operands` have the shape of x, `scalars` and the temperature, if there is one, are numbers for each row.
     """
     with exact_arithmetic():
-        given, x = x, _arguments.real(x)
+        given, x = x, _arguments.real(x, name)
         kind = None
         if dtype is not None:
             kind = _arguments.floating(dtype)
             x = _arguments.cast(x, _arguments.common_type(x.dtype, kind))
-        x, axes, scalars = _rows(x, axis, temperature, where, scalars, of_probabilities)
-        shape = result_shape(x.shape, axes, scalars)
+        x, axes, scalars = _rows(x, name, axis, temperature, where, scalars, of_probabilities)
         if out is not None:
+            shape = result_shape(x.shape, axes, scalars)
             _arguments.result_place(out, shape, kind or x.dtype)
         if kind in (None, x.dtype):
-            return _arguments.as_given(_call(ufunc, x, operands, scalars, axes, out), given)
+            result = _call(ufunc, x, operands, scalars, axes, out)
+            return result if out is not None else _arguments.as_given(result, given)
         result = _arguments.cast(_call(ufunc, x, operands, scalars, axes, None), kind)
         if out is None:
             return _arguments.as_given(result, given)
@@ -60,7 +62,7 @@ def per_row(
     """Call a gufunc (n), ... -> ()."""
     with exact_arithmetic():
         x = _arguments.real(x)
-        x, axes, scalars = _rows(x, axis, temperature, where, (), of_probabilities)
+        x, axes, scalars = _rows(x, "x", axis, temperature, where, (), of_probabilities)
         keepdims = _arguments.flag(keepdims, "keepdims")
         if out is not None:
             kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
@@ -70,8 +72,10 @@ def per_row(
                 shape = tuple(n for k, n in enumerate(shape) if k - len(shape) not in gone)
             _arguments.result_place(out, shape, x.dtype)
         if len(axes) == 1 and not keepdims:
-            return ufunc(x, *operands, *scalars, out, axis=axes[0] - x.ndim)
+            others = (_arguments.in_blocks(o, x, axes[0]) for o in (*operands, *scalars))
+            return ufunc(x, *others, out, axis=axes[0] - x.ndim)
         joined = [_joined(operand, axes) for operand in (x, *operands)]
+        scalars = tuple(_arguments.in_blocks(scalar, joined[0]) for scalar in scalars)
         ends = tuple(k - x.ndim for k in axes)
         if out is not None:
             ufunc(*joined, *scalars, np.squeeze(out, ends) if keepdims else out)
@@ -83,7 +87,9 @@ def per_row(
 def weighted(x: Any, weights: Any, where: Any) -> tuple[Any, tuple[Any]]:
     """Return x and its weights in one type and shape; what is masked has the weight 0, whatever it holds."""
     with exact_arithmetic():
-        x, w = _arguments.in_common_type(_arguments.real(x), weights, "weights")
+        x = _arguments.real(x)
+        weights, where = (_arguments.same_library(a, x) for a in (weights, where))
+        x, w = _arguments.in_common_type(x, weights, "weights")
         try:
             shape = np.broadcast_shapes(x.shape, w.shape)
         except ValueError:
@@ -96,6 +102,7 @@ def weighted(x: Any, weights: Any, where: Any) -> tuple[Any, tuple[Any]]:
 
 def _rows(
     x: Any,
+    name: str,
     axis: Axis,
     temperature: Any,
     where: Any,
@@ -103,12 +110,14 @@ def _rows(
     of_probabilities: bool,
 ) -> tuple[Any, tuple[int, ...], tuple[Any, ...]]:
     """Return x as the core is to see it, the axes, and the numbers for each row."""
+    where = _arguments.same_library(where, x)
     x = _arguments.masked(x, where, 0.0 if of_probabilities else -np.inf)
     if of_probabilities:
         x = _arguments.at_most_1(x)
     axes = _arguments.axes(axis, x.ndim)
+    _arguments.one_block(x, name, axes)
     if temperature is not NO_TEMPERATURE:
-        temperature = _arguments.temperatures(temperature)
+        temperature = _arguments.temperatures(_arguments.same_library(temperature, x))
         require_batch(temperature, x.shape, axes)
         scalars = (*scalars, temperature)
     return x, axes, scalars
@@ -150,8 +159,10 @@ def _call(
     if len(axes) == 1:
         if out is None and _has_layout(x, axes[0], scalars):
             out = _core.empty_like(x)
-        return ufunc(x, *operands, *scalars, out, axis=axes[0] - x.ndim)
+        others = (_arguments.in_blocks(o, x, axes[0]) for o in (*operands, *scalars))
+        return ufunc(x, *others, out, axis=axes[0] - x.ndim)
     joined = [_joined(operand, axes) for operand in (x, *operands)]
+    scalars = tuple(_arguments.in_blocks(scalar, joined[0]) for scalar in scalars)
     result = _split(ufunc(*joined, *scalars), x.shape, axes)
     if out is None:
         return result if result.ndim else result[()]

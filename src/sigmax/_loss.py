@@ -7,7 +7,6 @@ function, which returns the value, and `value_and_grad` the one that returns the
 import functools
 import math
 from collections.abc import Callable, Iterator
-from copy import copy
 from typing import Any, ParamSpec, Protocol
 
 import numpy as np
@@ -28,6 +27,15 @@ class Problem(Protocol):
         """Return both; the gradient goes to `out` where that is given."""
 
 
+def is_plain(arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether a loss does no arithmetic outside the core that could warn: that of arrays, without options."""
+    if options or len(arguments) != 2:
+        return False
+    x, labels = arguments
+    are_arrays = type(x) is type(labels) is np.ndarray and x.dtype.kind == "f"
+    return are_arrays and (labels.dtype.kind in "iu" or labels.dtype == x.dtype)
+
+
 definitions: dict[Any, Callable[..., Problem]] = {}  # of the public functions
 
 
@@ -36,7 +44,7 @@ def loss(definition: Callable[P, Problem]) -> Callable[P, Any]:
 
     @functools.wraps(definition)
     def value(*arguments: P.args, **options: P.kwargs) -> Any:
-        with exact_arithmetic():
+        with exact_arithmetic(is_plain(arguments, options)):
             return definition(*arguments, **options).value()
 
     definitions[value] = definition
@@ -49,37 +57,36 @@ class Rows:
     What a method is not called for is not there.
     """
 
+    labels: Any = None  # class indices as given
+    index: Any = None  # the same as int64, -1 for a row that does not count; None: all rows count
+    soft: Any = None  # distributions, or logits of such
+    soft_type: Any = None  # as given
+    soft_sums: Any = None
+    kept: Any = None  # which rows count; None: all
+    not_ignored: Any = None  # which rows have not the label that is ignored; None: all
+    weight: Any = None
+    temperature: Any = 1.0
+    class_weight: Any = None
+    smoothing = 0.0
+    prior: Any = None
+    mask: Any = None
+    z_loss: Any = 0.0  # of a distillation the weights of the labels
+    kernel = ""
+    over: Any = 1.0  # what the sum of the losses is divided by
+    reduction: Reduction = "mean"
+    scale: Any = 1.0  # of the gradient
+    exponent: Any = 0  # losses are to be multiplied by 2^exponent
+
     def __init__(
         self, logits: Any, axis: Any, name: str = "logits", *, from_logits: Any = True
     ) -> None:
         self.name, self.argument = name, logits
         self.from_logits = _arguments.flag(from_logits, "from_logits")
-        self.given = _arguments.real(logits, name)
-        self.axis = _arguments.class_axis(axis, self.given.ndim, name)
-        self.x = classes_last(self.given, self.axis)
-        self.batch = self.x.shape[:-1]
-        self.classes = self.x.shape[-1]
-        self.labels: Any = None  # class indices as given
-        self.index: Any = (
-            None  # the same as int64, -1 for a row that does not count; None: all rows count
-        )
-        self.soft: Any = None  # distributions, or logits of such
-        self.soft_type: Any = None  # as given
-        self.soft_sums: Any = None
-        self.kept: Any = None  # which rows count; None: all
-        self.not_ignored: Any = None  # which rows have not the label that is ignored; None: all
-        self.weight: Any = None
-        self.temperature: Any = 1.0
-        self.class_weight: Any = None
-        self.smoothing = 0.0
-        self.prior: Any = None
-        self.mask: Any = None
-        self.z_loss: Any = 0.0  # of a distillation the weights of the labels
-        self.kernel = ""
-        self.over: Any = 1.0  # what the sum of the losses is divided by
-        self.reduction: Reduction = "mean"
-        self.scale: Any = 1.0  # of the gradient
-        self.exponent: Any = 0  # losses are to be multiplied by 2^exponent
+        self.given = x = _arguments.real(logits, name)
+        self.axis = _arguments.class_axis(axis, x.ndim, name)
+        _arguments.one_block(x, name, (self.axis,))
+        self.x = x = classes_last(x, self.axis)
+        self.batch, self.classes = x.shape[:-1], x.shape[-1]
 
     # ------------------------------------------------------------ arguments
 
@@ -107,6 +114,7 @@ class Rows:
 
     def take_temperature(self, temperature: Any) -> None:
         if self.from_logits:
+            temperature = _arguments.same_library(temperature, self.given)
             self.temperature = _arguments.temperatures(temperature, self.batch)
         else:
             _arguments.no_temperature(temperature)
@@ -118,9 +126,9 @@ class Rows:
         where = _arguments.same_library(where, self.given)
         mask = _arguments.mask(where, self.given.shape)
         self.mask = classes_last(mask, self.axis)
-        if not _arguments.is_foreign(where):
+        if not _arguments.is_foreign(mask):
             # Whether the core goes the way without a mask depends on values, never on layouts.
-            self.mask = None if np.all(where) else np.ascontiguousarray(self.mask)
+            self.mask = None if mask.all() else np.ascontiguousarray(self.mask)
         if self.mask is not None and not self.from_logits:
             self.x = np.where(self.mask, self.x, self.x.dtype.type(0))
 
@@ -149,7 +157,7 @@ class Rows:
             k = _arguments.ignored_class(ignore_index, self.classes, self.soft is None)
             self._keep(self.labels != k if self.soft is None else self.soft[..., k] != 1)
             self.not_ignored = self.kept
-        if self.weight is not None and not np.any(self.z_loss):
+        if self.weight is not None and not np.any(self.z_loss) and not self.weight.all():
             self._keep(np.broadcast_to(self.weight != 0, self.batch))
         if self.labels is not None:
             self.index = _arguments.class_indices(self.labels, self.classes, self.kept)
@@ -241,7 +249,8 @@ class Rows:
         nothing = type(self.over) is float and self.over == np.inf
         over = 1.0 if nothing else self.over
         if is_ordinary(over, self.weight, self.z_loss, self.class_weight):
-            return self.changed(scale=1.0 / self.over)
+            self.scale = 1.0 / self.over
+            return self
         if nothing:
             return self.changed(weight=0.0, z_loss=0.0, class_weight=None, scale=0.0)
         return self._with_exponents(Extended.of(over))
@@ -271,8 +280,8 @@ class Rows:
         )
 
     def changed(self, **attributes: Any) -> "Rows":
-        other = copy(self)
-        vars(other).update(attributes)
+        other: Rows = object.__new__(Rows)
+        vars(other).update(vars(self), **attributes)
         return other
 
     # ------------------------------------------------------------ the core
@@ -320,8 +329,7 @@ class Rows:
             self.z_loss,
             self.scale,
         )
-        if _arguments.is_dask(self.x):
-            operands = tuple(_in_blocks(operand, self.x) for operand in operands)
+        operands = tuple(_arguments.in_blocks(operand, self.x) for operand in operands)
         return ufunc(*operands) if place is None else ufunc(*operands, out=(None, place))[0]
 
     def _run_direct(self, function: int, place: Any) -> Any:
@@ -461,15 +469,6 @@ def _exponent_of_range(x: Any, mask: Any) -> Any:
     largest = np.max(half, axis=-1, where=counts, initial=-np.inf)
     smallest = np.min(half, axis=-1, where=counts, initial=np.inf)
     return np.frexp(np.where(largest > smallest, largest - smallest, 0.0))[1] + 1
-
-
-def _in_blocks(operand: Any, x: Any) -> Any:
-    """Return an operand of the shape of Dask's rows, or of one number for each, in the blocks of those."""
-    if np.ndim(operand) == 0 or np.shape(operand) not in (x.shape, x.shape[:-1]):
-        return operand
-    import dask.array as da
-
-    return da.asarray(operand).rechunk(x.chunks[: operand.ndim])
 
 
 def _in_one_type(x: Any, labels: Any) -> tuple[Any, Any]:

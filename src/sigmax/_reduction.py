@@ -141,7 +141,7 @@ def reduced(losses: Any, reduction: Reduction, divisor: Any, dtype: Any) -> Any:
     if reduction != "none":
         sum_of_all = total(losses)
         here = isinstance(sum_of_all, float)  # else another library's
-        if here and not np.isfinite(sum_of_all) and np.isfinite(losses).all():
+        if here and not math.isfinite(sum_of_all) and np.isfinite(losses).all():
             return _reduced_extended(losses, reduction, divisor, dtype)
         return quotient(sum_of_all, divisor, dtype)
     with np.errstate(all="ignore"):
@@ -161,6 +161,8 @@ def _reduced_extended(losses: Any, reduction: Reduction, divisor: Any, dtype: An
 def quotient(total: Any, divisor: float, dtype: Any) -> Any:
     if divisor == np.inf and np.isinf(total):
         total = np.float64(0.0)
+    if type(total) is np.float64 and dtype == np.float64:
+        return np.float64(float(total) / float(divisor))  # which warns no one
     with np.errstate(all="ignore"):
         return (total / divisor).astype(dtype)
 

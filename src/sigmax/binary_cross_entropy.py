@@ -92,6 +92,7 @@ def binary_cross_entropy(
     _arguments.require_shape(y, "labels", given, "logits")
     weight, positive = _weight(sample_weight, where, given), 1.0
     if pos_weight is not None:
+        pos_weight = _arguments.same_library(pos_weight, given)
         positive = _number(_arguments.finite_weights(pos_weight, "pos_weight", given.shape))
     smoothing = _arguments.smoothing(label_smoothing)
     x, y = _counted(given, y, weight, 1.0 if smoothing else positive)
@@ -123,6 +124,7 @@ def _weight(sample_weight: Any, where: Any, x: Any) -> Any:
     if sample_weight is None and where is None:
         return None
     weight = np.float64(1.0) if sample_weight is None else sample_weight
+    weight, where = (_arguments.same_library(a, x) for a in (weight, where))
     if where is not None:
         weight = _arguments.real(weight, "sample_weight")
         _arguments.require_broadcast(weight, "sample_weight", x.shape)

@@ -1,7 +1,6 @@
 """Distillation: a student learns from the soft labels of a teacher, and from the labels themselves."""
 
 import math
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +88,7 @@ def distillation_loss(
     hard = Rows(student_logits, axis, "student_logits")
     hard.take_sample_weight(sample_weight)
     hard.take_mask(where)
-    soft = copy(hard)
+    soft = hard.changed()
     soft.take_second_rows(teacher_logits, "teacher_logits")
     soft.take_temperature(temperature)
     hard.take_class_options(class_weight, label_smoothing, smoothing_prior, z_loss)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _core, elementwise, normalization
 from ._arguments import NO_TEMPERATURE, Axis, exact_arithmetic
 from ._axis import per_class, require_batch, result_shape, weighted
-from ._loss import definitions
+from ._loss import definitions, is_plain
 
 __all__ = ["value_and_grad", "vjp"]
 
@@ -73,7 +73,11 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
         if option not in _options_of(rule):
             raise TypeError(f"{fn.__name__} has no option {option!r} that vjp takes")
     with exact_arithmetic():
-        values, weights = _arguments.in_common_type(_arguments.real(x), cotangent, "cotangent")
+        values = _arguments.real(x)
+        cotangent = _arguments.same_library(cotangent, values)
+        for name in {"where", "weights"} & options.keys():
+            options[name] = _arguments.same_library(options[name], values)
+        values, weights = _arguments.in_common_type(values, cotangent, "cotangent")
         if rule is _elementwise:
             gradient = _elementwise(values, weights, _elementwise_rules[fn])
         else:
@@ -110,9 +114,11 @@ def _repeated(x: Any, axis: Axis, temperature: Any) -> tuple[Any, tuple[int, ...
     """Return x with its rows repeated for an array of temperatures, and the axes, counted from the end."""
     axes = _arguments.axes(axis, x.ndim)
     ends = tuple(k - x.ndim for k in axes)
+    if temperature is NO_TEMPERATURE or type(temperature) is float:
+        return x, ends
+    temperature = _arguments.temperatures(_arguments.same_library(temperature, x))
     if np.ndim(temperature) == 0:
         return x, ends
-    temperature = _arguments.temperatures(temperature)
     require_batch(temperature, x.shape, axes)
     return np.broadcast_to(x, result_shape(x.shape, axes, (temperature,))), ends
 
@@ -330,7 +336,7 @@ class ValueAndGradient:
         self.loss, self.definition = loss, definitions[loss]
 
     def __call__(self, *arguments: Any, out: Any = None, **options: Any) -> Any:
-        with exact_arithmetic():
+        with exact_arithmetic(is_plain(arguments, options)):
             return self.definition(*arguments, **options).value_and_gradient(out)
 
     def __reduce__(self) -> Any:

@@ -263,7 +263,14 @@ def inverse_softmax(
     array([0.7, 0.2, 0.1])
     """
     return per_class(
-        _core.inverse_softmax, p, axis, where=where, out=out, dtype=dtype, of_probabilities=True
+        _core.inverse_softmax,
+        p,
+        axis,
+        where=where,
+        out=out,
+        dtype=dtype,
+        of_probabilities=True,
+        name="p",
     )
 
 
