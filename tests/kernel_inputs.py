@@ -38,8 +38,8 @@ def prior(classes: int) -> NDArray[np.float64]:
 class Loss:
     """A kernel of a loss along an axis, as a function of what each of its rows has.
 
-    All rows share the weights of the classes, smoothing and prior. There is neither smoothing nor a mask, as the fast
-    way of hard labels needs; or both, if `masked`: the total of the prior and the mask come last.
+    All rows share the weights of the classes, smoothing and prior. There is neither smoothing nor a mask; or
+    both, if `masked`: the total of the prior and the mask come last.
     """
 
     def __init__(self, ufunc: np.ufunc, masked: bool) -> None:
@@ -47,12 +47,15 @@ class Loss:
         self.signature, self.types, self.nin = ufunc.signature, ufunc.types, ufunc.nin
         self.smoothing = SMOOTHING if masked and "cross_entropy" in ufunc.__name__ else 0.0
 
-    def __call__(self, *arrays: Array, out: object = None) -> Array:
+    def operands(self, *arrays: Array) -> tuple[object, ...]:
         n = arrays[0].shape[-1]
         others = arrays if self.masked else (*arrays, 1.0, np.ones(1, np.bool_))
         *numbers, weight, temperature, z_loss, scale, total, mask = others
         options = weight, temperature, class_weights(n), self.smoothing, prior(n), total, mask
-        return self.ufunc(*numbers, *options, z_loss, scale, out=out)
+        return *numbers, *options, z_loss, scale
+
+    def __call__(self, *arrays: Array, out: object = None) -> Array:
+        return self.ufunc(*self.operands(*arrays), out=out)
 
 
 class Mass:
@@ -61,8 +64,11 @@ class Mass:
     signature = _core.mass.signature
     types = _core.mass.types
 
+    def operands(self, q: Array) -> tuple[object, ...]:
+        return q, class_weights(q.shape[-1])
+
     def __call__(self, q: Array, out: object = None) -> Array:
-        return _core.mass(q, class_weights(q.shape[-1]), out=out)
+        return _core.mass(*self.operands(q), out=out)
 
 
 class Moments:
@@ -93,6 +99,12 @@ class Gradient:
         losses, gradient = self.both(*arrays, out=(None, out))
         assert losses.tobytes() == expected.tobytes()
         return gradient
+
+
+def core_operands(name: str, arrays: list[Array]) -> tuple[object, ...]:
+    """The operands of the core's own function, in its order."""
+    kernel = KERNELS[name].both if isinstance(KERNELS[name], Gradient) else KERNELS[name]
+    return kernel.operands(*arrays) if isinstance(kernel, Loss | Mass) else tuple(arrays)
 
 
 # By their names in the core; what a loss needs beside its row is given it here.

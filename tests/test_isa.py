@@ -9,19 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_inputs import (
-    AXIS,
-    BINARY_LOSSES,
-    ELEMENTWISE,
-    KERNELS,
-    LOSSES,
-    SMOOTHING,
-    TYPES,
-    Array,
-    class_weights,
-    operands,
-    prior,
-)
+from kernel_inputs import BINARY_LOSSES, KERNELS, TYPES, Array, core_operands, operands
 
 import sigmax
 
@@ -29,7 +17,7 @@ HERE = Path(__file__).parent
 LEVELS = sigmax.show_config(mode="dicts")["isa_available"]
 FUSED = [level for level in LEVELS if level != "baseline"]
 NEON_CLASSES = (3, 16, 33, 100, 70_001)
-NEON_TYPES = ("float16", "bfloat16", "float32", "float64")  # the order of `Type` in kernels.h
+NEON_TYPES = ("float16", "bfloat16", "float32", "float64")  # the order of `Type` in calls.h
 
 
 def python(*arguments: str | Path, level: str) -> subprocess.CompletedProcess[str]:
@@ -117,85 +105,24 @@ def neon(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-def binary_loss_request(name: str, dtype: str, arrays: list[Array]) -> bytes:
-    options = np.broadcast_arrays(arrays[0], *arrays[2:])[1:]
-    kind, has_gradient = 2, name.endswith("_gradient")
-    where = [BINARY_LOSSES.index(name), NEON_TYPES.index(dtype)]
-    header = np.array([kind, *where, *arrays[0].shape, has_gradient, 0, 0], np.int64)
-    return b"".join(part.tobytes() for part in (header, *arrays[:2], *options))
-
-
-# After the functions that are no losses, in the order of AxisFunction in kernels.h.
-LOSS_FUNCTIONS = [
-    "cross_entropy",
-    "cross_entropy_gradient",
-    "cross_entropy_of_probabilities",
-    "cross_entropy_of_probabilities_gradient",
-    "mass",
-    "relative_entropy",
-    "relative_entropy_gradient",
-    "relative_entropy_of_probabilities",
-    "relative_entropy_of_probabilities_gradient",
-    "divergence",
-    "divergence_gradient",
-    "distillation",
-    "distillation_gradient",
-]
-
-
-def loss_request(name: str, dtype: str, arrays: list[Array]) -> bytes:
-    """Of the mass, weights of the classes are what a prior is to the others, with nothing else of a label."""
-    kernel, masked = name.removeprefix("masked_"), name.startswith("masked_")
-    rows, classes = arrays[0].shape
-    weights = class_weights(classes)
-    if name == "mass":
-        label, one = np.zeros(rows, np.int64), np.ones(rows)
-        arrays = [arrays[0], label, one, one, 0 * one, one, one]
-        shared = np.concatenate([[1.0], np.ones(classes), weights])
-    else:
-        smoothing = SMOOTHING if masked and "cross_entropy" in name else 0.0
-        shared = np.concatenate([[smoothing], weights, prior(classes)])
-        arrays = arrays if masked else [*arrays, np.ones(rows)]
-    is_soft = arrays[2].ndim == 2
-    first = len([name for name in AXIS if name not in (*LOSSES, "mass", "logit_moments")])
-    function = first + LOSS_FUNCTIONS.index(kernel.removeprefix("soft_"))
-    kind, has_gradient = 3, name.endswith("_gradient")
-    where = [function, NEON_TYPES.index(dtype), rows, classes]
-    header = np.array([kind, *where, is_soft, has_gradient, masked], np.int64)
-    return b"".join(part.tobytes() for part in (header, *arrays, shared))
-
-
-def moments_request(dtype: str, arrays: list[Array]) -> bytes:
-    header = np.array([4, 0, NEON_TYPES.index(dtype), *arrays[0].shape, 0, 0, 0], np.int64)
-    return b"".join(part.tobytes() for part in (header, *arrays))
-
-
 def request(name: str, dtype: str, arrays: list[Array]) -> bytes:
-    """A call as tests/neon/run_kernels.cpp reads it."""
-    if name in BINARY_LOSSES:
-        return binary_loss_request(name, dtype, arrays)
-    if name in LOSSES or name == "mass":
-        return loss_request(name, dtype, arrays)
-    if name == "logit_moments":
-        return moments_request(dtype, arrays)
-    signature = KERNELS[name].signature
+    """A call as tests/neon/run_kernels.cpp reads it: each operand with its strides."""
     rows, classes = arrays[0].shape
-    per_class = [a for a in arrays[1:] if a.ndim == 2]
-    per_row = [a for a in arrays[1:] if a.ndim == 1]
-    takes_temperature = KERNELS[name].types[0].split("->")[0].endswith("d")
-    temperature = [per_row.pop()] if takes_temperature else [np.ones(rows)] if signature else []
-    header = [
-        signature is not None,
-        (AXIS if signature else ELEMENTWISE).index(name),
-        NEON_TYPES.index(dtype),
-        rows,
-        classes,
-        len(per_class),
-        len(per_row),
-        signature is not None and signature.endswith("()"),
-    ]
-    parts = [np.array(header, np.int64), arrays[0], *per_class, *per_row, *temperature]
-    return b"".join(part.tobytes() for part in parts)
+    given = core_operands(name, arrays)
+    if name in BINARY_LOSSES:
+        given = (*arrays[:2], *np.broadcast_arrays(arrays[0], *arrays[2:])[1:])
+    header = np.array([NEON_TYPES.index(dtype), rows, classes, len(given)], np.int64)
+    parts = [name.removeprefix("masked_").encode().ljust(64, b"\0"), header.tobytes()]
+    for operand in given:
+        array = np.ascontiguousarray(operand)
+        if array.dtype.kind == "f" and array.ndim == 0:
+            array = array.astype(np.float64)
+        size = array.itemsize
+        has_rows = array.ndim == 2 or array.shape == (rows,) != (classes,)
+        has_classes = array.ndim == 2 or (array.shape == (classes,) and not has_rows)
+        strides = size * (classes if array.ndim == 2 else 1) * has_rows, size * has_classes
+        parts += [np.array([array.nbytes, *strides], np.int64).tobytes(), array.tobytes()]
+    return b"".join(parts)
 
 
 @pytest.mark.slow
@@ -211,7 +138,8 @@ def test_neon_has_the_same_bits(neon: Path, dtype: str) -> None:
     answer = subprocess.run(["qemu-aarch64", neon], input=requests, capture_output=True, check=True)
     different, at = [], 0
     for name, classes, arrays in calls:
-        expected = KERNELS[name](*arrays).tobytes()
+        result = KERNELS[name](*arrays)
+        expected = (result.T if name == "logit_moments" else result).tobytes()
         if answer.stdout[at : at + len(expected)] != expected:
             different.append(f"{name} of {classes} classes")
         at += len(expected)

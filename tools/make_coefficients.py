@@ -1,4 +1,4 @@
-"""Derive the polynomial coefficients, tables and constants of src/core: math.h, lanes.h, binary_cross_entropy_lanes.h.
+"""Derive the polynomial coefficients, tables and constants of src/core/simd/wide.h.
 
     python tools/make_coefficients.py                    print the C++ lines
     python tools/make_coefficients.py --check FILE ...   fail unless these files contain exactly these lines
@@ -86,52 +86,14 @@ def polynomials() -> list[Polynomial]:
             target=lambda t: mp.log1p(t) / t,
             weight=lambda t: t / mp.log1p(t),
         ),
-        *lane_polynomials(24, "Float", degrees=(2, 4, 3, 2)),
-        *lane_polynomials(53, "Double", degrees=(5, 9, 8, 6)),
         Polynomial(
-            "kLog1mFloat", "P in -log(1-r) = r + r^2/2 + r^3 P(r), 0 <= r <= 1/2, relative error",
-            7, (8,), mpf(0), margin(mpf(1) / 2),
-            target=lambda r: (-mp.log1p(-r) - r - r * r / 2) / r**3,
-            weight=lambda r: r**3 / -mp.log1p(-r), digits=24,
-        ),
-    ]  # fmt: skip
-
-
-def lane_polynomials(digits: int, suffix: str, degrees: tuple[int, ...]) -> list[Polynomial]:
-    """For lanes of the stored type itself."""
-    decay, odds_wide, odds, sinhc = degrees
-    v_max, wide, narrow, near = (
-        margin(x) for x in (mp.ln2 / 16, mpf(2) / 3, mpf("0.544"), mpf("0.85"))
-    )
-    odds_meaning = "P in log((2+s)/(2-s)) = s + s z P(z), z = s^2, error relative to s"
-    return [
-        Polynomial(
-            "kDecay" + suffix, "Q in e^-v = 1 + v Q(v), Q = -1 + v P(v), |v| <= ln2/16, error relative to e^-v",
-            decay, (), -v_max, v_max,
+            "kDecay", "Q in e^-v = 1 + v Q(v), Q = -1 + v P(v), |v| <= ln2/16, error relative to e^-v",
+            5, (), -margin(mp.ln2 / 16), margin(mp.ln2 / 16),
             target=lambda v: (mp.exp(-v) - 1 + v) / v**2,
             weight=lambda v: v**2 * mp.exp(v),
-            first=(-1.0,), digits=digits,
-        ),
-        Polynomial(
-            "kOddsTailWide" + suffix, f"{odds_meaning}, |s| <= 2/3",
-            odds_wide, (), mpf(0), wide**2, target=odds_tail, weight=lambda z: z, digits=digits,
-        ),
-        Polynomial(
-            "kOddsTail" + suffix, f"{odds_meaning}, |s| <= 0.544",
-            odds, (), mpf(0), narrow**2, target=odds_tail, weight=lambda z: z, digits=digits,
-        ),
-        Polynomial(
-            "kSinhcTail" + suffix, "P in log(2 sinh(x/2)/x) = y P(y), y = x^2, |x| <= 0.85, absolute error",
-            sinhc, (), mpf(0), near**2,
-            target=lambda y: mp.log(2 * mp.sinh(mp.sqrt(y) / 2) / mp.sqrt(y)) / y,
-            weight=lambda y: y, digits=digits,
+            first=(-1.0,),
         ),
     ]  # fmt: skip
-
-
-def odds_tail(z: mpf) -> mpf:
-    s = mp.sqrt(z)
-    return (2 * mp.atanh(s / 2) / s - 1) / z
 
 
 # --- Remez exchange ----------------------------------------------------------------------------------------------
@@ -280,55 +242,33 @@ def constant_lines() -> list[str]:
     ]
 
 
-def bit_patterns(kind: str, numbers: list[float]) -> list[int]:
-    form = "<f" if kind == "float" else "<d"
-    return [int.from_bytes(struct.pack(form, x), "little") for x in numbers]
+def table_line(name: str, words: list[int]) -> str:
+    listed = ", ".join(f"0x{word:016x}" for word in words)
+    return f"alignas(64) constexpr std::uint64_t {name}[] = {{{listed}}};"
 
 
-def table_line(kind: str, name: str, words: list[int]) -> str:
-    """One entry for every lane of 64 bytes: the table repeats."""
-    size = 4 if kind == "float" else 8
-    listed = ", ".join(f"0x{word:0{2 * size}x}" for word in words * (64 // size // len(words)))
-    return f"alignas(64) constexpr std::uint{8 * size}_t {name}[] = {{{listed}}};"
+def bit_patterns(numbers: list[float]) -> list[int]:
+    return [int.from_bytes(struct.pack("<d", x), "little") for x in numbers]
 
 
-def step_lines(digits: int, suffix: str) -> list[str]:
+def step_lines() -> list[str]:
     """2^(k/8) = root·(1 + rest), the root less the bits that k adds to its fraction; ln 2 / 8 in two parts."""
-    kind = suffix.lower()
-    letter = "f" if kind == "float" else ""
     exact = [mpf(2) ** (mpf(k) / 8) for k in range(8)]
-    roots = [to_digits(root, digits) for root in exact]
-    rests = [
-        0.0,
-        *(to_digits(x / r - 1, digits) for x, r in zip(exact[1:], roots[1:], strict=True)),
-    ]
-    size = to_digits(mp.ln2 / 8, digits)
-    shift = digits - 1 - 3
-    words = [word - (k << shift) for k, word in enumerate(bit_patterns(kind, roots))]
+    roots = [float(root) for root in exact]
+    rests = [0.0, *(float(x / r - 1) for x, r in zip(exact[1:], roots[1:], strict=True))]
+    step = float(mp.ln2 / 8)
     return [
-        table_line(kind, "kRoots" + suffix, words),
-        table_line(kind, "kRootRests" + suffix, bit_patterns(kind, rests)),
-        f"constexpr {kind} kStepsPerUnit{suffix} = {hexadecimal(to_digits(8 / mp.ln2, digits))}{letter};",
-        f"constexpr {kind} kStep{suffix} = {hexadecimal(size)}{letter};",
-        f"constexpr {kind} kStepRest{suffix} = {hexadecimal(to_digits(mp.ln2 / 8 - size, digits))}{letter};",
-    ]
-
-
-def lane_lines() -> list[str]:
-    high = to_digits(mp.ln2, 16)
-    return [
-        *step_lines(24, "Float"),
-        *step_lines(53, "Double"),
-        f"constexpr float kLn2HiFloat = {hexadecimal(high)}f;  // 16 bits: n * kLn2HiFloat is exact for |n| < 2^8",
-        f"constexpr float kLn2LoFloat = {hexadecimal(to_digits(mp.ln2 - high, 24))}f;",
+        table_line("kRoots", [word - (k << 49) for k, word in enumerate(bit_patterns(roots))]),
+        table_line("kRootRests", bit_patterns(rests)),
+        f"constexpr double kStepsPerUnit = {hexadecimal(float(8 / mp.ln2))};",
+        f"constexpr double kStep = {hexadecimal(step)};  // ln 2 / 8, and what it lacks",
+        f"constexpr double kStepRest = {hexadecimal(float(mp.ln2 / 8 - mpf(step)))};",
     ]
 
 
 def lines() -> list[str]:
     """The lines that the headers must contain."""
-    return (
-        [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines() + lane_lines()
-    )
+    return [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines() + step_lines()
 
 
 def show() -> None:
@@ -339,7 +279,7 @@ def show() -> None:
             line, comment = polynomial_line(p, degree)
             print(f"{comment} (alternative)", f"// {line}", sep="\n")
         print()
-    print(*constant_lines(), *lane_lines(), sep="\n")
+    print(*constant_lines(), *step_lines(), sep="\n")
 
 
 def check(paths: list[Path]) -> int:

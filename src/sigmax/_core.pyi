@@ -52,12 +52,11 @@ divergence_gradient: np.ufunc
 distillation: np.ufunc
 distillation_gradient: np.ufunc
 
-axis_functions: dict[str, int]
-loss_functions: dict[str, int]
+rows_functions: dict[str, int]
 binary_loss_functions: dict[str, int]
 
-def call_plain(function: int, x: Any, operand: Any, temperature: Any, out: Any, /) -> Any: ...
-def sum_plain(
+def direct(function: int, axis: Any, /, *operands: Any) -> Any: ...
+def binary_loss_sum(
     function: int,
     x: Any,
     labels: Any,
@@ -71,7 +70,6 @@ def sum_plain(
 def in_unit_interval(x: Any, /) -> bool: ...
 def total(x: Any, /) -> float: ...
 def class_indices(labels: Any, classes: int, /) -> Any: ...
-def loss_plain(function: int, x: Any, /, *operands: Any) -> Any: ...
 
 default_float_environment: int
 

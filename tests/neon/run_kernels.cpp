@@ -1,169 +1,134 @@
-// Runs kernels of the NEON table on operands from standard input, results to standard output; see test_isa.py.
-// A call: eight 64-bit integers, then the operands, each contiguous and empty where the kernel has none.
+// Runs NEON kernels on operands from standard input, results to standard output; see test_isa.py.
+// A call: the function's name in 64 bytes; type, rows, classes and the number of operands as 64-bit integers; then each
+// operand: its size, its row stride and its class stride in bytes, and its bytes.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <string>
 #include <vector>
 
-#include "../../src/core/kernels.h"
+#include "../../src/core/calls.h"
 
-extern "C" const sigmax::KernelTable sigmax_kernels_neon;
+extern "C" {
+extern const sigmax::ElementFunctions sigmax_elements_neon;
+extern const sigmax::RowsFunctions sigmax_normalization_neon, sigmax_products_neon, sigmax_cross_entropy_neon, sigmax_divergence_neon;
+}
 
 namespace {
 
 using namespace sigmax;
 
-enum Kind { kElementwise, kAxis, kBinaryLoss, kLoss, kMoments };
-
-struct Header {
-  std::int64_t kind, function, type, rows, classes;
-  // Of a binary loss the first is has_gradient; of a loss they are is_soft, has_gradient, has_mask.
-  std::int64_t has_per_class, has_per_row, reduces;
-};
-
 bool read(void* to, std::size_t size) { return std::fread(to, 1, size, stdin) == size; }
 
-std::vector<char> operand(std::int64_t count, std::int64_t size) {
-  std::vector<char> bytes(static_cast<std::size_t>(count * size));
-  if (!read(bytes.data(), bytes.size())) std::exit(1);
-  return bytes;
-}
+typedef std::vector<char> Bytes;
 
-void elementwise(const Header& h, std::int64_t size, char* x, char* cotangent, char* out) {
-  ElementwiseCall call;
-  call.x = {x, size, 0};
-  call.cotangent = {cotangent, size, 0};
-  call.out = {out, size, 0};
-  sigmax_kernels_neon.elementwise[h.function][h.type](call, 0, h.rows * h.classes);
-}
+struct Given {
+  std::int64_t size, row_stride, class_stride;
+  Bytes bytes;
+  Operand operand() { return {bytes.data(), row_stride, class_stride}; }
+  // Of elements, one after the other.
+  Operand elements(std::int64_t count) { return {bytes.data(), size / count, 0}; }
+};
 
-// Sample weight, pos_weight, smoothing and divisor are doubles; the answer is the gradient, or else the losses.
-std::vector<char> binary_loss(const Header& h, std::int64_t size, char* x) {
-  std::int64_t count = h.rows * h.classes;
-  constexpr std::int64_t kDouble = sizeof(double);
-  std::vector<char> labels = operand(count, size), weight = operand(count, kDouble);
-  std::vector<char> pos_weight = operand(count, kDouble), smoothing = operand(count, kDouble);
-  std::vector<char> divisor = operand(h.has_per_class ? count : 0, kDouble);
-  std::vector<char> loss(static_cast<std::size_t>(count * kDouble)), gradient(static_cast<std::size_t>(count * size));
-  BinaryLossCall call;
-  call.x = {x, size, 0};
-  call.labels = {labels.data(), size, 0};
-  call.weight = {weight.data(), kDouble, 0};
-  call.pos_weight = {pos_weight.data(), kDouble, 0};
-  call.smoothing = {smoothing.data(), kDouble, 0};
-  double one = 1.0;
-  call.divisor = h.has_per_class ? Operand{divisor.data(), kDouble, 0} : Operand{reinterpret_cast<char*>(&one), 0, 0};
-  call.loss = {loss.data(), kDouble, 0};
-  call.gradient = {gradient.data(), size, 0};
-  sigmax_kernels_neon.binary_loss[h.function][h.type](call, 0, count);
-  return h.has_per_class ? gradient : loss;
-}
+struct Request {
+  char name[64];
+  std::int64_t type, rows, classes, count;
+  std::vector<Given> operands;
 
-void long_row(const AxisKernel& kernel, const AxisCall& call, std::int64_t row) {
-  std::int64_t chunks = (call.classes + kChunk - 1) / kChunk;
-  std::vector<Partial> partials(static_cast<std::size_t>(chunks));
-  Partial whole;
-  for (std::int64_t k = 0; k < chunks; ++k) kernel.chunk_max(call, row, k, partials.data());
-  kernel.merge_max(partials.data(), chunks, &whole);
-  for (std::int64_t k = 0; k < chunks; ++k) kernel.chunk_sums(call, row, k, partials.data(), whole);
-  kernel.merge_sums(partials.data(), chunks, &whole);
-  for (std::int64_t k = 0; k < chunks; ++k) kernel.chunk_out(call, row, k, partials.data(), whole);
-}
-
-void axis(const Header& h, const AxisCall& call) {
-  const AxisKernel& kernel = sigmax_kernels_neon.axis[h.function][h.type];
-  if (call.classes <= kLongestWholeRow) {
-    std::vector<double> scratch(kernel.scratch_bytes(call.classes) / sizeof(double) + 1);
-    kernel.rows(call, 0, call.rows, reinterpret_cast<char*>(scratch.data()));
-  } else {
-    for (std::int64_t row = 0; row < call.rows; ++row) long_row(kernel, call, row);
+  bool take() {
+    if (!read(name, sizeof(name)) || !read(&type, 4 * sizeof(type))) return false;
+    operands.resize(static_cast<std::size_t>(count));
+    for (Given& given : operands) {
+      if (!read(&given.size, 3 * sizeof(given.size))) std::exit(1);
+      given.bytes.resize(static_cast<std::size_t>(given.size));
+      if (!read(given.bytes.data(), given.bytes.size())) std::exit(1);
+    }
+    return true;
   }
+  std::int64_t numbers() const { return rows * classes; }
+  std::int64_t size() const { return type == kFloat64 ? 8 : type == kFloat32 ? 4 : 2; }
+};
+
+void write(const Bytes& bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); }
+
+void run(const ElementwiseFunction& function, Request& request) {
+  Bytes out(static_cast<std::size_t>(request.numbers() * request.size()));
+  ElementwiseCall call;
+  call.x = request.operands[0].elements(request.numbers());
+  if (function.has_cotangent) call.cotangent = request.operands[1].elements(request.numbers());
+  call.out = {out.data(), request.size(), 0};
+  function.kernels[request.type](call, 0, request.numbers());
+  write(out);
 }
 
-// Of each row: label, soft labels, weight, temperature, z_loss, scale, total of the prior, mask; then of all rows: smoothing,
-// weights of the classes, prior. The answer is the gradient, or else the losses.
-std::vector<char> loss(const Header& h, std::int64_t size, char* x) {
-  constexpr std::int64_t kDouble = sizeof(double);
-  std::int64_t numbers = h.rows * h.classes;
-  std::vector<char> label = operand(h.rows, sizeof(std::int64_t)), soft = operand(h.has_per_class ? numbers : 0, size);
-  std::vector<char> options[5];
-  for (std::vector<char>& option : options) option = operand(h.rows, kDouble);
-  std::vector<char> mask = operand(h.reduces ? numbers : 0, 1), smoothing = operand(1, kDouble);
-  std::vector<char> class_weight = operand(h.classes, kDouble), prior = operand(h.classes, kDouble);
-  std::vector<char> value(static_cast<std::size_t>(h.rows * kDouble)), gradient(static_cast<std::size_t>(numbers * size));
-  char no_mask = 1;
-  auto per_row = [](std::vector<char>& numbers) { return Operand{numbers.data(), sizeof(double), 0}; };
-  AxisCall call;
-  call.rows = h.rows;
-  call.classes = h.classes;
-  call.x = {x, h.classes * size, size};
-  if (h.has_per_class) call.per_class = {soft.data(), h.classes * size, size};
-  call.temperature = per_row(options[1]);
-  call.out = {gradient.data(), h.classes * size, size};
-  call.loss.label = {label.data(), sizeof(std::int64_t), 0};
-  call.loss.weight = per_row(options[0]);
-  call.loss.class_weight = {class_weight.data(), 0, kDouble};
-  call.loss.smoothing = {smoothing.data(), 0, 0};
-  call.loss.prior = {prior.data(), 0, kDouble};
-  call.loss.prior_total = per_row(options[4]);
-  call.loss.mask = h.reduces ? Operand{mask.data(), h.classes, 1} : Operand{&no_mask, 0, 0};
-  call.loss.z_loss = per_row(options[2]);
-  call.loss.scale = per_row(options[3]);
-  call.loss.value = per_row(value);
-  axis(h, call);
-  return h.has_per_row ? gradient : value;
+void run(const BinaryLossFunction& function, Request& request) {
+  const std::int64_t n = request.numbers();
+  Bytes loss(static_cast<std::size_t>(8 * n)), gradient(static_cast<std::size_t>(n * request.size()));
+  double one = 1.0;
+  BinaryLossCall call;
+  Operand* operands[] = {&call.x, &call.labels, &call.weight, &call.pos_weight, &call.smoothing, &call.divisor};
+  call.divisor = {reinterpret_cast<char*>(&one), 0, 0};
+  for (std::size_t k = 0; k < request.operands.size(); ++k) *operands[k] = request.operands[k].elements(n);
+  call.loss = {loss.data(), 8, 0};
+  call.gradient = {gradient.data(), request.size(), 0};
+  function.kernels[request.type](call, 0, n);
+  write(function.has_gradient ? gradient : loss);
 }
 
-// Of each row: inverse temperature and reference, doubles; the answer is mean and second moment, side by side.
-std::vector<char> moments(const Header& h, std::int64_t size, char* x) {
-  constexpr std::int64_t kDouble = sizeof(double);
-  std::vector<char> beta = operand(h.rows, kDouble), reference = operand(h.rows, kDouble);
-  std::vector<char> answer(static_cast<std::size_t>(2 * h.rows * kDouble));
-  MomentsCall call;
-  call.rows = h.rows;
-  call.classes = h.classes;
-  call.x = {x, h.classes * size, size};
-  call.beta = {beta.data(), kDouble, 0};
-  call.reference = {reference.data(), kDouble, 0};
-  call.mean = {answer.data(), 2 * kDouble, 0};
-  call.second = {answer.data() + kDouble, 2 * kDouble, 0};
-  const MomentsKernel& kernel = sigmax_kernels_neon.logit_moments[h.type];
-  std::vector<double> scratch(kernel.scratch_bytes(call.classes) / sizeof(double) + 1);
-  kernel.rows(call, 0, call.rows, reinterpret_cast<char*>(scratch.data()));
-  return answer;
+// A function with a gradient answers with that, others with all they have.
+void run(const RowsFunction& function, Request& request) {
+  const std::size_t size = static_cast<std::size_t>(request.size()), rows = static_cast<std::size_t>(request.rows);
+  RowsCall call;
+  call.rows = request.rows;
+  call.classes = request.classes;
+  call.type = static_cast<Type>(request.type);
+  for (int k = 0; k < function.inputs; ++k) call[function.operands[k]] = request.operands[static_cast<std::size_t>(k)].operand();
+  std::vector<Bytes> results(static_cast<std::size_t>(function.outputs));
+  for (int k = 0; k < function.outputs; ++k) {
+    const Name name = function.operands[function.inputs + k];
+    Bytes& result = results[static_cast<std::size_t>(k)];
+    result.resize(name == kOut ? rows * static_cast<std::size_t>(request.classes) * size : name == kResult ? rows * size : rows * 8);
+    const std::ptrdiff_t number = static_cast<std::ptrdiff_t>(name == kOut || name == kResult ? size : 8);
+    call[name] = {result.data(), name == kOut ? request.classes * number : number, name == kOut ? number : 0};
+  }
+  const RowsKernel& kernel = *function.kernel(call);
+  char* scratch = static_cast<char*>(std::aligned_alloc(64, (kernel.scratch_bytes(call.classes) + 127) / 64 * 64));
+  if (call.classes <= kLongestWholeRow) {
+    kernel.rows(call, 0, call.rows, scratch);
+  } else {
+    const std::ptrdiff_t chunks = call.classes / kChunk;
+    std::vector<Partial> partials(static_cast<std::size_t>(chunks));
+    Partial whole;
+    for (std::ptrdiff_t row = 0; row < call.rows; ++row) {
+      for (std::ptrdiff_t k = 0; k < chunks; ++k) kernel.chunk_largest(call, row, k, partials.data(), scratch);
+      kernel.merge_largest(partials.data(), chunks, &whole);
+      for (std::ptrdiff_t k = 0; k < chunks; ++k) kernel.chunk_sums(call, row, k, partials.data(), whole, scratch);
+      kernel.merge_sums(partials.data(), chunks, &whole);
+      for (std::ptrdiff_t k = 0; k < chunks; ++k) kernel.chunk_outputs(call, row, k, whole, scratch);
+    }
+  }
+  std::free(scratch);
+  const bool has_gradient = function.operands[function.inputs + function.outputs - 1] == kOut;
+  for (std::size_t k = has_gradient ? results.size() - 1 : 0; k < results.size(); ++k) write(results[k]);
+}
+
+bool run(Request& request) {
+  const ElementFunctions& elements = sigmax_elements_neon;
+  for (int k = 0; k < elements.elementwise_count; ++k)
+    if (std::strcmp(elements.elementwise[k].name, request.name) == 0) return run(elements.elementwise[k], request), true;
+  for (int k = 0; k < elements.binary_loss_count; ++k)
+    if (std::strcmp(elements.binary_loss[k].name, request.name) == 0) return run(elements.binary_loss[k], request), true;
+  for (const RowsFunctions* family : {&sigmax_normalization_neon, &sigmax_products_neon, &sigmax_cross_entropy_neon, &sigmax_divergence_neon})
+    for (int k = 0; k < family->count; ++k)
+      if (std::strcmp(family->first[k].name, request.name) == 0) return run(family->first[k], request), true;
+  return false;
 }
 
 }  // namespace
 
 int main() {
-  const std::int64_t sizes[] = {2, 2, 4, 8};
-  for (Header h; read(&h, sizeof(h));) {
-    std::int64_t size = sizes[h.type], numbers = h.rows * h.classes;
-    std::vector<char> x = operand(numbers, size);
-    if (h.kind >= kBinaryLoss) {
-      std::vector<char> answer = h.kind == kMoments ? moments(h, size, x.data())
-                                 : h.kind == kLoss  ? loss(h, size, x.data())
-                                                    : binary_loss(h, size, x.data());
-      if (std::fwrite(answer.data(), 1, answer.size(), stdout) != answer.size()) return 1;
-      continue;
-    }
-    std::vector<char> per_class = operand(h.has_per_class ? numbers : 0, size);
-    std::vector<char> per_row = operand(h.has_per_row ? h.rows : 0, size);
-    std::vector<char> temperature = operand(h.kind == kAxis ? h.rows : 0, sizeof(double));
-    std::vector<char> out(static_cast<std::size_t>((h.reduces ? h.rows : numbers) * size));
-    if (h.kind == kAxis) {
-      AxisCall call;
-      call.rows = h.rows;
-      call.classes = h.classes;
-      call.x = {x.data(), h.classes * size, size};
-      call.per_class = {per_class.data(), h.classes * size, size};
-      call.per_row = {per_row.data(), size, 0};
-      call.temperature = {temperature.data(), sizeof(double), 0};
-      call.out = h.reduces ? Operand{out.data(), size, 0} : Operand{out.data(), h.classes * size, size};
-      axis(h, call);
-    } else {
-      elementwise(h, size, x.data(), per_class.data(), out.data());
-    }
-    if (std::fwrite(out.data(), 1, out.size(), stdout) != out.size()) return 1;
-  }
+  Request request;
+  while (request.take())
+    if (!run(request)) return 1;
 }

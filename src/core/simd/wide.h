@@ -32,8 +32,9 @@ constexpr double kDecay[] = {-0x1p+0, 0x1.000000000010bp-1, -0x1.5555555555182p-
 // 2^(k/8) = root·(1 + rest); a root comes less the bits that k adds to its fraction.
 alignas(64) constexpr std::uint64_t kRoots[] = {0x3ff0000000000000, 0x3fef72b83c7d517b, 0x3fef06fe0a31b715, 0x3feebfdad5362a27, 0x3feea09e667f3bcd, 0x3feeace5422aa0db, 0x3feee89f995ad3ad, 0x3fef5818dcfba487};
 alignas(64) constexpr std::uint64_t kRootRests[] = {0x0000000000000000, 0xbc801b15eaa59348, 0x3c834d754db0abb6, 0x3c7690cebb7aafb0, 0xbc93b3efbf5e2228, 0x3c8db72fc1f0eab4, 0x3c8c1a7792cb3387, 0x3c74a385a63d07a7};
-constexpr double kStepsPerUnit = 0x1.71547652b82fep+3;  // 8/ln 2
-constexpr double kStep = 0x1.62e42fefa39efp-4, kStepRest = 0x1.abc9e3b39803fp-59;  // ln 2 / 8
+constexpr double kStepsPerUnit = 0x1.71547652b82fep+3;
+constexpr double kStep = 0x1.62e42fefa39efp-4;  // ln 2 / 8, and what it lacks
+constexpr double kStepRest = 0x1.abc9e3b39803fp-59;
 
 // 1.5·2^52: adding it leaves the nearest integer in the low bits of the sum.
 constexpr double kRoundToInteger = 0x1.8p52;
