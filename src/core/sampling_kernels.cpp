@@ -1,0 +1,1239 @@
+// Which classes are kept and which is drawn, row by row.
+//
+// All arithmetic is in doubles, without fused multiply-adds, in an order of additions that depends on the row alone:
+// every level, every batch and every machine gets the same bits. What is kept must be what exact arithmetic would
+// keep: wherever a decision is closer than the rounding errors, the row is called doubtful, and settled elsewhere.
+#include "sampling.h"
+
+#include "math.h"
+#include "simd.h"
+
+#define SIGMAX_JOIN(a, b) a##b
+#define SIGMAX_TABLE(level) SIGMAX_JOIN(sigmax_sampling_, level)
+#define SIGMAX_STRING(a) #a
+#define SIGMAX_NAME(level) SIGMAX_STRING(level)
+
+namespace sigmax {
+namespace {
+
+typedef std::ptrdiff_t Index;
+
+constexpr Index kBlock = 256, kSumLanes = 16;
+constexpr double kMinusInfinity = -kInfinity;
+
+// Relative to any sum of exponentials here: each has 2^-42.5 at most, where its argument is -700, and sums add less.
+constexpr double kSumError = 0x1p-40;
+// Relative to the terms of a threshold for logits: a few roundings.
+constexpr double kThresholdError = 0x1p-48;
+
+// ---------------------------------------------------------------- exponential and logarithm
+
+// e^y for y <= 709; 0 below -708. Relative error 2^-50 and that of y.
+SIGMAX_INLINE double exp_of(double y) {
+  const double clamped = y > -708.0 ? y : -708.0;
+  const double t = clamped * kLog2e + kRoundToInteger, n = t - kRoundToInteger;
+  const double r = ((clamped - n * kLn2Hi) - n * kLn2Lo) * kLog2e;
+  double power = kExp2[10];
+  SIGMAX_UNROLL_ALL for (int k = 9; k >= 0; --k) power = power * r + kExp2[k];
+  const double e = bit_cast<double>(bit_cast<std::uint64_t>(power) + (bit_cast<std::uint64_t>(t) << 52));
+  return y > -708.0 ? e : 0.0;
+}
+
+// log((1+s)/(1-s)) for |s| <= 0.2.
+double log_of_odds(double s) {
+  const double z = s * s;
+  double tail = kLogTail[7];
+  for (int k = 6; k >= 0; --k) tail = tail * z + kLogTail[k];
+  return 2.0 * s + s * z * tail;
+}
+
+// Of a positive normal number.
+double log_of(double y) {
+  const std::uint64_t sqrt_half = 0x3fe6a09e667f3bcdu, one = 0x3ff0000000000000u;
+  const std::uint64_t bits = bit_cast<std::uint64_t>(y), biased = (bits + (one - sqrt_half)) >> 52;
+  const double k = static_cast<double>(static_cast<std::int64_t>(biased)) - 1023.0;
+  const double mantissa = bit_cast<double>(bits - ((biased << 52) - one));
+  return k * kLn2Hi + (k * kLn2Lo + log_of_odds((mantissa - 1.0) / (mantissa + 1.0)));
+}
+
+// log(1 + t) for t > -1, with all digits where t is small.
+double log1p_of(double t) {
+  return t > -0.29 && t < 0.41 ? log_of_odds(t / (2.0 + t)) : log_of(1.0 + t);
+}
+
+// e^y - 1 for |y| <= 1/2: the series, from its smallest term on.
+double expm1_small(double y) {
+  double sum = 1.0;
+  for (int k = 15; k >= 2; --k) sum = 1.0 + sum * y / k;
+  return sum * y;
+}
+
+// ---------------------------------------------------------------- sums
+
+// A sum and its rounding errors (Neumaier 1974).
+struct Total {
+  double sum = 0.0, error = 0.0;
+  void add(double x) {
+    const double s = sum + x, part = s - sum;
+    error += (sum - (s - part)) + (x - part);
+    sum = s;
+  }
+  double value() const { return sum + error; }
+};
+
+// Of at most kBlock terms, term(0), ..., in the order of virtual lanes.
+template <class Term>
+SIGMAX_INLINE double block_sum(Index n, Term term) {
+  double lane[kSumLanes] = {};
+  Index i = 0;
+  for (; i + kSumLanes <= n; i += kSumLanes)
+    for (Index l = 0; l < kSumLanes; ++l) lane[l] += term(i + l);
+  for (Index l = 0; i + l < n; ++l) lane[l] += term(i + l);
+  for (Index width = kSumLanes / 2; width; width /= 2)
+    for (Index l = 0; l < width; ++l) lane[l] += lane[l + width];
+  return lane[0];
+}
+
+template <class Term>
+SIGMAX_INLINE double sum_of(Index n, Term term) {
+  Total total;
+  for (Index start = 0; start < n; start += kBlock) {
+    const Index count = n - start < kBlock ? n - start : kBlock;
+    total.add(block_sum(count, [&](Index i) SIGMAX_ALWAYS { return term(start + i); }));
+  }
+  return total.value();
+}
+
+// ---------------------------------------------------------------- where a running sum crosses a number
+
+// The first key, in ascending or descending order, at which the weights so far exceed a target; equal keys count
+// together. `before` and `through`: the sums without and with its weights.
+struct Crossing {
+  double key, before, through;
+};
+
+template <bool kDown, class K>
+SIGMAX_INLINE bool precedes(K a, K b) {
+  return kDown ? a > b : a < b;
+}
+
+// Of a sample, and of what is left of the keys.
+constexpr Index kFew = 48, kSample = 128;
+constexpr Index kGaps[] = {57, 23, 10, 4, 1};  // Ciura 2001
+
+template <bool kDown, class K>
+void sort(K* keys, double* weights, Index n) {
+  for (Index gap : kGaps) {
+    for (Index i = gap; i < n; ++i) {
+      const K key = keys[i];
+      const double weight = weights[i];
+      Index j = i;
+      for (; j >= gap && precedes<kDown>(key, keys[j - gap]); j -= gap) {
+        keys[j] = keys[j - gap];
+        weights[j] = weights[j - gap];
+      }
+      keys[j] = key;
+      weights[j] = weight;
+    }
+  }
+}
+
+// Copies those in [from, to] of the order, without an end where `open`, to the front of other arrays or of the same.
+template <bool kDown, class K>
+Index compact(const K* keys, const double* weights, Index n, K from, K to, bool open_from, bool open_to, K* kept,
+              double* kept_weights) {
+  Index count = 0;
+  for (Index i = 0; i < n; ++i) {
+    const K key = keys[i];
+    const bool starts = open_from ? precedes<kDown>(from, key) : !precedes<kDown>(key, from);
+    const bool ends = open_to ? precedes<kDown>(key, to) : !precedes<kDown>(to, key);
+    kept_weights[count] = weights ? weights[i] : 1.0;
+    kept[count] = key;
+    count += starts & ends;
+  }
+  return count;
+}
+
+// The weights are 1 where there are none; `mass` is their sum. No NaN among the keys.
+template <bool kDown, class K>
+Crossing crossing(const K* keys, const double* weights, Index n, double mass, double target, K* spare,
+                  double* spare_weights) {
+  double before = 0.0;
+  bool narrow = false;  // the last bracket held almost everything
+  const K first = static_cast<K>(kDown ? kInfinity : kMinusInfinity), last = -first;
+  while (n > kFew) {
+    // A bracket from a sample, at fixed places.
+    K sample[kSample];
+    double sample_weights[kSample];
+    const Index size = n < 1024 ? 16 : kSample;
+    double sampled = 0.0;
+    for (Index i = 0; i < size; ++i) {
+      const Index place = (2 * i + 1) * n / (2 * size);
+      sample[i] = keys[place];
+      sample_weights[i] = weights ? weights[place] : 1.0;
+      sampled += sample_weights[i];
+    }
+    sort<kDown>(sample, sample_weights, size);
+    const double share = sampled * ((target - before) / mass);
+    const double margin = sampled * (size == 16 ? 0.2 : 0.1);
+    K from = first, to = last, middle = sample[0];
+    double running = 0.0;
+    for (Index i = 0; i < size; ++i) {
+      if (running + sample_weights[i] < share - margin) from = sample[i];
+      if (running <= share) middle = sample[i];
+      if (running > share + margin && precedes<kDown>(sample[i], to)) to = sample[i];
+      running += sample_weights[i];
+    }
+    if (narrow) from = to = middle;
+    const auto weight = [&](Index i) SIGMAX_ALWAYS { return weights ? weights[i] : 1.0; };
+    const double outside =
+        sum_of(n, [&](Index i) SIGMAX_ALWAYS { return precedes<kDown>(keys[i], from) ? weight(i) : 0.0; });
+    const double inside = sum_of(n, [&](Index i) SIGMAX_ALWAYS {
+      return (!precedes<kDown>(keys[i], from)) & (!precedes<kDown>(to, keys[i])) ? weight(i) : 0.0;
+    });
+    const Index all = n;
+    if (before + outside > target) {
+      n = compact<kDown>(keys, weights, n, first, from, false, true, spare, spare_weights);
+      mass = outside;
+    } else if (before + outside + inside > target) {
+      if (from == to) return {static_cast<double>(from), before + outside, before + outside + inside};
+      n = compact<kDown>(keys, weights, n, from, to, false, false, spare, spare_weights);
+      before += outside;
+      mass = inside;
+    } else {
+      n = compact<kDown>(keys, weights, n, to, last, true, false, spare, spare_weights);
+      before += outside + inside;
+      mass -= outside + inside;
+      if (n == 0) return {static_cast<double>(to), before - inside, before};  // doubtful: rounding alone leads here
+    }
+    narrow = n > all - all / 4;
+    keys = spare;
+    weights = spare_weights;
+  }
+  for (Index i = 0; i < n; ++i) {
+    spare_weights[i] = weights ? weights[i] : 1.0;
+    spare[i] = keys[i];
+  }
+  sort<kDown>(spare, spare_weights, n);
+  Crossing found = {static_cast<double>(spare[0]), before, before};
+  for (Index i = 0; i < n; ++i) {
+    if (static_cast<double>(spare[i]) != found.key) {
+      if (found.through > target) break;
+      found = {static_cast<double>(spare[i]), found.through, found.through};
+    }
+    found.through += spare_weights[i];
+  }
+  return found;
+}
+
+// Whether rounding could have moved the crossing.
+bool is_close(Crossing c, double target) {
+  const double error = kSumError * target, below = target - c.before, above = c.through - target;
+  return below <= error || above <= error;
+}
+
+// ---------------------------------------------------------------- one row
+
+template <class V>
+struct Scratch {
+  V* row;        // of half types, or with infinities
+  V* values;     // of the kept classes
+  V* spare;
+  double* e;     // exponentials
+  double* keys;
+  double* spare_keys;
+  double* weights;
+  double* prefix;  // sums of the blocks before and with each
+
+  Scratch(double* from, Index n) {
+    row = reinterpret_cast<V*>(from);
+    values = reinterpret_cast<V*>(from + n);
+    spare = reinterpret_cast<V*>(from + 2 * n);
+    e = from + 3 * n;
+    keys = from + 4 * n;
+    spare_keys = from + 5 * n;
+    weights = from + 6 * n;
+    prefix = from + 7 * n;
+  }
+};
+
+Index scratch_size(Index classes) { return 7 * classes + classes / kBlock + 64; }
+
+template <class V>
+class Row {
+ public:
+  Row(const V* x, Index n, Scratch<V> scratch) : x_(x), n_(n), scratch_(scratch), values_(x), count_(n) {
+    maximum();
+    if (!(top_ < kInfinity) && !is_nan_) share_infinities();
+  }
+
+  bool is_nan() const { return is_nan_; }
+  bool is_empty() const { return !(top_ > kMinusInfinity); }
+  bool is_doubtful() const { return doubtful_; }
+
+  void apply(Step step, double parameter) {
+    if (step == kTemperature) {
+      inverse_ = 1.0 / parameter;
+      temperature_ = parameter;
+      has_e_ = false;
+      return;
+    }
+    if (step == kLowest || step == kHighest) return narrow_to(step == kLowest ? parameter : lowest_,
+                                                             step == kHighest ? parameter : highest_);
+    gather();
+    switch (step) {
+      case kTopK: return top_k(parameter);
+      case kTopP: return top_p(parameter);
+      case kMinP: return min_p(parameter);
+      case kTypicalP: return typical_p(parameter);
+      case kTopNSigma: return top_n_sigma(parameter);
+      case kEpsilon: return epsilon(parameter);
+      default: return;
+    }
+  }
+
+  SIGMAX_INLINE bool keeps(V x) const { return (x >= lowest_) & (x <= highest_); }
+  const V* values() const { return x_; }
+  double lowest() const { return lowest_; }
+  double highest() const { return highest_; }
+
+  double log_mass() {
+    if (!narrowed_) return 0.0;
+    const bool ready = has_e_ && values_ == x_;
+    const double top = row_top_, inverse = inverse_;
+    Total kept, removed;
+    double block[kBlock];
+    for (Index start = 0; start < n_; start += kBlock) {
+      const Index count = n_ - start < kBlock ? n_ - start : kBlock;
+      const V* x = x_ + start;
+      if (!ready)
+        for (Index i = 0; i < count; ++i) block[i] = exp_of((x[i] - top) * inverse);
+      const double* e = ready ? scratch_.e + start : block;
+      const double lowest = lowest_, highest = highest_;
+      kept.add(block_sum(count, [&](Index i) SIGMAX_ALWAYS {
+        const double v = x[i];
+        return (v >= lowest) & (v <= highest) ? e[i] : 0.0;
+      }));
+      removed.add(block_sum(count, [&](Index i) SIGMAX_ALWAYS {
+        const double v = x[i];
+        return (v >= lowest) & (v <= highest) ? 0.0 : e[i];
+      }));
+    }
+    return 0.0 - log1p_of(removed.value() / kept.value());
+  }
+
+  // Collects what can be drawn; how many classes that is.
+  Index prepare() {
+    if (!narrowed_) {
+      values_ = x_;
+      count_ = n_;
+      places_ = nullptr;
+      top_ = row_top_;
+      return n_;
+    }
+    places_ = reinterpret_cast<std::int64_t*>(scratch_.keys);
+    Index count = 0;
+    for (Index start = 0; start < n_; start += 64) {
+      const Index size = n_ - start < 64 ? n_ - start : 64;
+      int some = 0;
+      for (Index i = 0; i < size; ++i) some |= keeps(x_[start + i]);
+      if (!some) continue;
+      for (Index i = start; i < start + size; ++i) {
+        places_[count] = i;
+        scratch_.values[count] = x_[i];
+        count += keeps(x_[i]);
+      }
+    }
+    values_ = scratch_.values;
+    has_e_ = false;
+    count_ = count;
+    maximum();
+    return count_;
+  }
+
+  // The exponentials of the others, and their sums block by block. The winner is kept apart.
+  void sum_others() {
+    winner_ = 0;
+    while (values_[winner_] != top_) ++winner_;
+    blocks_ = 0;
+    others_ = 0.0;
+    const double top = top_, inverse = inverse_;
+    for (Index start = 0; start < count_; start += kBlock, ++blocks_) {
+      const Index size = count_ - start < kBlock ? count_ - start : kBlock;
+      const V* values = values_ + start;
+      double* e = scratch_.e + start;
+      if (!has_e_)
+        for (Index i = 0; i < size; ++i) e[i] = exp_of((values[i] - top) * inverse);
+      if (winner_ >= start && winner_ < start + size) e[winner_ - start] = 0.0;
+      others_ += block_sum(size, [&](Index i) SIGMAX_ALWAYS { return e[i]; });
+      scratch_.prefix[blocks_] = others_;
+    }
+    has_e_ = false;
+    log_total_ = log1p_of(others_);
+  }
+
+  // The others in their order, then the winner: where a share of the whole falls.
+  Index draw(std::uint64_t bits) const {
+    const double t = static_cast<double>(bits) * 0x1p-64 * (others_ + 1.0);
+    if (!(t < others_)) return winner_;
+    Index low = 0, high = blocks_ - 1;  // the first block whose sum so far exceeds t
+    while (low < high) {
+      const Index middle = (low + high) / 2;
+      if (scratch_.prefix[middle] > t) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    const double rest = t - (low ? scratch_.prefix[low - 1] : 0.0);
+    const Index end = (low + 1) * kBlock < count_ ? (low + 1) * kBlock : count_;
+    double running = 0.0;
+    Index last = winner_;
+    for (Index i = low * kBlock; i < end; ++i) {
+      running += scratch_.e[i];
+      if (running > rest) return i;
+      if (scratch_.e[i] > 0.0) last = i;
+    }
+    return last;
+  }
+
+  std::int64_t place(Index i) const { return places_ ? places_[i] : i; }
+  double log_prob(Index i) const { return (values_[i] - top_) / temperature_ - log_total_; }
+
+  // Without replacement: the largest of the logits with Gumbel noise, the largest first (Kool et al. 2019).
+  Index draw_distinct(const std::uint64_t* bits, Index draws, Index* drawn) {
+    double* keys = scratch_.weights;
+    Index size = 0, possible = 0;
+    const auto loses = [&](Index a, Index b) {  // a comes after b
+      return keys[a] < keys[b] || (keys[a] == keys[b] && a > b);
+    };
+    const auto sink = [&](Index i) {
+      for (Index child; (child = 2 * i + 1) < size; i = child) {
+        if (child + 1 < size && loses(drawn[child + 1], drawn[child])) ++child;
+        if (!loses(drawn[child], drawn[i])) break;
+        const Index moved = drawn[i];
+        drawn[i] = drawn[child];
+        drawn[child] = moved;
+      }
+    };
+    for (Index i = 0; i < count_; ++i) {
+      if (!(values_[i] > kMinusInfinity)) continue;
+      ++possible;
+      const double u = (static_cast<double>(bits[place(i)]) + 0.5) * 0x1p-64;
+      const double exponential = -log1p_of(-(u < 1.0 ? u : 1.0 - 0x1p-53));
+      keys[i] = (values_[i] - top_) / temperature_ - log_of(exponential);
+      if (size < draws) {
+        drawn[size++] = i;
+        if (size == draws)
+          for (Index k = size / 2 - 1; k >= 0; --k) sink(k);
+      } else if (loses(drawn[0], i)) {
+        drawn[0] = i;
+        sink(0);
+      }
+    }
+    if (possible < draws) return possible;
+    while (size > 1) {
+      const Index worst = drawn[0];
+      drawn[0] = drawn[--size];
+      sink(0);
+      drawn[size] = worst;
+    }
+    return possible;
+  }
+
+ private:
+  // The largest of the values, and whether there is a NaN.
+  void maximum() {
+    constexpr Index lanes = 64 / sizeof(V) * 2;
+    V largest[lanes];
+    V noise[lanes] = {};
+    for (Index l = 0; l < lanes; ++l) largest[l] = static_cast<V>(kMinusInfinity);
+    Index i = 0;
+    for (; i + lanes <= count_; i += lanes) {
+      for (Index l = 0; l < lanes; ++l) {
+        const V v = values_[i + l];
+        largest[l] = v > largest[l] ? v : largest[l];
+        noise[l] = v == v ? noise[l] : V{1};
+      }
+    }
+    V top = static_cast<V>(kMinusInfinity), nan = 0;
+    for (Index l = 0; l < lanes; ++l) {
+      top = largest[l] > top ? largest[l] : top;
+      nan += noise[l];
+    }
+    for (; i < count_; ++i) {
+      top = values_[i] > top ? values_[i] : top;
+      nan += values_[i] == values_[i] ? V{0} : V{1};
+    }
+    top_ = top;
+    if (values_ == x_) row_top_ = top_;
+    is_nan_ = nan > 0;
+  }
+
+  // Infinite logits share the probability: a row of zeros, and nothing else is possible.
+  void share_infinities() {
+    for (Index i = 0; i < n_; ++i)
+      scratch_.row[i] = x_[i] < kInfinity ? static_cast<V>(kMinusInfinity) : V{0};
+    x_ = values_ = scratch_.row;
+    top_ = row_top_ = 0.0;
+  }
+
+  void narrow_to(double lowest, double highest) {
+    if (lowest > lowest_) lowest_ = lowest;
+    if (highest < highest_) highest_ = highest;
+    narrowed_ = true;
+    pending_ = true;
+  }
+
+  // Brings the values that are kept together.
+  void gather() {
+    if (!pending_) return;
+    pending_ = false;
+    Index count = 0;
+    for (Index i = 0; i < count_; ++i) {
+      const V v = values_[i];
+      scratch_.values[count] = v;
+      count += keeps(v);
+    }
+    values_ = scratch_.values;
+    count_ = count;
+    has_e_ = false;
+    maximum();
+  }
+
+  const double* exponentials() {
+    if (!has_e_) {
+      const double top = top_, inverse = inverse_;
+      for (Index i = 0; i < count_; ++i) scratch_.e[i] = exp_of((values_[i] - top) * inverse);
+      has_e_ = true;
+      mass_ = sum_of(count_, [&](Index i) SIGMAX_ALWAYS { return scratch_.e[i]; });
+    }
+    return scratch_.e;
+  }
+
+  // Keeps what reaches a threshold that is known to within an error.
+  void keep_from(double threshold, double error) {
+    if (!(threshold < top_)) threshold = top_;
+    int close = 0;
+    const double low = threshold - error, high = threshold + error, top = top_;
+    for (Index i = 0; i < count_; ++i) {
+      const double v = values_[i];
+      close |= (v >= low) & (v <= high) & (v < top) & (v > kMinusInfinity);
+    }
+    doubtful_ |= close;
+    narrow_to(threshold, highest_);
+  }
+
+  void top_k(double k) {
+    if (k >= static_cast<double>(count_)) return;
+    const auto found = crossing<true>(values_, nullptr, count_, static_cast<double>(count_), k - 0.5, scratch_.spare,
+                                      scratch_.weights);
+    narrow_to(found.key, highest_);
+  }
+
+  void top_p(double p) {
+    if (p >= 1.0) return;
+    if (p <= 0.0) return narrow_to(top_, highest_);
+    const double* e = exponentials();
+    // From the side with less mass: its sums are the more exact.
+    const double target = (p > 0.5 ? 1.0 - p : p) * mass_;
+    const auto found = p > 0.5 ? crossing<false>(values_, e, count_, mass_, target, scratch_.spare, scratch_.weights)
+                               : crossing<true>(values_, e, count_, mass_, target, scratch_.spare, scratch_.weights);
+    doubtful_ |= is_close(found, target);
+    narrow_to(found.key, highest_);
+  }
+
+  void min_p(double p) {
+    if (p <= 0.0) return;
+    if (p >= 1.0) return narrow_to(top_, highest_);
+    const double depth = __builtin_log(p) * temperature_;
+    keep_from(top_ + depth, kThresholdError * (__builtin_fabs(top_) + __builtin_fabs(depth)));
+  }
+
+  void epsilon(double p) {
+    if (p <= 0.0) return;
+    exponentials();
+    const double log_p = __builtin_log(p), log_mass = __builtin_log(mass_), depth = (log_p + log_mass) * temperature_;
+    const double error = kSumError + kThresholdError * (log_mass - log_p);
+    keep_from(top_ + depth, error * temperature_ + kThresholdError * (__builtin_fabs(top_) + __builtin_fabs(depth)));
+  }
+
+  // Keeps the classes whose surprise -log p is closest to the entropy: those whose logit is closest to the mean logit.
+  void typical_p(double p) {
+    if (p >= 1.0) return;
+    const double* e = exponentials();
+    const double top = top_;
+    const double mean = sum_of(count_, [&](Index i) SIGMAX_ALWAYS {
+                          return e[i] > 0.0 ? e[i] * (values_[i] - top) : 0.0;
+                        }) / mass_;
+    double* distance = scratch_.keys;
+    for (Index i = 0; i < count_; ++i) distance[i] = __builtin_fabs((values_[i] - top) - mean);
+    const double target = (p > 0.5 ? 1.0 - p : p) * mass_;
+    const auto found =
+        p > 0.5 ? crossing<true>(distance, e, count_, mass_, target, scratch_.spare_keys, scratch_.weights)
+                : crossing<false>(distance, e, count_, mass_, target, scratch_.spare_keys, scratch_.weights);
+    doubtful_ |= p > 0.0 && is_close(found, target);
+    const double close = kSumError * (found.key - mean);
+    double lowest = kInfinity, highest = kMinusInfinity, close_low = kInfinity, close_high = kMinusInfinity;
+    for (Index i = 0; i < count_; ++i) {
+      const double v = values_[i];
+      if (!(v > kMinusInfinity)) continue;
+      if (distance[i] <= found.key) {
+        lowest = v < lowest ? v : lowest;
+        highest = v > highest ? v : highest;
+      }
+      if (__builtin_fabs(distance[i] - found.key) <= close) {
+        close_low = v < close_low ? v : close_low;
+        close_high = v > close_high ? v : close_high;
+      }
+    }
+    doubtful_ |= close_low < close_high;
+    narrow_to(lowest, highest);
+  }
+
+  // Of the logits that are possible: no exponentials.
+  void top_n_sigma(double n) {
+    if (!(n < kInfinity)) return;
+    const double top = top_;
+    double spread = 0.0;
+    for (Index i = 0; i < count_; ++i) {
+      const double depth = top - values_[i];
+      spread = depth > spread && depth < kInfinity ? depth : spread;
+    }
+    if (!(spread > 0.0)) return;
+    const auto finite = [&](Index i) SIGMAX_ALWAYS { return values_[i] > kMinusInfinity; };
+    const auto scaled = [&](Index i) SIGMAX_ALWAYS { return (values_[i] - top) / spread; };
+    const double number = sum_of(count_, [&](Index i) SIGMAX_ALWAYS { return finite(i) ? 1.0 : 0.0; });
+    const double mean = sum_of(count_, [&](Index i) SIGMAX_ALWAYS { return finite(i) ? scaled(i) : 0.0; }) / number;
+    const double variance = sum_of(count_, [&](Index i) SIGMAX_ALWAYS {
+                              const double deviation = scaled(i) - mean;
+                              return finite(i) ? deviation * deviation : 0.0;
+                            }) / number;
+    const double depth = n * spread * __builtin_sqrt(variance);
+    doubtful_ |= top - spread < -0x1p1023 || spread > 0x1p1023 || spread < 0x1p-960;
+    keep_from(top - depth, kSumError * depth + kThresholdError * (__builtin_fabs(top) + spread));
+  }
+
+  const V* x_;
+  Index n_;
+  Scratch<V> scratch_;
+  const V* values_;  // of the classes that are kept, and of those since the last gather()
+  Index count_;
+  double top_ = 0.0, row_top_ = 0.0, inverse_ = 1.0, temperature_ = 1.0;
+  double lowest_ = -kLargest<double>, highest_ = kInfinity;
+  bool is_nan_ = false, doubtful_ = false, narrowed_ = false, pending_ = false;
+
+  bool has_e_ = false;  // whether scratch_.e and mass_ are those of values_
+  double mass_ = 0.0;
+
+  std::int64_t* places_ = nullptr;
+  Index winner_ = 0, blocks_ = 0;
+  double others_ = 0.0, log_total_ = 0.0;
+};
+
+// ---------------------------------------------------------------- storage
+
+template <class S>
+struct Stored {
+  typedef float Value;
+  typedef std::uint16_t Word;
+};
+template <>
+struct Stored<float> {
+  typedef float Value;
+  typedef std::uint32_t Word;
+};
+template <>
+struct Stored<double> {
+  typedef double Value;
+  typedef std::uint64_t Word;
+};
+
+template <class S>
+constexpr typename Stored<S>::Word kMinusInfinityBits = 0;
+template <>
+constexpr std::uint16_t kMinusInfinityBits<Half> = 0xfc00u;
+template <>
+constexpr std::uint16_t kMinusInfinityBits<BFloat> = 0xff80u;
+template <>
+constexpr std::uint32_t kMinusInfinityBits<float> = 0xff800000u;
+template <>
+constexpr std::uint64_t kMinusInfinityBits<double> = 0xfff0000000000000u;
+
+const float* values_of(const float* x, Index, float*) { return x; }
+const double* values_of(const double* x, Index, double*) { return x; }
+template <class S>
+const float* values_of(const S* x, Index n, float* out) {
+  Index i = 0;
+  for (; i + kLanes <= n; i += kLanes) store_vector(out + i, load_singles(x + i));
+  if (i < n) {
+    S rest[kLanes] = {};
+    std::memcpy(rest, x + i, static_cast<std::size_t>(n - i) * sizeof(S));
+    float widened[kLanes];
+    store_vector(widened, load_singles(rest));
+    std::memcpy(out + i, widened, static_cast<std::size_t>(n - i) * sizeof(float));
+  }
+  return out;
+}
+
+// Writes the logits that are kept, -inf for the others.
+template <class S, class V>
+void write_kept(const S* x, const Row<V>& row, Index n, S* out) {
+  typedef typename Stored<S>::Word Word;
+  const Word* bits = reinterpret_cast<const Word*>(x);
+  const V* values = row.values();
+  Word* kept = reinterpret_cast<Word*>(out);
+  const double lowest = row.lowest(), highest = row.highest();
+  for (Index i = 0; i < n; ++i) {
+    const double v = values[i];
+    kept[i] = (v >= lowest) & (v <= highest) ? bits[i] : kMinusInfinityBits<S>;
+  }
+}
+
+// What a row without a distribution gets; false for a row that has one.
+template <class S>
+bool is_settled_without(const SamplingCall& call, Index r, bool is_nan, bool is_empty) {
+  if (!is_nan && !is_empty) return false;
+  const Index n = call.classes;
+  call.outcome[r] = is_nan ? kNotANumber : kNothing;
+  if (call.kept)
+    std::memcpy(static_cast<S*>(call.kept) + r * n, static_cast<const S*>(call.x) + r * n,
+                static_cast<std::size_t>(n) * sizeof(S));
+  if (call.log_mass) call.log_mass[r] = is_nan ? kNaN : 0.0;
+  return true;
+}
+
+template <class S>
+void sample_row(const SamplingCall& call, Index r, double* memory) {
+  typedef typename Stored<S>::Value V;
+  const Index n = call.classes;
+  const Scratch<V> scratch(memory, n);
+  const S* x = static_cast<const S*>(call.x) + r * n;
+  Row<V> row(values_of(x, n, scratch.row), n, scratch);
+  if (is_settled_without<S>(call, r, row.is_nan(), row.is_empty())) return;
+  for (int k = 0; k < call.steps; ++k) row.apply(call.step[k], call.parameter[k][r]);
+  call.outcome[r] = row.is_doubtful() ? kDoubtful : kSettled;
+  if (row.is_doubtful()) return;
+  if (call.log_mass) call.log_mass[r] = row.log_mass();
+  if (call.kept) write_kept(x, row, n, static_cast<S*>(call.kept) + r * n);
+  if (!call.drawn) return;
+
+  row.prepare();
+  std::int64_t* drawn = call.drawn + r * call.draws;
+  if (call.replace) {
+    row.sum_others();
+    for (Index d = 0; d < call.draws; ++d) drawn[d] = row.draw(call.bits[r * call.draws + d]);
+  } else {
+    call.possible[r] = row.draw_distinct(call.bits + r * n, call.draws, drawn);
+    if (call.possible[r] < call.draws) return;
+    if (call.log_prob) row.sum_others();
+  }
+  for (Index d = 0; d < call.draws; ++d) {
+    const Index i = drawn[d];
+    if (call.log_prob) call.log_prob[r * call.draws + d] = row.log_prob(i);
+    drawn[d] = row.place(i);
+  }
+}
+
+// ---------------------------------------------------------------- short rows, side by side
+
+constexpr Index kShort = 32, kSide = 16;
+
+// The numbers of one class in kSide rows; every loop over them is one or a few vectors.
+struct Side {
+  double at[kSide];
+  SIGMAX_INLINE double& operator[](Index r) { return at[r]; }
+  SIGMAX_INLINE double operator[](Index r) const { return at[r]; }
+};
+
+#define SIGMAX_EACH_ROW for (Index r = 0; r < kSide; ++r)
+
+class Tile {
+ public:
+  Tile(const SamplingCall& call, Index first, Index rows) : call_(call), n_(call.classes), first_(first), rows_(rows) {}
+
+  template <class S>
+  void run() {
+    load<S>();
+    for (int k = 0; k < call_.steps; ++k) apply(call_.step[k], k);
+    settle<S>();
+    if (call_.log_mass) log_mass();
+    if (call_.kept) write<S>();
+    if (call_.drawn) draw();
+  }
+
+ private:
+  template <class S>
+  void load() {
+    typedef typename Stored<S>::Value V;
+    const S* x = static_cast<const S*>(call_.x) + first_ * n_;
+    V wide[kShort * kSide];
+    const V* values = values_of(x, rows_ * n_, wide);
+    for (Index c = 0; c < n_; ++c) {
+      if (rows_ == kSide) {
+        SIGMAX_EACH_ROW x_[c][r] = values[r * n_ + c];
+      } else {
+        SIGMAX_EACH_ROW x_[c][r] = r < rows_ ? values[r * n_ + c] : 0.0;
+      }
+    }
+    SIGMAX_EACH_ROW {
+      top_[r] = kMinusInfinity;
+      nan_[r] = doubtful_[r] = 0.0;
+      inverse_[r] = temperature_[r] = 1.0;
+    }
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        top_[r] = x_[c][r] > top_[r] ? x_[c][r] : top_[r];
+        nan_[r] = x_[c][r] == x_[c][r] ? nan_[r] : 1.0;
+      }
+    }
+    int infinite = 0;
+    SIGMAX_EACH_ROW infinite |= (top_[r] == kInfinity) | (top_[r] == kMinusInfinity);
+    if (infinite) share_infinities();
+    for (Index c = 0; c < n_; ++c) kept_[c] = x_[c];
+  }
+
+  // Infinite logits share the probability; a row where nothing is possible gets a top that is a number.
+  void share_infinities() {
+    SIGMAX_EACH_ROW {
+      if (top_[r] == kInfinity)
+        for (Index c = 0; c < n_; ++c) x_[c][r] = x_[c][r] < kInfinity ? kMinusInfinity : 0.0;
+      empty_[r] = top_[r] == kMinusInfinity;
+      if (top_[r] - top_[r] != 0.0) top_[r] = 0.0;
+    }
+  }
+
+  void apply(Step step, int k) {
+    Side p;
+    SIGMAX_EACH_ROW p[r] = call_.parameter[k][first_ + (r < rows_ ? r : 0)];
+    switch (step) {
+      case kTemperature:
+        SIGMAX_EACH_ROW {
+          temperature_[r] = p[r];
+          inverse_[r] = 1.0 / p[r];
+        }
+        has_e_ = false;
+        return;
+      case kTopK: return top_k(p);
+      case kTopP: return top_p(p);
+      case kMinP: return min_p(p);
+      case kTypicalP: return typical_p(p);
+      case kTopNSigma: return top_n_sigma(p);
+      case kEpsilon: return epsilon(p);
+      case kLowest: return drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return kept_[c][r] < p[r]; });
+      case kHighest: return drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return kept_[c][r] > p[r]; });
+    }
+  }
+
+  template <class Condition>
+  SIGMAX_INLINE void drop_if(Condition condition) {
+    for (Index c = 0; c < n_; ++c) SIGMAX_EACH_ROW kept_[c][r] = condition(c, r) ? kMinusInfinity : kept_[c][r];
+    narrowed_ = true;
+    has_mass_ = false;
+  }
+
+  // Of all classes, kept or not; the mass is of those that are kept.
+  void exponentials() {
+    if (!has_e_) {
+      for (Index c = 0; c < n_; ++c) SIGMAX_EACH_ROW e_[c][r] = exp_of((x_[c][r] - top_[r]) * inverse_[r]);
+    }
+    if (!has_e_ || !has_mass_) {
+      SIGMAX_EACH_ROW mass_[r] = 0.0;
+      for (Index c = 0; c < n_; ++c)
+        SIGMAX_EACH_ROW mass_[r] += kept_[c][r] > kMinusInfinity ? e_[c][r] : 0.0;
+    }
+    has_e_ = has_mass_ = true;
+  }
+
+  // Per class: term summed over the classes that come before it; every pair is looked at.
+  template <class Key, class Term>
+  SIGMAX_INLINE void sum_before(Side* sums, Key precedes, Term term) {
+    for (Index c = 0; c < n_; ++c) {
+      Side sum = {};
+      for (Index j = 0; j < n_; ++j) SIGMAX_EACH_ROW sum[r] += precedes(j, c, r) ? term(j, r) : 0.0;
+      sums[c] = sum;
+    }
+  }
+
+  void top_k(const Side& k) {
+    Side above[kShort];
+    sum_before(above, [&](Index j, Index c, Index r) SIGMAX_ALWAYS { return kept_[j][r] > kept_[c][r]; },
+               [&](Index, Index) SIGMAX_ALWAYS { return 1.0; });
+    drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return above[c][r] >= k[r]; });
+  }
+
+  // Drops a class where those before it have the mass already, and notes where that is too close to tell.
+  void drop_beyond(const Side* before, const Side& p) {
+    Side close = {};
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        const double rest = before[c][r] - p[r] * mass_[r], error = kSumError * mass_[r];
+        const bool counts = (before[c][r] > 0.0) & (kept_[c][r] > kMinusInfinity) & (p[r] > 0.0) & (p[r] < 1.0);
+        close[r] = counts & (rest <= error) & (rest >= -error) ? 1.0 : close[r];
+      }
+    }
+    SIGMAX_EACH_ROW doubtful_[r] += close[r];
+    drop_if([&](Index c, Index r) SIGMAX_ALWAYS {
+      return (before[c][r] > 0.0) & (before[c][r] >= p[r] * mass_[r]) & (p[r] < 1.0);
+    });
+  }
+
+  void top_p(const Side& p) {
+    exponentials();
+    Side above[kShort];
+    sum_before(above, [&](Index j, Index c, Index r) SIGMAX_ALWAYS { return kept_[j][r] > kept_[c][r]; },
+               [&](Index j, Index r) SIGMAX_ALWAYS { return e_[j][r]; });
+    drop_beyond(above, p);
+  }
+
+  Side kept_top() const {
+    Side top;
+    SIGMAX_EACH_ROW top[r] = kMinusInfinity;
+    for (Index c = 0; c < n_; ++c) SIGMAX_EACH_ROW top[r] = kept_[c][r] > top[r] ? kept_[c][r] : top[r];
+    return top;
+  }
+
+  void drop_below(const Side& top, const Side& threshold, const Side& error) {
+    Side close = {};
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        const double rest = kept_[c][r] - threshold[r];
+        close[r] = (rest <= error[r]) & (rest >= -error[r]) & (kept_[c][r] < top[r]) ? 1.0 : close[r];
+      }
+    }
+    SIGMAX_EACH_ROW doubtful_[r] += close[r];
+    drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return (kept_[c][r] < threshold[r]) & (kept_[c][r] < top[r]); });
+  }
+
+  void min_p(const Side& p) {
+    const Side top = kept_top();
+    Side threshold, error;
+    SIGMAX_EACH_ROW {
+      const double depth = p[r] > 0.0 ? __builtin_log(p[r]) * temperature_[r] : kMinusInfinity;
+      threshold[r] = top[r] + depth;
+      error[r] = (p[r] > 0.0) & (p[r] < 1.0) ? kThresholdError * (__builtin_fabs(top[r]) - depth) : 0.0;
+    }
+    drop_below(top, threshold, error);
+  }
+
+  void epsilon(const Side& p) {
+    exponentials();
+    Side threshold, error;
+    SIGMAX_EACH_ROW {
+      const double log_p = p[r] > 0.0 ? __builtin_log(p[r]) : kMinusInfinity, log_mass = log_of(mass_[r]);
+      const double depth = (log_p + log_mass) * temperature_[r];
+      threshold[r] = top_[r] + depth;
+      error[r] = p[r] > 0.0 ? (kSumError + kThresholdError * (log_mass - log_p)) * temperature_[r] +
+                                  kThresholdError * (__builtin_fabs(top_[r]) + __builtin_fabs(depth))
+                            : 0.0;
+    }
+    drop_below(kept_top(), threshold, error);
+  }
+
+  void typical_p(const Side& p) {
+    exponentials();
+    Side mean = {}, distance[kShort], before[kShort], close = {};
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        const double term = e_[c][r] * (kept_[c][r] - top_[r]);
+        mean[r] += (kept_[c][r] > kMinusInfinity) & (e_[c][r] > 0.0) ? term : 0.0;
+      }
+    }
+    SIGMAX_EACH_ROW mean[r] /= mass_[r];
+    for (Index c = 0; c < n_; ++c)
+      SIGMAX_EACH_ROW distance[c][r] = __builtin_fabs((kept_[c][r] - top_[r]) - mean[r]);
+    sum_before(before, [&](Index j, Index c, Index r) SIGMAX_ALWAYS { return distance[j][r] < distance[c][r]; },
+               [&](Index j, Index r) SIGMAX_ALWAYS { return kept_[j][r] > kMinusInfinity ? e_[j][r] : 0.0; });
+    for (Index c = 0; c < n_; ++c) {
+      for (Index j = 0; j < c; ++j) {
+        SIGMAX_EACH_ROW {
+          const double gap = distance[j][r] - distance[c][r], error = kSumError * (distance[j][r] - mean[r]);
+          close[r] = (gap <= error) & (gap >= -error) & (kept_[j][r] != kept_[c][r]) ? 1.0 : close[r];
+        }
+      }
+    }
+    SIGMAX_EACH_ROW doubtful_[r] += p[r] < 1.0 ? close[r] : 0.0;
+    // Those whose e is 0 count as well: nothing that is positive comes before the first, which stays.
+    Side first = {};
+    SIGMAX_EACH_ROW first[r] = kInfinity;
+    for (Index c = 0; c < n_; ++c)
+      SIGMAX_EACH_ROW first[r] = distance[c][r] < first[r] ? distance[c][r] : first[r];
+    drop_beyond(before, p);
+    drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return (p[r] <= 0.0) & (distance[c][r] > first[r]); });
+  }
+
+  void top_n_sigma(const Side& n) {
+    const Side top = kept_top();
+    Side count = {}, spread = {}, mean = {}, variance = {}, threshold, error;
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        const double depth = top[r] - kept_[c][r];
+        spread[r] = (depth > spread[r]) & (depth < kInfinity) ? depth : spread[r];
+        count[r] += kept_[c][r] > kMinusInfinity ? 1.0 : 0.0;
+      }
+    }
+    Side scale;
+    SIGMAX_EACH_ROW scale[r] = spread[r] > 0.0 ? spread[r] : 1.0;
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        const double scaled = (kept_[c][r] - top[r]) / scale[r];
+        mean[r] += kept_[c][r] > kMinusInfinity ? scaled : 0.0;
+      }
+    }
+    SIGMAX_EACH_ROW mean[r] /= count[r] > 0.0 ? count[r] : 1.0;
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        const double deviation = (kept_[c][r] - top[r]) / scale[r] - mean[r];
+        variance[r] += kept_[c][r] > kMinusInfinity ? deviation * deviation : 0.0;
+      }
+    }
+    SIGMAX_EACH_ROW {
+      const bool counts = (n[r] < kInfinity) & (spread[r] > 0.0);
+      const double depth = counts ? n[r] * scale[r] * __builtin_sqrt(variance[r] / count[r]) : 0.0;
+      threshold[r] = counts ? top[r] - depth : kMinusInfinity;
+      error[r] = counts ? kSumError * depth + kThresholdError * (__builtin_fabs(top[r]) + spread[r]) : 0.0;
+      const bool extreme = (spread[r] > 0x1p1023) | (spread[r] < 0x1p-960) | (top[r] - spread[r] < -0x1p1023);
+      doubtful_[r] += counts & extreme ? 1.0 : 0.0;
+    }
+    drop_below(top, threshold, error);
+  }
+
+  template <class S>
+  void settle() {
+    for (Index r = 0; r < rows_; ++r) {
+      if (is_settled_without<S>(call_, first_ + r, nan_[r] > 0.0, empty_[r] > 0.0)) continue;
+      call_.outcome[first_ + r] = doubtful_[r] > 0.0 ? kDoubtful : kSettled;
+    }
+  }
+
+  bool has_result(Index r) const { return call_.outcome[first_ + r] == kSettled; }
+
+  void log_mass() {
+    Side removed = {};
+    exponentials();
+    for (Index c = 0; c < n_; ++c)
+      SIGMAX_EACH_ROW removed[r] += kept_[c][r] > kMinusInfinity ? 0.0 : e_[c][r];
+    for (Index r = 0; r < rows_; ++r)
+      if (has_result(r)) call_.log_mass[first_ + r] = narrowed_ ? 0.0 - log1p_of(removed[r] / mass_[r]) : 0.0;
+  }
+
+  template <class S>
+  void write() {
+    typedef typename Stored<S>::Word Word;
+    const Word* x = static_cast<const Word*>(call_.x) + first_ * n_;
+    Word* out = static_cast<Word*>(call_.kept) + first_ * n_;
+    for (Index r = 0; r < rows_; ++r) {
+      if (!has_result(r)) continue;
+      for (Index c = 0; c < n_; ++c)
+        out[r * n_ + c] = kept_[c][r] > kMinusInfinity ? x[r * n_ + c] : kMinusInfinityBits<S>;
+    }
+  }
+
+  void draw() {
+    exponentials();
+    // The first of the largest that are kept is the winner; the others stand before it.
+    const Side top = kept_top();
+    Side winner, chosen, others = {}, whole, through[kShort];
+    SIGMAX_EACH_ROW winner[r] = 0.0;
+    for (Index c = n_ - 1; c >= 0; --c)
+      SIGMAX_EACH_ROW winner[r] = kept_[c][r] == top[r] ? static_cast<double>(c) : winner[r];
+    SIGMAX_EACH_ROW whole[r] = 0.0;
+    for (Index c = 0; c < n_; ++c) {
+      SIGMAX_EACH_ROW {
+        const bool wins = winner[r] == static_cast<double>(c);
+        others[r] += (kept_[c][r] > kMinusInfinity) & !wins ? e_[c][r] : 0.0;
+        whole[r] = wins ? e_[c][r] : whole[r];
+        through[c][r] = others[r];
+      }
+    }
+    for (Index d = 0; d < call_.draws; ++d) {
+      Side t;
+      SIGMAX_EACH_ROW {
+        const Index place = (first_ + (r < rows_ ? r : 0)) * call_.draws + d;
+        t[r] = static_cast<double>(call_.bits[place]) * 0x1p-64 * (others[r] + whole[r]);
+        chosen[r] = winner[r];
+      }
+      for (Index c = n_ - 1; c >= 0; --c)
+        SIGMAX_EACH_ROW chosen[r] = through[c][r] > t[r] ? static_cast<double>(c) : chosen[r];
+      for (Index r = 0; r < rows_; ++r)
+        if (has_result(r)) call_.drawn[(first_ + r) * call_.draws + d] = static_cast<std::int64_t>(chosen[r]);
+    }
+    if (call_.log_prob) log_probs(top, others, whole);
+  }
+
+  void log_probs(const Side& top, const Side& others, const Side& whole) {
+    for (Index r = 0; r < rows_; ++r) {
+      if (!has_result(r)) continue;
+      const double log_total = log1p_of(others[r] / whole[r]);
+      for (Index k = (first_ + r) * call_.draws, d = 0; d < call_.draws; ++d, ++k)
+        call_.log_prob[k] = (x_[call_.drawn[k]][r] - top[r]) / temperature_[r] - log_total;
+    }
+  }
+
+  const SamplingCall& call_;
+  Index n_, first_, rows_;
+  Side x_[kShort], kept_[kShort], e_[kShort];
+  Side top_, nan_, empty_ = {}, doubtful_, inverse_, temperature_, mass_;
+  bool has_e_ = false, has_mass_ = false, narrowed_ = false;
+};
+
+// ---------------------------------------------------------------- speculation
+
+// The target's distribution q is reached from the draft's p: its token is accepted with probability min(1, q/p), and
+// where it is not, a class is drawn from max(q - p, 0) (Leviathan et al. 2023). Where q is close to p, log(q/p) comes of
+// the differences of logits, not of two logarithms, and q - p = p·(q/p - 1) keeps its digits.
+template <class V>
+class Speculation {
+ public:
+  Speculation(const V* draft, const V* target, Index n, double draft_temperature, double target_temperature, double* weights)
+      : draft_(draft), target_(target), n_(n), weights_(weights), draft_inverse_(1.0 / draft_temperature),
+        target_inverse_(1.0 / target_temperature), same_(draft_temperature == target_temperature) {
+    Index winner = 0;
+    for (Index i = 0; i < n; ++i)
+      if (draft[i] > draft[winner]) winner = i;
+    double top = kMinusInfinity;
+    for (Index i = 0; i < n; ++i) top = target[i] > top ? target[i] : top;
+    draft_top_ = draft[winner];
+    // The draft's winner is the common origin, unless it is far from likely in the target.
+    target_top_ = (top - target[winner]) * target_inverse_ < 1.0 ? static_cast<double>(target[winner]) : top;
+    const double mass = sum_of(n, [&](Index i) SIGMAX_ALWAYS { return exp_of(of_draft(i)); });
+    const double excess = sum_of(n, [&](Index i) { return difference(i, 0.0, 1.0); });
+    growth_ = excess / mass;  // Σ target / Σ draft - 1
+    log_growth_ = log1p_of(growth_);
+  }
+
+  // Whether a share, uniform in [0, 1), is below q/p of the token.
+  bool accepts(Index token, double share) const {
+    if (!(target_[token] > kMinusInfinity)) return false;
+    const double log_ratio = gap(token) - log_growth_;
+    return log_ratio >= 0.0 || share < exp_of(log_ratio);
+  }
+
+  Index draw(double share) const {
+    double mass = fill(false);
+    if (!(mass > 0.0)) mass = fill(true);  // p and q are the same to the last digit: rounding alone leads here
+    const double t = share * mass;
+    double running = 0.0;
+    Index last = 0;
+    for (Index start = 0; start < n_; start += kBlock) {
+      const Index size = n_ - start < kBlock ? n_ - start : kBlock;
+      const double block = block_sum(size, [&](Index i) SIGMAX_ALWAYS { return weights_[start + i]; });
+      const bool ends = running + block > t;
+      double within = 0.0;
+      for (Index i = start; i < start + size && (ends || start + kBlock >= n_); ++i) {
+        within += weights_[i];
+        if (weights_[i] > 0.0) last = i;
+        if (running + within > t) return i;
+      }
+      if (ends) return last;
+      running += block;
+    }
+    return last_possible();
+  }
+
+ private:
+  double of_draft(Index i) const { return (draft_[i] - draft_top_) * draft_inverse_; }
+  double of_target(Index i) const { return (target_[i] - target_top_) * target_inverse_; }
+
+  // The logarithm of target over draft, of a class that both have, up to log_growth_.
+  double gap(Index i) const {
+    return same_ ? ((static_cast<double>(target_[i]) - draft_[i]) - (target_top_ - draft_top_)) * target_inverse_
+                 : of_target(i) - of_draft(i);
+  }
+
+  // e^target·scale - e^draft; scale is e^-shift.
+  double difference(Index i, double shift, double scale) const {
+    const bool in_draft = draft_[i] > kMinusInfinity, in_target = target_[i] > kMinusInfinity;
+    if (in_draft && in_target) {
+      const double log_ratio = gap(i) - shift;
+      if (__builtin_fabs(log_ratio) <= 0.5) return exp_of(of_draft(i)) * expm1_small(log_ratio);
+    }
+    return (in_target ? exp_of(of_target(i)) * scale : 0.0) - (in_draft ? exp_of(of_draft(i)) : 0.0);
+  }
+
+  double fill(bool with_target) const {
+    const double scale = 1.0 / (1.0 + growth_);
+    for (Index i = 0; i < n_; ++i) {
+      const double weight = with_target ? (target_[i] > kMinusInfinity ? exp_of(of_target(i)) : 0.0)
+                                        : difference(i, log_growth_, scale);
+      weights_[i] = weight > 0.0 ? weight : 0.0;
+    }
+    return sum_of(n_, [&](Index i) SIGMAX_ALWAYS { return weights_[i]; });
+  }
+
+  Index last_possible() const {
+    Index i = n_ - 1;
+    while (i > 0 && !(weights_[i] > 0.0)) --i;
+    return i;
+  }
+
+  const V *draft_, *target_;
+  Index n_;
+  double* weights_;
+  double draft_inverse_, target_inverse_;
+  bool same_;
+  double draft_top_, target_top_, growth_, log_growth_;
+};
+
+// Infinite logits share the probability.
+template <class V>
+const V* without_infinities(const V* x, Index n, V* out) {
+  bool infinite = false;
+  for (Index i = 0; i < n; ++i) infinite |= x[i] == kInfinity;
+  if (!infinite) return x;
+  for (Index i = 0; i < n; ++i) out[i] = x[i] < kInfinity ? static_cast<V>(kMinusInfinity) : V{0};
+  return out;
+}
+
+template <class S>
+void speculate_row(const SpeculationCall& call, Index r, double* memory) {
+  typedef typename Stored<S>::Value V;
+  const Index n = call.classes;
+  V *first = reinterpret_cast<V*>(memory), *second = reinterpret_cast<V*>(memory + n);
+  const V* draft = without_infinities(values_of(static_cast<const S*>(call.draft) + r * n, n, first), n, first);
+  const V* target = without_infinities(values_of(static_cast<const S*>(call.target) + r * n, n, second), n, second);
+  const Speculation<V> speculation(draft, target, n, call.draft_temperature[r], call.target_temperature[r],
+                                   memory + 2 * n);
+  const double acceptance = static_cast<double>(call.bits[2 * r]) * 0x1p-64;
+  const double share = static_cast<double>(call.bits[2 * r + 1]) * 0x1p-64;
+  call.accepted[r] = speculation.accepts(call.token[r], acceptance);
+  call.residual[r] = call.accepted[r] ? -1 : speculation.draw(share);
+}
+
+// ---------------------------------------------------------------- the table
+
+template <class S>
+void sample_rows(const SamplingCall& call, Index first, Index last, double* scratch) {
+  if (call.classes > kShort || !call.replace) {
+    for (Index r = first; r < last; ++r) sample_row<S>(call, r, scratch);
+    return;
+  }
+  for (Index r = first; r < last; r += kSide) Tile(call, r, last - r < kSide ? last - r : kSide).template run<S>();
+}
+
+void sample(const SamplingCall& call, Index first, Index last, double* scratch) {
+  switch (call.type) {
+    case 0: return sample_rows<Half>(call, first, last, scratch);
+    case 1: return sample_rows<BFloat>(call, first, last, scratch);
+    case 2: return sample_rows<float>(call, first, last, scratch);
+    default: return sample_rows<double>(call, first, last, scratch);
+  }
+}
+
+void speculate(const SpeculationCall& call, Index first, Index last, double* scratch) {
+  for (Index r = first; r < last; ++r) {
+    switch (call.type) {
+      case 0: speculate_row<Half>(call, r, scratch); break;
+      case 1: speculate_row<BFloat>(call, r, scratch); break;
+      case 2: speculate_row<float>(call, r, scratch); break;
+      default: speculate_row<double>(call, r, scratch);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sigmax
+
+extern "C" __attribute__((visibility("default"))) const sigmax::SamplingKernels SIGMAX_TABLE(SIGMAX_LEVEL);
+const sigmax::SamplingKernels SIGMAX_TABLE(SIGMAX_LEVEL) = {SIGMAX_NAME(SIGMAX_LEVEL), sigmax::scratch_size,
+                                                            sigmax::sample, sigmax::speculate};
