@@ -28,19 +28,30 @@ constexpr double kThresholdError = 0x1p-48;
 
 // ---------------------------------------------------------------- exponential and logarithm
 
-// e^y for y <= 709; 0 below -708. Relative error 2^-50 and that of y.
-SIGMAX_INLINE double exp_of(double y) {
-  const double clamped = y > -708.0 ? y : -708.0;
-  const double t = clamped * kLog2e + kRoundToInteger, n = t - kRoundToInteger;
-  const double r = ((clamped - n * kLn2Hi) - n * kLn2Lo) * kLog2e;
-  double power = kExp2[10];
+template <class D>
+struct BitsOf {
+  typedef std::uint64_t Type;
+};
+template <>
+struct BitsOf<Vec> {
+  typedef Bits Type;
+};
+
+// e^y for y <= 709; 0 below -708. Relative error 2^-50 and that of y. Of a number or a vector.
+template <class D>
+SIGMAX_INLINE D exp_of(D y) {
+  typedef typename BitsOf<D>::Type B;
+  const D clamped = y > -708.0 ? y : D{} - 708.0;
+  const D t = clamped * kLog2e + kRoundToInteger, n = t - kRoundToInteger;
+  const D r = ((clamped - n * kLn2Hi) - n * kLn2Lo) * kLog2e;
+  D power = D{} + kExp2[10];
   SIGMAX_UNROLL_ALL for (int k = 9; k >= 0; --k) power = power * r + kExp2[k];
-  const double e = bit_cast<double>(bit_cast<std::uint64_t>(power) + (bit_cast<std::uint64_t>(t) << 52));
-  return y > -708.0 ? e : 0.0;
+  const D e = bit_cast<D>(bit_cast<B>(power) + (bit_cast<B>(t) << 52));
+  return y > -708.0 ? e : D{};
 }
 
 // log((1+s)/(1-s)) for |s| <= 0.2.
-double log_of_odds(double s) {
+SIGMAX_NOINLINE double log_of_odds(double s) {
   const double z = s * s;
   double tail = kLogTail[7];
   for (int k = 6; k >= 0; --k) tail = tail * z + kLogTail[k];
@@ -48,7 +59,7 @@ double log_of_odds(double s) {
 }
 
 // Of a positive normal number.
-double log_of(double y) {
+SIGMAX_NOINLINE double log_of(double y) {
   const std::uint64_t sqrt_half = 0x3fe6a09e667f3bcdu, one = 0x3ff0000000000000u;
   const std::uint64_t bits = bit_cast<std::uint64_t>(y), biased = (bits + (one - sqrt_half)) >> 52;
   const double k = static_cast<double>(static_cast<std::int64_t>(biased)) - 1023.0;
@@ -57,7 +68,7 @@ double log_of(double y) {
 }
 
 // log(1 + t) for t > -1, with all digits where t is small.
-double log1p_of(double t) {
+SIGMAX_NOINLINE double log1p_of(double t) {
   return t > -0.29 && t < 0.41 ? log_of_odds(t / (2.0 + t)) : log_of(1.0 + t);
 }
 
@@ -69,6 +80,10 @@ double expm1_small(double y) {
 }
 
 // ---------------------------------------------------------------- sums
+
+// 1 or 0. The loops below multiply by it rather than choose: GCC 12 loads what a vector of choices needs by the mask of
+// another one.
+SIGMAX_INLINE double number(bool condition) { return static_cast<double>(condition); }
 
 // A sum and its rounding errors (Neumaier 1974).
 struct Total {
@@ -187,9 +202,9 @@ Crossing crossing(const K* keys, const double* weights, Index n, double mass, do
     if (narrow) from = to = middle;
     const auto weight = [&](Index i) SIGMAX_ALWAYS { return weights ? weights[i] : 1.0; };
     const double outside =
-        sum_of(n, [&](Index i) SIGMAX_ALWAYS { return precedes<kDown>(keys[i], from) ? weight(i) : 0.0; });
+        sum_of(n, [&](Index i) SIGMAX_ALWAYS { return number(precedes<kDown>(keys[i], from)) * weight(i); });
     const double inside = sum_of(n, [&](Index i) SIGMAX_ALWAYS {
-      return (!precedes<kDown>(keys[i], from)) & (!precedes<kDown>(to, keys[i])) ? weight(i) : 0.0;
+      return number((!precedes<kDown>(keys[i], from)) & (!precedes<kDown>(to, keys[i]))) * weight(i);
     });
     const Index all = n;
     if (before + outside > target) {
@@ -312,11 +327,11 @@ class Row {
       const double lowest = lowest_, highest = highest_;
       kept.add(block_sum(count, [&](Index i) SIGMAX_ALWAYS {
         const double v = x[i];
-        return (v >= lowest) & (v <= highest) ? e[i] : 0.0;
+        return number((v >= lowest) & (v <= highest)) * e[i];
       }));
       removed.add(block_sum(count, [&](Index i) SIGMAX_ALWAYS {
         const double v = x[i];
-        return (v >= lowest) & (v <= highest) ? 0.0 : e[i];
+        return number(!((v >= lowest) & (v <= highest))) * e[i];
       }));
     }
     return 0.0 - log1p_of(removed.value() / kept.value());
@@ -453,7 +468,7 @@ class Row {
       for (Index l = 0; l < lanes; ++l) {
         const V v = values_[i + l];
         largest[l] = v > largest[l] ? v : largest[l];
-        noise[l] = v == v ? noise[l] : V{1};
+        noise[l] += static_cast<V>(v != v);
       }
     }
     V top = static_cast<V>(kMinusInfinity), nan = 0;
@@ -463,7 +478,7 @@ class Row {
     }
     for (; i < count_; ++i) {
       top = values_[i] > top ? values_[i] : top;
-      nan += values_[i] == values_[i] ? V{0} : V{1};
+      nan += static_cast<V>(values_[i] != values_[i]);
     }
     top_ = top;
     if (values_ == x_) row_top_ = top_;
@@ -564,7 +579,8 @@ class Row {
     const double* e = exponentials();
     const double top = top_;
     const double mean = sum_of(count_, [&](Index i) SIGMAX_ALWAYS {
-                          return e[i] > 0.0 ? e[i] * (values_[i] - top) : 0.0;
+                          const double depth = values_[i] - top;
+                          return e[i] * (depth > -1e300 ? depth : -1e300);  // e is 0 there
                         }) / mass_;
     double* distance = scratch_.keys;
     for (Index i = 0; i < count_; ++i) distance[i] = __builtin_fabs((values_[i] - top) - mean);
@@ -576,16 +592,12 @@ class Row {
     const double close = kSumError * (found.key - mean);
     double lowest = kInfinity, highest = kMinusInfinity, close_low = kInfinity, close_high = kMinusInfinity;
     for (Index i = 0; i < count_; ++i) {
-      const double v = values_[i];
-      if (!(v > kMinusInfinity)) continue;
-      if (distance[i] <= found.key) {
-        lowest = v < lowest ? v : lowest;
-        highest = v > highest ? v : highest;
-      }
-      if (__builtin_fabs(distance[i] - found.key) <= close) {
-        close_low = v < close_low ? v : close_low;
-        close_high = v > close_high ? v : close_high;
-      }
+      const double v = values_[i], beyond = distance[i] - found.key;
+      const bool counts = v > kMinusInfinity, is_close = (beyond <= close) & (beyond >= -close);
+      lowest = counts & (beyond <= 0.0) & (v < lowest) ? v : lowest;
+      highest = counts & (beyond <= 0.0) & (v > highest) ? v : highest;
+      close_low = counts & is_close & (v < close_low) ? v : close_low;
+      close_high = counts & is_close & (v > close_high) ? v : close_high;
     }
     doubtful_ |= close_low < close_high;
     narrow_to(lowest, highest);
@@ -686,7 +698,8 @@ void write_kept(const S* x, const Row<V>& row, Index n, S* out) {
   const double lowest = row.lowest(), highest = row.highest();
   for (Index i = 0; i < n; ++i) {
     const double v = values[i];
-    kept[i] = (v >= lowest) & (v <= highest) ? bits[i] : kMinusInfinityBits<S>;
+    const Word mask = static_cast<Word>(0 - static_cast<Word>((v >= lowest) & (v <= highest)));
+    kept[i] = static_cast<Word>((bits[i] & mask) | (kMinusInfinityBits<S> & ~mask));
   }
 }
 
@@ -737,17 +750,84 @@ void sample_row(const SamplingCall& call, Index r, double* memory) {
 
 // ---------------------------------------------------------------- short rows, side by side
 
-constexpr Index kShort = 32, kSide = 16;
+constexpr Index kShort = 32, kSide = 16, kParts = kSide / kLanes;
 
-// The numbers of one class in kSide rows; every loop over them is one or a few vectors.
+#define SIGMAX_EACH_PART for (Index p = 0; p < kParts; ++p)
+
+// Numbers, and conditions, of kSide rows.
+struct Choice {
+  Mask at[kParts];
+};
 struct Side {
-  double at[kSide];
-  SIGMAX_INLINE double& operator[](Index r) { return at[r]; }
-  SIGMAX_INLINE double operator[](Index r) const { return at[r]; }
+  Vec at[kParts];
+  SIGMAX_INLINE double operator[](Index r) const { return at[r / kLanes][r % kLanes]; }
+  SIGMAX_INLINE void set(Index r, double x) { at[r / kLanes][r % kLanes] = x; }
 };
 
-#define SIGMAX_EACH_ROW for (Index r = 0; r < kSide; ++r)
+SIGMAX_INLINE Side all_of(double x) {
+  Side s;
+  SIGMAX_EACH_PART s.at[p] = splat(x);
+  return s;
+}
 
+#define SIGMAX_ARITHMETIC(op)                           \
+  SIGMAX_INLINE Side operator op(Side a, Side b) {      \
+    Side s;                                             \
+    SIGMAX_EACH_PART s.at[p] = a.at[p] op b.at[p];      \
+    return s;                                           \
+  }                                                     \
+  SIGMAX_INLINE Side operator op(Side a, double b) { return a op all_of(b); }
+SIGMAX_ARITHMETIC(+)
+SIGMAX_ARITHMETIC(-)
+SIGMAX_ARITHMETIC(*)
+SIGMAX_ARITHMETIC(/)
+
+#define SIGMAX_COMPARISON(op)                           \
+  SIGMAX_INLINE Choice operator op(Side a, Side b) {    \
+    Choice c;                                           \
+    SIGMAX_EACH_PART c.at[p] = a.at[p] op b.at[p];      \
+    return c;                                           \
+  }                                                     \
+  SIGMAX_INLINE Choice operator op(Side a, double b) { return a op all_of(b); }
+SIGMAX_COMPARISON(<)
+SIGMAX_COMPARISON(>)
+SIGMAX_COMPARISON(<=)
+SIGMAX_COMPARISON(>=)
+SIGMAX_COMPARISON(==)
+SIGMAX_COMPARISON(!=)
+
+SIGMAX_INLINE Choice operator&(Choice a, Choice b) {
+  SIGMAX_EACH_PART a.at[p] &= b.at[p];
+  return a;
+}
+SIGMAX_INLINE Choice operator|(Choice a, Choice b) {
+  SIGMAX_EACH_PART a.at[p] |= b.at[p];
+  return a;
+}
+
+SIGMAX_INLINE Side choose(Choice c, Side yes, Side no) {
+  SIGMAX_EACH_PART yes.at[p] = select(c.at[p], yes.at[p], no.at[p]);
+  return yes;
+}
+SIGMAX_INLINE Side choose(Choice c, Side yes, double no) { return choose(c, yes, all_of(no)); }
+SIGMAX_INLINE Side only_where(Choice c, Side x) {
+  SIGMAX_EACH_PART x.at[p] = only_where(c.at[p], x.at[p]);
+  return x;
+}
+SIGMAX_INLINE Side larger(Side a, Side b) {
+  SIGMAX_EACH_PART a.at[p] = max(a.at[p], b.at[p]);
+  return a;
+}
+SIGMAX_INLINE Side magnitude(Side x) {
+  SIGMAX_EACH_PART x.at[p] = abs(x.at[p]);
+  return x;
+}
+SIGMAX_INLINE Side exp_of(Side x) {
+  SIGMAX_EACH_PART x.at[p] = exp_of(x.at[p]);
+  return x;
+}
+
+// sum_before() and what else looks at pairs of classes: all of them, there are at most kShort.
 class Tile {
  public:
   Tile(const SamplingCall& call, Index first, Index rows) : call_(call), n_(call.classes), first_(first), rows_(rows) {}
@@ -755,7 +835,7 @@ class Tile {
   template <class S>
   void run() {
     load<S>();
-    for (int k = 0; k < call_.steps; ++k) apply(call_.step[k], k);
+    for (int k = 0; k < call_.steps; ++k) apply(call_.step[k], call_.parameter[k]);
     settle<S>();
     if (call_.log_mass) log_mass();
     if (call_.kept) write<S>();
@@ -766,52 +846,48 @@ class Tile {
   template <class S>
   void load() {
     typedef typename Stored<S>::Value V;
-    const S* x = static_cast<const S*>(call_.x) + first_ * n_;
     V wide[kShort * kSide];
-    const V* values = values_of(x, rows_ * n_, wide);
+    const V* values = values_of(static_cast<const S*>(call_.x) + first_ * n_, rows_ * n_, wide);
+    top_ = all_of(kMinusInfinity);
+    Choice nan = {};
     for (Index c = 0; c < n_; ++c) {
-      if (rows_ == kSide) {
-        SIGMAX_EACH_ROW x_[c][r] = values[r * n_ + c];
-      } else {
-        SIGMAX_EACH_ROW x_[c][r] = r < rows_ ? values[r * n_ + c] : 0.0;
-      }
+      double column[kSide];
+      for (Index r = 0; r < kSide; ++r) column[r] = values[(r < rows_ ? r : 0) * n_ + c];
+      Side x;
+      SIGMAX_EACH_PART x.at[p] = sigmax::load(column + p * kLanes);
+      top_ = larger(x, top_);
+      nan = nan | (x != x);
+      x_[c] = kept_[c] = x;
     }
-    SIGMAX_EACH_ROW {
-      top_[r] = kMinusInfinity;
-      nan_[r] = doubtful_[r] = 0.0;
-      inverse_[r] = temperature_[r] = 1.0;
-    }
-    for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        top_[r] = x_[c][r] > top_[r] ? x_[c][r] : top_[r];
-        nan_[r] = x_[c][r] == x_[c][r] ? nan_[r] : 1.0;
-      }
-    }
-    int infinite = 0;
-    SIGMAX_EACH_ROW infinite |= (top_[r] == kInfinity) | (top_[r] == kMinusInfinity);
-    if (infinite) share_infinities();
-    for (Index c = 0; c < n_; ++c) kept_[c] = x_[c];
+    nan_ = only_where(nan, all_of(1.0));
+    inverse_ = temperature_ = all_of(1.0);
+    const Choice unusual = (top_ == kInfinity) | (top_ == kMinusInfinity);
+    int some = 0;
+    SIGMAX_EACH_PART some |= any(unusual.at[p]);
+    if (some) share_infinities();
   }
 
   // Infinite logits share the probability; a row where nothing is possible gets a top that is a number.
-  void share_infinities() {
-    SIGMAX_EACH_ROW {
-      if (top_[r] == kInfinity)
-        for (Index c = 0; c < n_; ++c) x_[c][r] = x_[c][r] < kInfinity ? kMinusInfinity : 0.0;
-      empty_[r] = top_[r] == kMinusInfinity;
-      if (top_[r] - top_[r] != 0.0) top_[r] = 0.0;
+  SIGMAX_NOINLINE void share_infinities() {
+    for (Index r = 0; r < kSide; ++r) {
+      const double top = top_[r];
+      if (top == kInfinity)
+        for (Index c = 0; c < n_; ++c) x_[c].set(r, x_[c][r] < kInfinity ? kMinusInfinity : 0.0);
+      empty_.set(r, top == kMinusInfinity ? 1.0 : 0.0);
+      if (top == kInfinity || top == kMinusInfinity) top_.set(r, 0.0);
+      for (Index c = 0; c < n_; ++c) kept_[c].set(r, x_[c][r]);
     }
   }
 
-  void apply(Step step, int k) {
+  void apply(Step step, const PerRow& parameter) {
+    double column[kSide];
+    for (Index r = 0; r < kSide; ++r) column[r] = parameter[first_ + (r < rows_ ? r : 0)];
     Side p;
-    SIGMAX_EACH_ROW p[r] = call_.parameter[k][first_ + (r < rows_ ? r : 0)];
+    for (Index part = 0; part < kParts; ++part) p.at[part] = sigmax::load(column + part * kLanes);
     switch (step) {
       case kTemperature:
-        SIGMAX_EACH_ROW {
-          temperature_[r] = p[r];
-          inverse_[r] = 1.0 / p[r];
-        }
+        temperature_ = p;
+        inverse_ = all_of(1.0) / p;
         has_e_ = false;
         return;
       case kTopK: return top_k(p);
@@ -820,182 +896,141 @@ class Tile {
       case kTypicalP: return typical_p(p);
       case kTopNSigma: return top_n_sigma(p);
       case kEpsilon: return epsilon(p);
-      case kLowest: return drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return kept_[c][r] < p[r]; });
-      case kHighest: return drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return kept_[c][r] > p[r]; });
+      case kLowest: return drop_if([&](Index c) SIGMAX_ALWAYS { return kept_[c] < p; });
+      case kHighest: return drop_if([&](Index c) SIGMAX_ALWAYS { return kept_[c] > p; });
     }
   }
 
+  SIGMAX_INLINE Choice is_kept(Index c) const { return kept_[c] > kMinusInfinity; }
+
   template <class Condition>
   SIGMAX_INLINE void drop_if(Condition condition) {
-    for (Index c = 0; c < n_; ++c) SIGMAX_EACH_ROW kept_[c][r] = condition(c, r) ? kMinusInfinity : kept_[c][r];
-    narrowed_ = true;
+    for (Index c = 0; c < n_; ++c) kept_[c] = choose(condition(c), all_of(kMinusInfinity), kept_[c]);
     has_mass_ = false;
   }
 
   // Of all classes, kept or not; the mass is of those that are kept.
   void exponentials() {
-    if (!has_e_) {
-      for (Index c = 0; c < n_; ++c) SIGMAX_EACH_ROW e_[c][r] = exp_of((x_[c][r] - top_[r]) * inverse_[r]);
-    }
+    if (!has_e_)
+      for (Index c = 0; c < n_; ++c) e_[c] = exp_of((x_[c] - top_) * inverse_);
     if (!has_e_ || !has_mass_) {
-      SIGMAX_EACH_ROW mass_[r] = 0.0;
-      for (Index c = 0; c < n_; ++c)
-        SIGMAX_EACH_ROW mass_[r] += kept_[c][r] > kMinusInfinity ? e_[c][r] : 0.0;
+      mass_ = Side{};
+      for (Index c = 0; c < n_; ++c) mass_ = mass_ + only_where(is_kept(c), e_[c]);
     }
     has_e_ = has_mass_ = true;
   }
 
-  // Per class: term summed over the classes that come before it; every pair is looked at.
-  template <class Key, class Term>
-  SIGMAX_INLINE void sum_before(Side* sums, Key precedes, Term term) {
+  // For each class, of all classes j that come before it: the sum of term(j).
+  template <class Precedes, class Term>
+  SIGMAX_INLINE void sum_before(Side* sums, Precedes precedes, Term term) {
     for (Index c = 0; c < n_; ++c) {
       Side sum = {};
-      for (Index j = 0; j < n_; ++j) SIGMAX_EACH_ROW sum[r] += precedes(j, c, r) ? term(j, r) : 0.0;
+      for (Index j = 0; j < n_; ++j) sum = sum + only_where(precedes(j, c), term(j));
       sums[c] = sum;
     }
   }
 
-  void top_k(const Side& k) {
-    Side above[kShort];
-    sum_before(above, [&](Index j, Index c, Index r) SIGMAX_ALWAYS { return kept_[j][r] > kept_[c][r]; },
-               [&](Index, Index) SIGMAX_ALWAYS { return 1.0; });
-    drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return above[c][r] >= k[r]; });
-  }
-
-  // Drops a class where those before it have the mass already, and notes where that is too close to tell.
-  void drop_beyond(const Side* before, const Side& p) {
-    Side close = {};
-    for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        const double rest = before[c][r] - p[r] * mass_[r], error = kSumError * mass_[r];
-        const bool counts = (before[c][r] > 0.0) & (kept_[c][r] > kMinusInfinity) & (p[r] > 0.0) & (p[r] < 1.0);
-        close[r] = counts & (rest <= error) & (rest >= -error) ? 1.0 : close[r];
-      }
-    }
-    SIGMAX_EACH_ROW doubtful_[r] += close[r];
-    drop_if([&](Index c, Index r) SIGMAX_ALWAYS {
-      return (before[c][r] > 0.0) & (before[c][r] >= p[r] * mass_[r]) & (p[r] < 1.0);
-    });
-  }
-
-  void top_p(const Side& p) {
-    exponentials();
-    Side above[kShort];
-    sum_before(above, [&](Index j, Index c, Index r) SIGMAX_ALWAYS { return kept_[j][r] > kept_[c][r]; },
-               [&](Index j, Index r) SIGMAX_ALWAYS { return e_[j][r]; });
-    drop_beyond(above, p);
-  }
-
   Side kept_top() const {
-    Side top;
-    SIGMAX_EACH_ROW top[r] = kMinusInfinity;
-    for (Index c = 0; c < n_; ++c) SIGMAX_EACH_ROW top[r] = kept_[c][r] > top[r] ? kept_[c][r] : top[r];
+    Side top = all_of(kMinusInfinity);
+    for (Index c = 0; c < n_; ++c) top = larger(kept_[c], top);
     return top;
   }
 
-  void drop_below(const Side& top, const Side& threshold, const Side& error) {
-    Side close = {};
-    for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        const double rest = kept_[c][r] - threshold[r];
-        close[r] = (rest <= error[r]) & (rest >= -error[r]) & (kept_[c][r] < top[r]) ? 1.0 : close[r];
-      }
-    }
-    SIGMAX_EACH_ROW doubtful_[r] += close[r];
-    drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return (kept_[c][r] < threshold[r]) & (kept_[c][r] < top[r]); });
+  void note_doubt(Choice close) { doubtful_ = choose(close, all_of(1.0), doubtful_); }
+
+  void top_k(Side k) {
+    Side above[kShort];
+    sum_before(above, [&](Index j, Index c) SIGMAX_ALWAYS { return kept_[j] > kept_[c]; },
+               [&](Index) SIGMAX_ALWAYS { return all_of(1.0); });
+    drop_if([&](Index c) SIGMAX_ALWAYS { return above[c] >= k; });
   }
 
-  void min_p(const Side& p) {
-    const Side top = kept_top();
-    Side threshold, error;
-    SIGMAX_EACH_ROW {
-      const double depth = p[r] > 0.0 ? __builtin_log(p[r]) * temperature_[r] : kMinusInfinity;
-      threshold[r] = top[r] + depth;
-      error[r] = (p[r] > 0.0) & (p[r] < 1.0) ? kThresholdError * (__builtin_fabs(top[r]) - depth) : 0.0;
-    }
-    drop_below(top, threshold, error);
-  }
-
-  void epsilon(const Side& p) {
-    exponentials();
-    Side threshold, error;
-    SIGMAX_EACH_ROW {
-      const double log_p = p[r] > 0.0 ? __builtin_log(p[r]) : kMinusInfinity, log_mass = log_of(mass_[r]);
-      const double depth = (log_p + log_mass) * temperature_[r];
-      threshold[r] = top_[r] + depth;
-      error[r] = p[r] > 0.0 ? (kSumError + kThresholdError * (log_mass - log_p)) * temperature_[r] +
-                                  kThresholdError * (__builtin_fabs(top_[r]) + __builtin_fabs(depth))
-                            : 0.0;
-    }
-    drop_below(kept_top(), threshold, error);
-  }
-
-  void typical_p(const Side& p) {
-    exponentials();
-    Side mean = {}, distance[kShort], before[kShort], close = {};
-    for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        const double term = e_[c][r] * (kept_[c][r] - top_[r]);
-        mean[r] += (kept_[c][r] > kMinusInfinity) & (e_[c][r] > 0.0) ? term : 0.0;
-      }
-    }
-    SIGMAX_EACH_ROW mean[r] /= mass_[r];
+  // Drops a class where those before it have the mass already, and notes where that is too close to tell.
+  void drop_beyond(const Side* before, Side p) {
+    const Side target = p * mass_, error = mass_ * kSumError;
+    const Choice counts = (p > 0.0) & (p < 1.0);
     for (Index c = 0; c < n_; ++c)
-      SIGMAX_EACH_ROW distance[c][r] = __builtin_fabs((kept_[c][r] - top_[r]) - mean[r]);
-    sum_before(before, [&](Index j, Index c, Index r) SIGMAX_ALWAYS { return distance[j][r] < distance[c][r]; },
-               [&](Index j, Index r) SIGMAX_ALWAYS { return kept_[j][r] > kMinusInfinity ? e_[j][r] : 0.0; });
-    for (Index c = 0; c < n_; ++c) {
-      for (Index j = 0; j < c; ++j) {
-        SIGMAX_EACH_ROW {
-          const double gap = distance[j][r] - distance[c][r], error = kSumError * (distance[j][r] - mean[r]);
-          close[r] = (gap <= error) & (gap >= -error) & (kept_[j][r] != kept_[c][r]) ? 1.0 : close[r];
-        }
-      }
-    }
-    SIGMAX_EACH_ROW doubtful_[r] += p[r] < 1.0 ? close[r] : 0.0;
-    // Those whose e is 0 count as well: nothing that is positive comes before the first, which stays.
-    Side first = {};
-    SIGMAX_EACH_ROW first[r] = kInfinity;
+      note_doubt(counts & is_kept(c) & (before[c] > 0.0) & (magnitude(before[c] - target) <= error));
+    drop_if([&](Index c) SIGMAX_ALWAYS { return (before[c] > 0.0) & (before[c] >= target) & (p < 1.0); });
+  }
+
+  void top_p(Side p) {
+    exponentials();
+    Side above[kShort];
+    sum_before(above, [&](Index j, Index c) SIGMAX_ALWAYS { return kept_[j] > kept_[c]; },
+               [&](Index j) SIGMAX_ALWAYS { return e_[j]; });
+    drop_beyond(above, p);
+  }
+
+  void typical_p(Side p) {
+    exponentials();
+    Side mean = {}, distance[kShort], before[kShort], nearest = all_of(kInfinity);
     for (Index c = 0; c < n_; ++c)
-      SIGMAX_EACH_ROW first[r] = distance[c][r] < first[r] ? distance[c][r] : first[r];
+      mean = mean + only_where(is_kept(c) & (e_[c] > 0.0), e_[c] * (kept_[c] - top_));
+    mean = mean / mass_;
+    for (Index c = 0; c < n_; ++c) {
+      distance[c] = magnitude((kept_[c] - top_) - mean);
+      nearest = choose(distance[c] < nearest, distance[c], nearest);
+    }
+    sum_before(before, [&](Index j, Index c) SIGMAX_ALWAYS { return distance[j] < distance[c]; },
+               [&](Index j) SIGMAX_ALWAYS { return e_[j]; });  // those that are not kept are infinitely far
+    for (Index c = 0; c < n_; ++c) {
+      const Side error = (distance[c] - mean) * kSumError;
+      for (Index j = 0; j < c; ++j)
+        note_doubt((magnitude(distance[j] - distance[c]) <= error) & (kept_[j] != kept_[c]) & (p < 1.0));
+    }
     drop_beyond(before, p);
-    drop_if([&](Index c, Index r) SIGMAX_ALWAYS { return (p[r] <= 0.0) & (distance[c][r] > first[r]); });
+    drop_if([&](Index c) SIGMAX_ALWAYS { return (p <= 0.0) & (distance[c] > nearest); });
   }
 
-  void top_n_sigma(const Side& n) {
+  // Drops what does not reach a threshold that is known to within an error.
+  void drop_below(Side threshold, Side error) {
     const Side top = kept_top();
-    Side count = {}, spread = {}, mean = {}, variance = {}, threshold, error;
+    for (Index c = 0; c < n_; ++c) note_doubt((magnitude(kept_[c] - threshold) <= error) & (kept_[c] < top));
+    drop_if([&](Index c) SIGMAX_ALWAYS { return (kept_[c] < threshold) & (kept_[c] < top); });
+  }
+
+  static SIGMAX_NOINLINE Side logarithm(Side p) {
+    for (Index r = 0; r < kSide; ++r) p.set(r, p[r] > 0.0 ? __builtin_log(p[r]) : kMinusInfinity);
+    return p;
+  }
+
+  void min_p(Side p) {
+    const Side top = kept_top(), depth = logarithm(p) * temperature_;
+    const Side error = (magnitude(top) - depth) * kThresholdError;
+    drop_below(top + depth, only_where((p > 0.0) & (p < 1.0), error));
+  }
+
+  void epsilon(Side p) {
+    exponentials();
+    const Side log_p = logarithm(p), log_mass = logarithm(mass_), depth = (log_p + log_mass) * temperature_;
+    const Side relative = (log_mass - log_p) * kThresholdError + kSumError;
+    const Side error = relative * temperature_ + (magnitude(top_) + magnitude(depth)) * kThresholdError;
+    drop_below(top_ + depth, only_where(p > 0.0, error));
+  }
+
+  void top_n_sigma(Side n) {
+    const Side top = kept_top();
+    Side count = {}, spread = {}, mean = {}, variance = {};
     for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        const double depth = top[r] - kept_[c][r];
-        spread[r] = (depth > spread[r]) & (depth < kInfinity) ? depth : spread[r];
-        count[r] += kept_[c][r] > kMinusInfinity ? 1.0 : 0.0;
-      }
+      const Side depth = top - kept_[c];
+      spread = choose((depth > spread) & (depth < kInfinity), depth, spread);
+      count = count + only_where(is_kept(c), all_of(1.0));
     }
-    Side scale;
-    SIGMAX_EACH_ROW scale[r] = spread[r] > 0.0 ? spread[r] : 1.0;
+    const Choice counts = (n < kInfinity) & (spread > 0.0);
+    const Side scale = choose(counts, spread, 1.0);
+    for (Index c = 0; c < n_; ++c) mean = mean + only_where(is_kept(c), (kept_[c] - top) / scale);
+    mean = mean / count;
     for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        const double scaled = (kept_[c][r] - top[r]) / scale[r];
-        mean[r] += kept_[c][r] > kMinusInfinity ? scaled : 0.0;
-      }
+      const Side deviation = (kept_[c] - top) / scale - mean;
+      variance = variance + only_where(is_kept(c), deviation * deviation);
     }
-    SIGMAX_EACH_ROW mean[r] /= count[r] > 0.0 ? count[r] : 1.0;
-    for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        const double deviation = (kept_[c][r] - top[r]) / scale[r] - mean[r];
-        variance[r] += kept_[c][r] > kMinusInfinity ? deviation * deviation : 0.0;
-      }
-    }
-    SIGMAX_EACH_ROW {
-      const bool counts = (n[r] < kInfinity) & (spread[r] > 0.0);
-      const double depth = counts ? n[r] * scale[r] * __builtin_sqrt(variance[r] / count[r]) : 0.0;
-      threshold[r] = counts ? top[r] - depth : kMinusInfinity;
-      error[r] = counts ? kSumError * depth + kThresholdError * (__builtin_fabs(top[r]) + spread[r]) : 0.0;
-      const bool extreme = (spread[r] > 0x1p1023) | (spread[r] < 0x1p-960) | (top[r] - spread[r] < -0x1p1023);
-      doubtful_[r] += counts & extreme ? 1.0 : 0.0;
-    }
-    drop_below(top, threshold, error);
+    variance = variance / count;
+    SIGMAX_EACH_PART for (int lane = 0; lane < kLanes; ++lane) variance.at[p][lane] = __builtin_sqrt(variance.at[p][lane]);
+    const Side depth = n * scale * variance;
+    const Side error = depth * kSumError + (magnitude(top) + spread) * kThresholdError;
+    note_doubt(counts & ((spread > 0x1p1023) | (spread < 0x1p-960) | (top - spread < -0x1p1023)));
+    drop_below(choose(counts, top - depth, kMinusInfinity), only_where(counts, error));
   }
 
   template <class S>
@@ -1009,12 +1044,11 @@ class Tile {
   bool has_result(Index r) const { return call_.outcome[first_ + r] == kSettled; }
 
   void log_mass() {
-    Side removed = {};
     exponentials();
-    for (Index c = 0; c < n_; ++c)
-      SIGMAX_EACH_ROW removed[r] += kept_[c][r] > kMinusInfinity ? 0.0 : e_[c][r];
+    Side removed = {};
+    for (Index c = 0; c < n_; ++c) removed = removed + choose(is_kept(c), Side{}, e_[c]);
     for (Index r = 0; r < rows_; ++r)
-      if (has_result(r)) call_.log_mass[first_ + r] = narrowed_ ? 0.0 - log1p_of(removed[r] / mass_[r]) : 0.0;
+      if (has_result(r)) call_.log_mass[first_ + r] = 0.0 - log1p_of(removed[r] / mass_[r]);
   }
 
   template <class S>
@@ -1022,50 +1056,48 @@ class Tile {
     typedef typename Stored<S>::Word Word;
     const Word* x = static_cast<const Word*>(call_.x) + first_ * n_;
     Word* out = static_cast<Word*>(call_.kept) + first_ * n_;
-    for (Index r = 0; r < rows_; ++r) {
-      if (!has_result(r)) continue;
-      for (Index c = 0; c < n_; ++c)
-        out[r * n_ + c] = kept_[c][r] > kMinusInfinity ? x[r * n_ + c] : kMinusInfinityBits<S>;
+    for (Index c = 0; c < n_; ++c) {
+      double kept[kSide];
+      SIGMAX_EACH_PART store_vector(kept + p * kLanes, kept_[c].at[p]);
+      for (Index r = 0; r < rows_; ++r)
+        if (has_result(r)) out[r * n_ + c] = kept[r] > kMinusInfinity ? x[r * n_ + c] : kMinusInfinityBits<S>;
     }
   }
 
   void draw() {
     exponentials();
-    // The first of the largest that are kept is the winner; the others stand before it.
+    // The first of the largest is the winner; the others stand before it.
     const Side top = kept_top();
-    Side winner, chosen, others = {}, whole, through[kShort];
-    SIGMAX_EACH_ROW winner[r] = 0.0;
-    for (Index c = n_ - 1; c >= 0; --c)
-      SIGMAX_EACH_ROW winner[r] = kept_[c][r] == top[r] ? static_cast<double>(c) : winner[r];
-    SIGMAX_EACH_ROW whole[r] = 0.0;
+    Side winner = {}, others = {}, whole = {}, through[kShort];
+    for (Index c = n_ - 1; c >= 0; --c) winner = choose(kept_[c] == top, all_of(static_cast<double>(c)), winner);
     for (Index c = 0; c < n_; ++c) {
-      SIGMAX_EACH_ROW {
-        const bool wins = winner[r] == static_cast<double>(c);
-        others[r] += (kept_[c][r] > kMinusInfinity) & !wins ? e_[c][r] : 0.0;
-        whole[r] = wins ? e_[c][r] : whole[r];
-        through[c][r] = others[r];
-      }
+      const Choice wins = winner == static_cast<double>(c);
+      others = others + choose(wins, Side{}, only_where(is_kept(c), e_[c]));
+      whole = choose(wins, e_[c], whole);
+      through[c] = others;
     }
+    const Side total = (others + whole) * 0x1p-64;
     for (Index d = 0; d < call_.draws; ++d) {
+      double column[kSide];
+      for (Index r = 0; r < kSide; ++r)
+        column[r] = static_cast<double>(call_.bits[(first_ + (r < rows_ ? r : 0)) * call_.draws + d]);
       Side t;
-      SIGMAX_EACH_ROW {
-        const Index place = (first_ + (r < rows_ ? r : 0)) * call_.draws + d;
-        t[r] = static_cast<double>(call_.bits[place]) * 0x1p-64 * (others[r] + whole[r]);
-        chosen[r] = winner[r];
-      }
-      for (Index c = n_ - 1; c >= 0; --c)
-        SIGMAX_EACH_ROW chosen[r] = through[c][r] > t[r] ? static_cast<double>(c) : chosen[r];
+      SIGMAX_EACH_PART t.at[p] = sigmax::load(column + p * kLanes);
+      t = t * total;
+      Side chosen = winner;
+      for (Index c = n_ - 1; c >= 0; --c) chosen = choose(through[c] > t, all_of(static_cast<double>(c)), chosen);
+      SIGMAX_EACH_PART store_vector(column + p * kLanes, chosen.at[p]);
       for (Index r = 0; r < rows_; ++r)
-        if (has_result(r)) call_.drawn[(first_ + r) * call_.draws + d] = static_cast<std::int64_t>(chosen[r]);
+        call_.drawn[(first_ + r) * call_.draws + d] = static_cast<std::int64_t>(column[r]);
     }
     if (call_.log_prob) log_probs(top, others, whole);
   }
 
-  void log_probs(const Side& top, const Side& others, const Side& whole) {
+  void log_probs(Side top, Side others, Side whole) {
     for (Index r = 0; r < rows_; ++r) {
-      if (!has_result(r)) continue;
       const double log_total = log1p_of(others[r] / whole[r]);
-      for (Index k = (first_ + r) * call_.draws, d = 0; d < call_.draws; ++d, ++k)
+      const Index start = (first_ + r) * call_.draws;
+      for (Index k = start; k < start + call_.draws; ++k)
         call_.log_prob[k] = (x_[call_.drawn[k]][r] - top[r]) / temperature_[r] - log_total;
     }
   }
@@ -1073,9 +1105,14 @@ class Tile {
   const SamplingCall& call_;
   Index n_, first_, rows_;
   Side x_[kShort], kept_[kShort], e_[kShort];
-  Side top_, nan_, empty_ = {}, doubtful_, inverse_, temperature_, mass_;
-  bool has_e_ = false, has_mass_ = false, narrowed_ = false;
+  Side top_, nan_, empty_ = {}, doubtful_ = {}, inverse_, temperature_, mass_;
+  bool has_e_ = false, has_mass_ = false;
 };
+
+template <class S>
+void sample_tiles(const SamplingCall& call, Index first, Index last) {
+  for (Index r = first; r < last; r += kSide) Tile(call, r, last - r < kSide ? last - r : kSide).template run<S>();
+}
 
 // ---------------------------------------------------------------- speculation
 
@@ -1204,11 +1241,8 @@ void speculate_row(const SpeculationCall& call, Index r, double* memory) {
 
 template <class S>
 void sample_rows(const SamplingCall& call, Index first, Index last, double* scratch) {
-  if (call.classes > kShort || !call.replace) {
-    for (Index r = first; r < last; ++r) sample_row<S>(call, r, scratch);
-    return;
-  }
-  for (Index r = first; r < last; r += kSide) Tile(call, r, last - r < kSide ? last - r : kSide).template run<S>();
+  if (call.classes <= kShort && call.replace) return sample_tiles<S>(call, first, last);
+  for (Index r = first; r < last; ++r) sample_row<S>(call, r, scratch);
 }
 
 void sample(const SamplingCall& call, Index first, Index last, double* scratch) {
