@@ -119,6 +119,24 @@ SIGMAX_INLINE double sum_of(Index n, Term term) {
   return total.value();
 }
 
+// A block of kBlock numbers, the rest of it filled up in a copy.
+template <class K>
+SIGMAX_INLINE const K* full_block(const K* from, Index count, K* copy, K rest) {
+  if (count == kBlock) return from;
+  std::memcpy(copy, from, static_cast<std::size_t>(count) * sizeof(K));
+  for (Index i = count; i < kBlock; ++i) copy[i] = rest;
+  return copy;
+}
+
+// The sum of the lanes of a block, in the order of block_sum.
+SIGMAX_INLINE double sum_lanes(const Vec* part) {
+  double lane[kSumLanes];
+  for (Index p = 0; p < kSumLanes / kLanes; ++p) store_vector(lane + p * kLanes, part[p]);
+  for (Index width = kSumLanes / 2; width; width /= 2)
+    for (Index l = 0; l < width; ++l) lane[l] += lane[l + width];
+  return lane[0];
+}
+
 // ---------------------------------------------------------------- where a running sum crosses a number
 
 // The first key, in ascending or descending order, at which the weights so far exceed a target; equal keys count
@@ -132,9 +150,7 @@ SIGMAX_INLINE bool precedes(K a, K b) {
   return kDown ? a > b : a < b;
 }
 
-// Of a sample, and of what is left of the keys.
-constexpr Index kFew = 48, kSample = 128;
-constexpr Index kGaps[] = {57, 23, 10, 4, 1};  // Ciura 2001
+constexpr Index kGaps[] = {701, 301, 132, 57, 23, 10, 4, 1};  // of Shell's sort (Ciura 2001)
 
 template <bool kDown, class K>
 void sort(K* keys, double* weights, Index n) {
@@ -153,84 +169,99 @@ void sort(K* keys, double* weights, Index n) {
   }
 }
 
-// Copies those in [from, to] of the order, without an end where `open`, to the front of other arrays or of the same.
-template <bool kDown, class K>
-Index compact(const K* keys, const double* weights, Index n, K from, K to, bool open_from, bool open_to, K* kept,
-              double* kept_weights) {
-  Index count = 0;
-  for (Index i = 0; i < n; ++i) {
-    const K key = keys[i];
-    const bool starts = open_from ? precedes<kDown>(from, key) : !precedes<kDown>(key, from);
-    const bool ends = open_to ? precedes<kDown>(key, to) : !precedes<kDown>(to, key);
-    kept_weights[count] = weights ? weights[i] : 1.0;
-    kept[count] = key;
-    count += starts & ends;
+constexpr Index kFew = 48, kBins = 512, kTables = 4;
+
+// Bins of equal width from the largest key down; the last one takes all that is below.
+struct Bins {
+  Vec top, scale;
+
+  Bins(double largest, double span) : top(splat(largest)), scale(splat(kBins / span)) {
+    if (!(span < 0x1p1000)) scale = splat(0x1p-1010);
+    if (!(span > 0x1p-1000)) scale = splat(0x1p1000);
   }
-  return count;
+  SIGMAX_INLINE Vec operator()(Vec key) const {
+    return (min((top - key) * scale, splat(kBins - 1.0)) + kRoundToInteger) - kRoundToInteger;
+  }
+};
+
+// The weight in each bin: four tables take turns, so that an addition seldom waits for the one before.
+template <class K>
+SIGMAX_NOINLINE void fill_bins(const K* keys, const double* weights, Index n, Bins bins, double* sums) {
+  double table[kTables][kBins] = {};
+  for (Index start = 0; start < n; start += kBlock) {
+    K padded[kBlock];
+    double weight[kBlock];
+    std::uint64_t bin[kBlock];
+    const Index count = n - start < kBlock ? n - start : kBlock;
+    const K* block = full_block(keys + start, count, padded, K{0});
+    for (Index i = 0; i < kBlock; i += kLanes)
+      store_vector(bin + i, bit_cast<Bits>(bins(load(block + i)) + kRoundToInteger) & 0xffffu);
+    for (Index i = 0; i < count; ++i) weight[i] = weights ? weights[start + i] : 1.0;
+    Index i = 0;
+    for (; i + kTables <= count; i += kTables)
+      for (Index t = 0; t < kTables; ++t) table[t][bin[i + t]] += weight[i + t];
+    for (; i < count; ++i) table[0][bin[i]] += weight[i];
+  }
+  for (Index b = 0; b < kBins; ++b) sums[b] = (table[0][b] + table[1][b]) + (table[2][b] + table[3][b]);
 }
 
-// The weights are 1 where there are none; `mass` is their sum. No NaN among the keys.
+// Copies what is in one bin to the front of other arrays, or of the same; how much that is.
+template <class K>
+SIGMAX_NOINLINE Index take_bin(const K* keys, const double* weights, Index n, Bins bins, double bin, K* taken,
+                               double* taken_weights) {
+  Index size = 0;
+  for (Index start = 0; start < n; start += kLanes) {
+    K padded[kLanes];
+    const Index count = n - start < kLanes ? n - start : kLanes;
+    if (count < kLanes) std::memcpy(padded, keys + start, static_cast<std::size_t>(count) * sizeof(K));
+    for (Index l = count; l < kLanes; ++l) padded[l] = K{0};
+    const Mask there = bins(load(count < kLanes ? padded : keys + start)) == bin;
+    if (!any(there)) continue;
+    for (Index l = 0; l < count; ++l) {
+      const K key = keys[start + l];
+      taken_weights[size] = weights ? weights[start + l] : 1.0;
+      taken[size] = key;
+      size -= there[l];
+    }
+  }
+  return size;
+}
+
+// The weights are 1 where there are none. All keys are in [largest - span, largest], but for what has no weight.
 template <bool kDown, class K>
-Crossing crossing(const K* keys, const double* weights, Index n, double mass, double target, K* spare,
+Crossing crossing(const K* keys, const double* weights, Index n, double largest, double span, double target, K* spare,
                   double* spare_weights) {
   double before = 0.0;
-  bool narrow = false;  // the last bracket held almost everything
-  const K first = static_cast<K>(kDown ? kInfinity : kMinusInfinity), last = -first;
   while (n > kFew) {
-    // A bracket from a sample, at fixed places.
-    K sample[kSample];
-    double sample_weights[kSample];
-    const Index size = n < 1024 ? 16 : kSample;
-    double sampled = 0.0;
-    for (Index i = 0; i < size; ++i) {
-      const Index place = (2 * i + 1) * n / (2 * size);
-      sample[i] = keys[place];
-      sample_weights[i] = weights ? weights[place] : 1.0;
-      sampled += sample_weights[i];
-    }
-    sort<kDown>(sample, sample_weights, size);
-    const double share = sampled * ((target - before) / mass);
-    const double margin = sampled * (size == 16 ? 0.2 : 0.1);
-    K from = first, to = last, middle = sample[0];
-    double running = 0.0;
-    for (Index i = 0; i < size; ++i) {
-      if (running + sample_weights[i] < share - margin) from = sample[i];
-      if (running <= share) middle = sample[i];
-      if (running > share + margin && precedes<kDown>(sample[i], to)) to = sample[i];
-      running += sample_weights[i];
-    }
-    if (narrow) from = to = middle;
-    const auto weight = [&](Index i) SIGMAX_ALWAYS { return weights ? weights[i] : 1.0; };
-    const double outside =
-        sum_of(n, [&](Index i) SIGMAX_ALWAYS { return number(precedes<kDown>(keys[i], from)) * weight(i); });
-    const double inside = sum_of(n, [&](Index i) SIGMAX_ALWAYS {
-      return number((!precedes<kDown>(keys[i], from)) & (!precedes<kDown>(to, keys[i]))) * weight(i);
-    });
-    const Index all = n;
-    if (before + outside > target) {
-      n = compact<kDown>(keys, weights, n, first, from, false, true, spare, spare_weights);
-      mass = outside;
-    } else if (before + outside + inside > target) {
-      if (from == to) return {static_cast<double>(from), before + outside, before + outside + inside};
-      n = compact<kDown>(keys, weights, n, from, to, false, false, spare, spare_weights);
-      before += outside;
-      mass = inside;
-    } else {
-      n = compact<kDown>(keys, weights, n, to, last, true, false, spare, spare_weights);
-      before += outside + inside;
-      mass -= outside + inside;
-      if (n == 0) return {static_cast<double>(to), before - inside, before};  // doubtful: rounding alone leads here
-    }
-    narrow = n > all - all / 4;
+    const Bins bins(largest, span);
+    double sums[kBins];
+    fill_bins(keys, weights, n, bins, sums);
+    Index bin = kDown ? 0 : kBins - 1;
+    const Index last = kBins - 1 - bin;
+    for (; bin != last && !(before + sums[bin] > target); bin += kDown ? 1 : -1) before += sums[bin];
+    const Index taken = take_bin(keys, weights, n, bins, static_cast<double>(bin), spare, spare_weights);
+    const bool same = taken == n;
+    n = taken;
     keys = spare;
     weights = spare_weights;
+    if (n == 0) break;  // rounding alone leads here
+    double low = keys[0], high = keys[0];
+    for (Index i = 1; i < n; ++i) {
+      const double key = keys[i];
+      low = key < low ? key : low;
+      high = key > high ? key : high;
+    }
+    if (low == high) return {low, before, before + sums[bin]};
+    if (same && high == largest && high - low == span) break;
+    largest = high;
+    span = high - low;
   }
-  for (Index i = 0; i < n; ++i) {
-    spare_weights[i] = weights ? weights[i] : 1.0;
-    spare[i] = keys[i];
+  if (keys != spare) {
+    std::memcpy(spare, keys, static_cast<std::size_t>(n) * sizeof(K));
+    for (Index i = 0; i < n; ++i) spare_weights[i] = weights ? weights[i] : 1.0;
   }
   sort<kDown>(spare, spare_weights, n);
-  Crossing found = {static_cast<double>(spare[0]), before, before};
+  Crossing found = {n > 0 ? static_cast<double>(spare[0]) : kNaN, before, before};
   for (Index i = 0; i < n; ++i) {
     if (static_cast<double>(spare[i]) != found.key) {
       if (found.through > target) break;
@@ -241,10 +272,10 @@ Crossing crossing(const K* keys, const double* weights, Index n, double mass, do
   return found;
 }
 
-// Whether rounding could have moved the crossing.
-bool is_close(Crossing c, double target) {
-  const double error = kSumError * target, below = target - c.before, above = c.through - target;
-  return below <= error || above <= error;
+// Whether rounding could have moved the crossing among n keys.
+bool is_close(Crossing c, double target, Index n) {
+  const double error = (kSumError + 0x1p-52 * static_cast<double>(n)) * target;
+  return !(target - c.before > error && c.through - target > error);
 }
 
 // ---------------------------------------------------------------- one row
@@ -254,13 +285,14 @@ struct Scratch {
   V* row;        // of half types, or with infinities
   V* values;     // of the kept classes
   V* spare;
-  double* e;     // exponentials
+  double* e;     // exponentials, in whole blocks
   double* keys;
   double* spare_keys;
   double* weights;
   double* prefix;  // sums of the blocks before and with each
 
   Scratch(double* from, Index n) {
+    n += kBlock;
     row = reinterpret_cast<V*>(from);
     values = reinterpret_cast<V*>(from + n);
     spare = reinterpret_cast<V*>(from + 2 * n);
@@ -272,7 +304,7 @@ struct Scratch {
   }
 };
 
-Index scratch_size(Index classes) { return 7 * classes + classes / kBlock + 64; }
+Index scratch_size(Index classes) { return 7 * (classes + kBlock) + classes / kBlock + 1; }
 
 template <class V>
 class Row {
@@ -315,24 +347,25 @@ class Row {
   double log_mass() {
     if (!narrowed_) return 0.0;
     const bool ready = has_e_ && values_ == x_;
-    const double top = row_top_, inverse = inverse_;
+    const Vec top = splat(row_top_), inverse = splat(inverse_), lowest = splat(lowest_), highest = splat(highest_);
     Total kept, removed;
-    double block[kBlock];
+    V padded[kBlock];
     for (Index start = 0; start < n_; start += kBlock) {
       const Index count = n_ - start < kBlock ? n_ - start : kBlock;
-      const V* x = x_ + start;
-      if (!ready)
-        for (Index i = 0; i < count; ++i) block[i] = exp_of((x[i] - top) * inverse);
-      const double* e = ready ? scratch_.e + start : block;
-      const double lowest = lowest_, highest = highest_;
-      kept.add(block_sum(count, [&](Index i) SIGMAX_ALWAYS {
-        const double v = x[i];
-        return number((v >= lowest) & (v <= highest)) * e[i];
-      }));
-      removed.add(block_sum(count, [&](Index i) SIGMAX_ALWAYS {
-        const double v = x[i];
-        return number(!((v >= lowest) & (v <= highest))) * e[i];
-      }));
+      const V* x = full_block(x_ + start, count, padded, static_cast<V>(kMinusInfinity));
+      const double* e = ready && count == kBlock ? scratch_.e + start : nullptr;
+      Vec in[kSumLanes / kLanes] = {}, out[kSumLanes / kLanes] = {};
+      for (Index i = 0; i < kBlock; i += kSumLanes) {
+        for (Index p = 0; p < kSumLanes / kLanes; ++p) {
+          const Vec v = load(x + i + p * kLanes);
+          const Vec term = e ? load(e + i + p * kLanes) : exp_of((v - top) * inverse);
+          const Mask is_in = (v >= lowest) & (v <= highest);
+          in[p] += only_where(is_in, term);
+          out[p] += only_where(~is_in, term);
+        }
+      }
+      kept.add(sum_lanes(in));
+      removed.add(sum_lanes(out));
     }
     return 0.0 - log1p_of(removed.value() / kept.value());
   }
@@ -369,6 +402,10 @@ class Row {
   // The exponentials of the others, and their sums block by block. The winner is kept apart.
   void sum_others() {
     winner_ = 0;
+    for (int found = 0; !found; winner_ += found ? 0 : kBlock) {
+      const Index size = count_ - winner_ < kBlock ? count_ - winner_ : kBlock;
+      for (Index i = 0; i < size; ++i) found |= values_[winner_ + i] == top_;
+    }
     while (values_[winner_] != top_) ++winner_;
     blocks_ = 0;
     others_ = 0.0;
@@ -518,10 +555,25 @@ class Row {
 
   const double* exponentials() {
     if (!has_e_) {
-      const double top = top_, inverse = inverse_;
-      for (Index i = 0; i < count_; ++i) scratch_.e[i] = exp_of((values_[i] - top) * inverse);
+      const Vec top = splat(top_), inverse = splat(inverse_);
+      Total total;
+      V padded[kBlock];
+      for (Index start = 0; start < count_; start += kBlock) {
+        const Index count = count_ - start < kBlock ? count_ - start : kBlock;
+        const V* x = full_block(values_ + start, count, padded, static_cast<V>(kMinusInfinity));
+        double* e = scratch_.e + start;
+        Vec sum[kSumLanes / kLanes] = {};
+        for (Index i = 0; i < kBlock; i += kSumLanes) {
+          for (Index p = 0; p < kSumLanes / kLanes; ++p) {
+            const Vec term = exp_of((load(x + i + p * kLanes) - top) * inverse);
+            store(e + i + p * kLanes, term);
+            sum[p] += term;
+          }
+        }
+        total.add(sum_lanes(sum));
+      }
+      mass_ = total.value();
       has_e_ = true;
-      mass_ = sum_of(count_, [&](Index i) SIGMAX_ALWAYS { return scratch_.e[i]; });
     }
     return scratch_.e;
   }
@@ -539,10 +591,25 @@ class Row {
     narrow_to(threshold, highest_);
   }
 
+  // From the largest value to the smallest that is possible.
+  double spread() const {
+    V low = static_cast<V>(top_);
+    for (Index i = 0; i < count_; ++i) {
+      const V v = values_[i];
+      low = (v < low) & (v > static_cast<V>(kMinusInfinity)) ? v : low;
+    }
+    return top_ - low;
+  }
+  // The same, as far as there is weight to speak of.
+  double weighty_span() const {
+    const double all = spread(), most = 40.0 * temperature_;
+    return all < most ? all : most;
+  }
+
   void top_k(double k) {
     if (k >= static_cast<double>(count_)) return;
-    const auto found = crossing<true>(values_, nullptr, count_, static_cast<double>(count_), k - 0.5, scratch_.spare,
-                                      scratch_.weights);
+    const auto found =
+        crossing<true>(values_, nullptr, count_, top_, spread(), k - 0.5, scratch_.spare, scratch_.weights);
     narrow_to(found.key, highest_);
   }
 
@@ -552,9 +619,11 @@ class Row {
     const double* e = exponentials();
     // From the side with less mass: its sums are the more exact.
     const double target = (p > 0.5 ? 1.0 - p : p) * mass_;
-    const auto found = p > 0.5 ? crossing<false>(values_, e, count_, mass_, target, scratch_.spare, scratch_.weights)
-                               : crossing<true>(values_, e, count_, mass_, target, scratch_.spare, scratch_.weights);
-    doubtful_ |= is_close(found, target);
+    const double span = weighty_span();
+    const auto found =
+        p > 0.5 ? crossing<false>(values_, e, count_, top_, span, target, scratch_.spare, scratch_.weights)
+                : crossing<true>(values_, e, count_, top_, span, target, scratch_.spare, scratch_.weights);
+    doubtful_ |= is_close(found, target, count_);
     narrow_to(found.key, highest_);
   }
 
@@ -584,11 +653,11 @@ class Row {
                         }) / mass_;
     double* distance = scratch_.keys;
     for (Index i = 0; i < count_; ++i) distance[i] = __builtin_fabs((values_[i] - top) - mean);
-    const double target = (p > 0.5 ? 1.0 - p : p) * mass_;
+    const double target = (p > 0.5 ? 1.0 - p : p) * mass_, span = weighty_span();
     const auto found =
-        p > 0.5 ? crossing<true>(distance, e, count_, mass_, target, scratch_.spare_keys, scratch_.weights)
-                : crossing<false>(distance, e, count_, mass_, target, scratch_.spare_keys, scratch_.weights);
-    doubtful_ |= p > 0.0 && is_close(found, target);
+        p > 0.5 ? crossing<true>(distance, e, count_, span, span, target, scratch_.spare_keys, scratch_.weights)
+                : crossing<false>(distance, e, count_, span, span, target, scratch_.spare_keys, scratch_.weights);
+    doubtful_ |= p > 0.0 && is_close(found, target, count_);
     const double close = kSumError * (found.key - mean);
     double lowest = kInfinity, highest = kMinusInfinity, close_low = kInfinity, close_high = kMinusInfinity;
     for (Index i = 0; i < count_; ++i) {
@@ -977,7 +1046,8 @@ class Tile {
     for (Index c = 0; c < n_; ++c) {
       const Side error = (distance[c] - mean) * kSumError;
       for (Index j = 0; j < c; ++j)
-        note_doubt((magnitude(distance[j] - distance[c]) <= error) & (kept_[j] != kept_[c]) & (p < 1.0));
+        note_doubt((magnitude(distance[j] - distance[c]) <= error) & is_kept(j) & is_kept(c) & (kept_[j] != kept_[c]) &
+                   (p < 1.0));
     }
     drop_beyond(before, p);
     drop_if([&](Index c) SIGMAX_ALWAYS { return (p <= 0.0) & (distance[c] > nearest); });

@@ -16,6 +16,8 @@ import numpy as np
 def window(row: Any, steps: Sequence[tuple[str, float]]) -> tuple[float, float]:
     """Return the smallest and the largest logit that a chain of (option, number) keeps."""
     numbers, counts = np.unique(row[row > -np.inf].astype(np.float64), return_counts=True)
+    if numbers[-1] == np.inf:
+        return 0.0, 0.0  # infinite logits share the probability: the kernels hold zeros for them
     kept = _Kept([Fraction(x) for x in numbers.tolist()], counts.tolist())
     for name, number in steps:
         getattr(kept, name)(number)
