@@ -50,6 +50,10 @@ SIGMAX_INLINE D exp_of(D y) {
   return y > -708.0 ? e : D{};
 }
 
+// The same with fused multiply-adds, where nothing but a certain decision comes of it, and where the result is a number
+// that the baseline need not have to the last bit. Relative error 2^-43.
+SIGMAX_INLINE Vec fused_exp_of(Vec y) { return only_where(y > -700.0, exp_scaled(y)); }
+
 // log((1+s)/(1-s)) for |s| <= 0.2.
 SIGMAX_NOINLINE double log_of_odds(double s) {
   const double z = s * s;
@@ -139,10 +143,29 @@ SIGMAX_INLINE double sum_lanes(const Vec* part) {
 
 // ---------------------------------------------------------------- where a running sum crosses a number
 
-// The first key, in ascending or descending order, at which the weights so far exceed a target; equal keys count
-// together. `before` and `through`: the sums without and with its weights.
+// The first key, in ascending or descending order, at which the weights so far exceed a target, a share of the mass of
+// all; equal keys count together. `before` and `through`: the sums without and with its weights.
 struct Crossing {
-  double key, before, through;
+  double key, before, through, mass, target;
+
+  // Whether rounding could have moved it, among n keys.
+  bool is_close(Index n) const {
+    const double error = (kSumError + 0x1p-52 * static_cast<double>(n)) * target;
+    return !(target - before > error && through - target > error);
+  }
+};
+
+// The weights of keys: 1, listed, or e^((key - top)·inverse).
+struct Ones {
+  SIGMAX_INLINE Vec operator()(Index, Vec) const { return splat(1.0); }
+};
+struct Listed {
+  const double* weights;  // in whole blocks
+  SIGMAX_INLINE Vec operator()(Index i, Vec) const { return load(weights + i); }
+};
+struct Exponential {
+  Vec top, inverse;
+  SIGMAX_INLINE Vec operator()(Index, Vec key) const { return fused_exp_of((key - top) * inverse); }
 };
 
 template <bool kDown, class K>
@@ -185,8 +208,8 @@ struct Bins {
 };
 
 // The weight in each bin: four tables take turns, so that an addition seldom waits for the one before.
-template <class K>
-SIGMAX_NOINLINE void fill_bins(const K* keys, const double* weights, Index n, Bins bins, double* sums) {
+template <class K, class Weight>
+SIGMAX_NOINLINE void fill_bins(const K* keys, Index n, Weight weight_of, Bins bins, double* sums) {
   double table[kTables][kBins] = {};
   for (Index start = 0; start < n; start += kBlock) {
     K padded[kBlock];
@@ -194,9 +217,11 @@ SIGMAX_NOINLINE void fill_bins(const K* keys, const double* weights, Index n, Bi
     std::uint64_t bin[kBlock];
     const Index count = n - start < kBlock ? n - start : kBlock;
     const K* block = full_block(keys + start, count, padded, K{0});
-    for (Index i = 0; i < kBlock; i += kLanes)
-      store_vector(bin + i, bit_cast<Bits>(bins(load(block + i)) + kRoundToInteger) & 0xffffu);
-    for (Index i = 0; i < count; ++i) weight[i] = weights ? weights[start + i] : 1.0;
+    for (Index i = 0; i < kBlock; i += kLanes) {
+      const Vec key = load(block + i);
+      store_vector(bin + i, bit_cast<Bits>(bins(key) + kRoundToInteger) & 0xffffu);
+      store(weight + i, weight_of(start + i, key));
+    }
     Index i = 0;
     for (; i + kTables <= count; i += kTables)
       for (Index t = 0; t < kTables; ++t) table[t][bin[i + t]] += weight[i + t];
@@ -205,78 +230,116 @@ SIGMAX_NOINLINE void fill_bins(const K* keys, const double* weights, Index n, Bi
   for (Index b = 0; b < kBins; ++b) sums[b] = (table[0][b] + table[1][b]) + (table[2][b] + table[3][b]);
 }
 
-// Copies what is in one bin to the front of other arrays, or of the same; how much that is.
-template <class K>
-SIGMAX_NOINLINE Index take_bin(const K* keys, const double* weights, Index n, Bins bins, double bin, K* taken,
+// Copies what is in one bin, with its weights, to the front of other arrays, or of the same; how much that is.
+template <class K, class Weight>
+SIGMAX_NOINLINE Index take_bin(const K* keys, Index n, Weight weight_of, Bins bins, double bin, K* taken,
                                double* taken_weights) {
   Index size = 0;
-  for (Index start = 0; start < n; start += kLanes) {
-    K padded[kLanes];
-    const Index count = n - start < kLanes ? n - start : kLanes;
-    if (count < kLanes) std::memcpy(padded, keys + start, static_cast<std::size_t>(count) * sizeof(K));
-    for (Index l = count; l < kLanes; ++l) padded[l] = K{0};
-    const Mask there = bins(load(count < kLanes ? padded : keys + start)) == bin;
-    if (!any(there)) continue;
-    for (Index l = 0; l < count; ++l) {
-      const K key = keys[start + l];
-      taken_weights[size] = weights ? weights[start + l] : 1.0;
-      taken[size] = key;
-      size -= there[l];
+  for (Index start = 0; start < n; start += kBlock) {
+    K padded[kBlock];
+    const Index count = n - start < kBlock ? n - start : kBlock;
+    const K* block = full_block(keys + start, count, padded, K{0});
+    for (Index i = 0; i < count; i += kLanes) {
+      const Vec key = load(block + i);
+      const Mask there = bins(key) == bin;
+      if (!any(there)) continue;
+      K key_of[kLanes];
+      double weight[kLanes];
+      std::memcpy(key_of, block + i, sizeof(key_of));
+      store(weight, weight_of(start + i, key));
+      for (Index l = 0; l < kLanes && i + l < count; ++l) {
+        taken_weights[size] = weight[l];
+        taken[size] = key_of[l];
+        size -= there[l];
+      }
     }
   }
   return size;
 }
 
-// The weights are 1 where there are none. All keys are in [largest - span, largest], but for what has no weight.
+// The same of the bin where the weights, from `before` on, exceed the target.
+template <bool kDown, class K, class Weight>
+Index take_crossed(const K* keys, Index n, Weight weight_of, Bins bins, const double* sums, double target, double* before,
+                   K* taken, double* taken_weights) {
+  Index bin = kDown ? 0 : kBins - 1;
+  const Index last = kBins - 1 - bin;
+  for (; bin != last && !(*before + sums[bin] > target); bin += kDown ? 1 : -1) *before += sums[bin];
+  return take_bin(keys, n, weight_of, bins, static_cast<double>(bin), taken, taken_weights);
+}
+
+// What is left when few keys are, from `before` on.
 template <bool kDown, class K>
-Crossing crossing(const K* keys, const double* weights, Index n, double largest, double span, double target, K* spare,
-                  double* spare_weights) {
-  double before = 0.0;
-  while (n > kFew) {
-    const Bins bins(largest, span);
-    double sums[kBins];
-    fill_bins(keys, weights, n, bins, sums);
-    Index bin = kDown ? 0 : kBins - 1;
-    const Index last = kBins - 1 - bin;
-    for (; bin != last && !(before + sums[bin] > target); bin += kDown ? 1 : -1) before += sums[bin];
-    const Index taken = take_bin(keys, weights, n, bins, static_cast<double>(bin), spare, spare_weights);
-    const bool same = taken == n;
-    n = taken;
-    keys = spare;
-    weights = spare_weights;
-    if (n == 0) break;  // rounding alone leads here
-    double low = keys[0], high = keys[0];
-    for (Index i = 1; i < n; ++i) {
-      const double key = keys[i];
-      low = key < low ? key : low;
-      high = key > high ? key : high;
-    }
-    if (low == high) return {low, before, before + sums[bin]};
-    if (same && high == largest && high - low == span) break;
-    largest = high;
-    span = high - low;
-  }
-  if (keys != spare) {
-    std::memcpy(spare, keys, static_cast<std::size_t>(n) * sizeof(K));
-    for (Index i = 0; i < n; ++i) spare_weights[i] = weights ? weights[i] : 1.0;
-  }
-  sort<kDown>(spare, spare_weights, n);
-  Crossing found = {n > 0 ? static_cast<double>(spare[0]) : kNaN, before, before};
+Crossing cross_sorted(K* keys, double* weights, Index n, double before, double mass, double target) {
+  sort<kDown>(keys, weights, n);
+  Crossing found = {n > 0 ? static_cast<double>(keys[0]) : kNaN, before, before, mass, target};
   for (Index i = 0; i < n; ++i) {
-    if (static_cast<double>(spare[i]) != found.key) {
+    if (static_cast<double>(keys[i]) != found.key) {
       if (found.through > target) break;
-      found = {static_cast<double>(spare[i]), found.through, found.through};
+      found.key = keys[i];
+      found.before = found.through;
     }
-    found.through += spare_weights[i];
+    found.through += weights[i];
   }
   return found;
 }
 
-// Whether rounding could have moved the crossing among n keys.
-bool is_close(Crossing c, double target, Index n) {
-  const double error = (kSumError + 0x1p-52 * static_cast<double>(n)) * target;
-  return !(target - c.before > error && c.through - target > error);
+// All keys are at most `largest`; those below largest - span take longer. The target is a share of the mass, less
+// `margin`. `spare` and `spare_weights` take whole blocks.
+template <bool kDown, class K, class Weight>
+Crossing crossing(const K* keys, Index n, Weight weight_of, double largest, double span, double share, double margin,
+                  K* spare, double* spare_weights) {
+  double sums[kBins], before = 0.0, mass = 0.0;
+  Bins bins(largest, span);
+  fill_bins(keys, n, weight_of, bins, sums);
+  for (Index b = kBins - 1; b >= 0; --b) mass += sums[b];
+  const double target = share * mass - margin;
+  for (Index left = take_crossed<kDown>(keys, n, weight_of, bins, sums, target, &before, spare, spare_weights);;) {
+    double low = kInfinity, high = kMinusInfinity, within = 0.0;
+    for (Index i = 0; i < left; ++i) {
+      const double key = spare[i];
+      low = key < low ? key : low;
+      high = key > high ? key : high;
+      within += spare_weights[i];
+    }
+    if (low == high) return {low, before, before + within, mass, target};
+    if (left <= kFew) return cross_sorted<kDown>(spare, spare_weights, left, before, mass, target);
+    bins = Bins(high, high - low);
+    fill_bins(spare, left, Listed{spare_weights}, bins, sums);
+    const Index taken =
+        take_crossed<kDown>(spare, left, Listed{spare_weights}, bins, sums, target, &before, spare, spare_weights);
+    if (taken == left) return cross_sorted<kDown>(spare, spare_weights, left, before, mass, target);
+    left = taken;
+  }
 }
+
+// ---------------------------------------------------------------- storage
+
+template <class S>
+struct Stored {
+  typedef float Value;
+  typedef std::uint16_t Word;
+};
+template <>
+struct Stored<float> {
+  typedef float Value;
+  typedef std::uint32_t Word;
+};
+template <>
+struct Stored<double> {
+  typedef double Value;
+  typedef std::uint64_t Word;
+};
+
+template <class S>
+constexpr typename Stored<S>::Word kMinusInfinityBits = 0;
+template <>
+constexpr std::uint16_t kMinusInfinityBits<Half> = 0xfc00u;
+template <>
+constexpr std::uint16_t kMinusInfinityBits<BFloat> = 0xff80u;
+template <>
+constexpr std::uint32_t kMinusInfinityBits<float> = 0xff800000u;
+template <>
+constexpr std::uint64_t kMinusInfinityBits<double> = 0xfff0000000000000u;
 
 // ---------------------------------------------------------------- one row
 
@@ -306,6 +369,16 @@ struct Scratch {
 
 Index scratch_size(Index classes) { return 7 * (classes + kBlock) + classes / kBlock + 1; }
 
+// The smallest number of type V that is not below x.
+template <class V>
+V not_below(double x) {
+  const V v = static_cast<V>(x);
+  if (!(static_cast<double>(v) < x)) return v;
+  typedef typename Stored<V>::Word Word;
+  if (v == V{0}) return bit_cast<V>(Word{1});
+  return bit_cast<V>(static_cast<Word>(bit_cast<Word>(v) + (v > V{0} ? Word{1} : static_cast<Word>(-1))));
+}
+
 template <class V>
 class Row {
  public:
@@ -322,7 +395,7 @@ class Row {
     if (step == kTemperature) {
       inverse_ = 1.0 / parameter;
       temperature_ = parameter;
-      has_e_ = false;
+      has_e_ = has_removed_ = false;
       return;
     }
     if (step == kLowest || step == kHighest) return narrow_to(step == kLowest ? parameter : lowest_,
@@ -341,13 +414,15 @@ class Row {
 
   SIGMAX_INLINE bool keeps(V x) const { return (x >= lowest_) & (x <= highest_); }
   const V* values() const { return x_; }
-  double lowest() const { return lowest_; }
-  double highest() const { return highest_; }
+  V lowest() const { return lowest_; }
+  V highest() const { return highest_; }
 
   double log_mass() {
     if (!narrowed_) return 0.0;
+    if (has_removed_) return 0.0 - log1p_of(removed_ / (mass_ - removed_));
     const bool ready = has_e_ && values_ == x_;
-    const Vec top = splat(row_top_), inverse = splat(inverse_), lowest = splat(lowest_), highest = splat(highest_);
+    const Vec top = splat(row_top_), inverse = splat(inverse_);
+    const Vec lowest = splat(lowest_), highest = splat(highest_);
     Total kept, removed;
     V padded[kBlock];
     for (Index start = 0; start < n_; start += kBlock) {
@@ -358,7 +433,7 @@ class Row {
       for (Index i = 0; i < kBlock; i += kSumLanes) {
         for (Index p = 0; p < kSumLanes / kLanes; ++p) {
           const Vec v = load(x + i + p * kLanes);
-          const Vec term = e ? load(e + i + p * kLanes) : exp_of((v - top) * inverse);
+          const Vec term = e ? load(e + i + p * kLanes) : fused_exp_of((v - top) * inverse);
           const Mask is_in = (v >= lowest) & (v <= highest);
           in[p] += only_where(is_in, term);
           out[p] += only_where(~is_in, term);
@@ -399,36 +474,28 @@ class Row {
     return count_;
   }
 
-  // The exponentials of the others, and their sums block by block. The winner is kept apart.
+  // The sums of the exponentials of the others, block by block. The winner is kept apart.
   void sum_others() {
     winner_ = 0;
     for (int found = 0; !found; winner_ += found ? 0 : kBlock) {
       const Index size = count_ - winner_ < kBlock ? count_ - winner_ : kBlock;
-      for (Index i = 0; i < size; ++i) found |= values_[winner_ + i] == top_;
+      for (Index i = 0; i < size; ++i) found |= values_[winner_ + i] == static_cast<V>(top_);
     }
-    while (values_[winner_] != top_) ++winner_;
-    blocks_ = 0;
+    while (values_[winner_] != static_cast<V>(top_)) ++winner_;
     others_ = 0.0;
-    const double top = top_, inverse = inverse_;
-    for (Index start = 0; start < count_; start += kBlock, ++blocks_) {
-      const Index size = count_ - start < kBlock ? count_ - start : kBlock;
-      const V* values = values_ + start;
-      double* e = scratch_.e + start;
-      if (!has_e_)
-        for (Index i = 0; i < size; ++i) e[i] = exp_of((values[i] - top) * inverse);
-      if (winner_ >= start && winner_ < start + size) e[winner_ - start] = 0.0;
-      others_ += block_sum(size, [&](Index i) SIGMAX_ALWAYS { return e[i]; });
-      scratch_.prefix[blocks_] = others_;
+    for (Index start = 0; start < count_; start += kBlock) {
+      others_ += fill_block(start, scratch_.e);
+      scratch_.prefix[start / kBlock] = others_;
     }
-    has_e_ = false;
+    filled_ = -1;
     log_total_ = log1p_of(others_);
   }
 
   // The others in their order, then the winner: where a share of the whole falls.
-  Index draw(std::uint64_t bits) const {
+  Index draw(std::uint64_t bits) {
     const double t = static_cast<double>(bits) * 0x1p-64 * (others_ + 1.0);
     if (!(t < others_)) return winner_;
-    Index low = 0, high = blocks_ - 1;  // the first block whose sum so far exceeds t
+    Index low = 0, high = (count_ - 1) / kBlock;  // the first block whose sum so far exceeds t
     while (low < high) {
       const Index middle = (low + high) / 2;
       if (scratch_.prefix[middle] > t) {
@@ -438,15 +505,16 @@ class Row {
       }
     }
     const double rest = t - (low ? scratch_.prefix[low - 1] : 0.0);
-    const Index end = (low + 1) * kBlock < count_ ? (low + 1) * kBlock : count_;
+    if (filled_ != low) fill_block(low * kBlock, scratch_.e);
+    filled_ = low;
     double running = 0.0;
-    Index last = winner_;
-    for (Index i = low * kBlock; i < end; ++i) {
+    Index last = 0;
+    for (Index i = 0; i < kBlock; ++i) {
       running += scratch_.e[i];
-      if (running > rest) return i;
+      if (running > rest) return low * kBlock + i;
       if (scratch_.e[i] > 0.0) last = i;
     }
-    return last;
+    return low * kBlock + last;  // rounding alone leads here
   }
 
   std::int64_t place(Index i) const { return places_ ? places_[i] : i; }
@@ -531,10 +599,12 @@ class Row {
   }
 
   void narrow_to(double lowest, double highest) {
-    if (lowest > lowest_) lowest_ = lowest;
-    if (highest < highest_) highest_ = highest;
+    const V least = not_below<V>(lowest), most = static_cast<V>(highest);  // the latter is a logit, or infinite
+    if (least > lowest_) lowest_ = least;
+    if (most < highest_) highest_ = most;
     narrowed_ = true;
     pending_ = true;
+    has_removed_ = false;
   }
 
   // Brings the values that are kept together.
@@ -553,6 +623,20 @@ class Row {
     maximum();
   }
 
+  // The exponentials of a block, 0 for the winner; returns their sum. No fused operations: the same token everywhere.
+  double fill_block(Index start, double* e) const {
+    const Vec top = splat(top_), inverse = splat(inverse_);
+    const Index count = count_ - start < kBlock ? count_ - start : kBlock;
+    V padded[kBlock];
+    const V* x = full_block(values_ + start, count, padded, static_cast<V>(kMinusInfinity));
+    for (Index i = 0; i < kBlock; i += kLanes) store(e + i, exp_of((load(x + i) - top) * inverse));
+    if (winner_ >= start && winner_ < start + kBlock) e[winner_ - start] = 0.0;
+    Vec sum[kSumLanes / kLanes] = {};
+    for (Index i = 0; i < kBlock; i += kSumLanes)
+      for (Index p = 0; p < kSumLanes / kLanes; ++p) sum[p] += load(e + i + p * kLanes);
+    return sum_lanes(sum);
+  }
+
   const double* exponentials() {
     if (!has_e_) {
       const Vec top = splat(top_), inverse = splat(inverse_);
@@ -565,7 +649,7 @@ class Row {
         Vec sum[kSumLanes / kLanes] = {};
         for (Index i = 0; i < kBlock; i += kSumLanes) {
           for (Index p = 0; p < kSumLanes / kLanes; ++p) {
-            const Vec term = exp_of((load(x + i + p * kLanes) - top) * inverse);
+            const Vec term = fused_exp_of((load(x + i + p * kLanes) - top) * inverse);
             store(e + i + p * kLanes, term);
             sum[p] += term;
           }
@@ -591,40 +675,46 @@ class Row {
     narrow_to(threshold, highest_);
   }
 
-  // From the largest value to the smallest that is possible.
-  double spread() const {
-    V low = static_cast<V>(top_);
-    for (Index i = 0; i < count_; ++i) {
-      const V v = values_[i];
-      low = (v < low) & (v > static_cast<V>(kMinusInfinity)) ? v : low;
-    }
-    return top_ - low;
-  }
-  // The same, as far as there is weight to speak of.
-  double weighty_span() const {
-    const double all = spread(), most = 40.0 * temperature_;
-    return all < most ? all : most;
+  // How far the k largest values reach down, roughly: from a sample at fixed places.
+  double reach(double k) const {
+    constexpr Index size = 64;
+    V sample[size];
+    double unused[size];
+    for (Index i = 0; i < size; ++i) sample[i] = values_[(2 * i + 1) * count_ / (2 * size)];
+    sort<true>(sample, unused, size);
+    const double place = k / static_cast<double>(count_) * size;
+    Index i = static_cast<Index>(place + 2.0 + 2.0 * __builtin_sqrt(place));
+    i = i < size ? i : size - 1;
+    while (i > 0 && !(sample[i] > kMinusInfinity)) --i;
+    return top_ - sample[i];
   }
 
   void top_k(double k) {
     if (k >= static_cast<double>(count_)) return;
-    const auto found =
-        crossing<true>(values_, nullptr, count_, top_, spread(), k - 0.5, scratch_.spare, scratch_.weights);
+    const auto found = crossing<true>(values_, count_, Ones{}, top_, reach(k), k / static_cast<double>(count_), 0.5,
+                                      scratch_.spare, scratch_.weights);
     narrow_to(found.key, highest_);
   }
+
+  // As far down as there is weight to speak of.
+  double weighty_span() const { return 40.0 * temperature_; }
 
   void top_p(double p) {
     if (p >= 1.0) return;
     if (p <= 0.0) return narrow_to(top_, highest_);
-    const double* e = exponentials();
     // From the side with less mass: its sums are the more exact.
-    const double target = (p > 0.5 ? 1.0 - p : p) * mass_;
-    const double span = weighty_span();
-    const auto found =
-        p > 0.5 ? crossing<false>(values_, e, count_, top_, span, target, scratch_.spare, scratch_.weights)
-                : crossing<true>(values_, e, count_, top_, span, target, scratch_.spare, scratch_.weights);
-    doubtful_ |= is_close(found, target, count_);
+    const Exponential weight = {splat(top_), splat(inverse_)};
+    const auto found = p > 0.5 ? crossing<false>(values_, count_, weight, top_, weighty_span(), 1.0 - p, 0.0,
+                                                 scratch_.spare, scratch_.weights)
+                               : crossing<true>(values_, count_, weight, top_, weighty_span(), p, 0.0, scratch_.spare,
+                                                scratch_.weights);
+    doubtful_ |= found.is_close(count_);
     narrow_to(found.key, highest_);
+    if (values_ != x_) return;
+    mass_ = found.mass;
+    removed_ = p > 0.5 ? found.before : found.mass - found.through;
+    has_removed_ = true;
+    has_e_ = false;
   }
 
   void min_p(double p) {
@@ -651,17 +741,18 @@ class Row {
                           const double depth = values_[i] - top;
                           return e[i] * (depth > -1e300 ? depth : -1e300);  // e is 0 there
                         }) / mass_;
-    double* distance = scratch_.keys;
-    for (Index i = 0; i < count_; ++i) distance[i] = __builtin_fabs((values_[i] - top) - mean);
-    const double target = (p > 0.5 ? 1.0 - p : p) * mass_, span = weighty_span();
-    const auto found =
-        p > 0.5 ? crossing<true>(distance, e, count_, span, span, target, scratch_.spare_keys, scratch_.weights)
-                : crossing<false>(distance, e, count_, span, span, target, scratch_.spare_keys, scratch_.weights);
-    doubtful_ |= p > 0.0 && is_close(found, target, count_);
-    const double close = kSumError * (found.key - mean);
+    double* nearness = scratch_.keys;  // the distance, negative
+    for (Index i = 0; i < count_; ++i) nearness[i] = -__builtin_fabs((values_[i] - top) - mean);
+    const Listed weight = {e};
+    const auto found = p > 0.5 ? crossing<false>(nearness, count_, weight, 0.0, weighty_span(), 1.0 - p, 0.0,
+                                                 scratch_.spare_keys, scratch_.weights)
+                               : crossing<true>(nearness, count_, weight, 0.0, weighty_span(), p, 0.0,
+                                                scratch_.spare_keys, scratch_.weights);
+    doubtful_ |= p > 0.0 && found.is_close(count_);
+    const double close = kSumError * (-found.key - mean);
     double lowest = kInfinity, highest = kMinusInfinity, close_low = kInfinity, close_high = kMinusInfinity;
     for (Index i = 0; i < count_; ++i) {
-      const double v = values_[i], beyond = distance[i] - found.key;
+      const double v = values_[i], beyond = found.key - nearness[i];
       const bool counts = v > kMinusInfinity, is_close = (beyond <= close) & (beyond >= -close);
       lowest = counts & (beyond <= 0.0) & (v < lowest) ? v : lowest;
       highest = counts & (beyond <= 0.0) & (v > highest) ? v : highest;
@@ -701,45 +792,19 @@ class Row {
   const V* values_;  // of the classes that are kept, and of those since the last gather()
   Index count_;
   double top_ = 0.0, row_top_ = 0.0, inverse_ = 1.0, temperature_ = 1.0;
-  double lowest_ = -kLargest<double>, highest_ = kInfinity;
+  V lowest_ = static_cast<V>(-kLargest<V>), highest_ = static_cast<V>(kInfinity);
   bool is_nan_ = false, doubtful_ = false, narrowed_ = false, pending_ = false;
 
   bool has_e_ = false;  // whether scratch_.e and mass_ are those of values_
-  double mass_ = 0.0;
+  bool has_removed_ = false;  // whether mass_ is that of the row, and removed_ of what is not kept
+  double mass_ = 0.0, removed_ = 0.0;
 
   std::int64_t* places_ = nullptr;
-  Index winner_ = 0, blocks_ = 0;
+  Index winner_ = 0, filled_ = -1;  // and the block that scratch_.e holds
   double others_ = 0.0, log_total_ = 0.0;
 };
 
-// ---------------------------------------------------------------- storage
-
-template <class S>
-struct Stored {
-  typedef float Value;
-  typedef std::uint16_t Word;
-};
-template <>
-struct Stored<float> {
-  typedef float Value;
-  typedef std::uint32_t Word;
-};
-template <>
-struct Stored<double> {
-  typedef double Value;
-  typedef std::uint64_t Word;
-};
-
-template <class S>
-constexpr typename Stored<S>::Word kMinusInfinityBits = 0;
-template <>
-constexpr std::uint16_t kMinusInfinityBits<Half> = 0xfc00u;
-template <>
-constexpr std::uint16_t kMinusInfinityBits<BFloat> = 0xff80u;
-template <>
-constexpr std::uint32_t kMinusInfinityBits<float> = 0xff800000u;
-template <>
-constexpr std::uint64_t kMinusInfinityBits<double> = 0xfff0000000000000u;
+// ---------------------------------------------------------------- from and to storage
 
 const float* values_of(const float* x, Index, float*) { return x; }
 const double* values_of(const double* x, Index, double*) { return x; }
@@ -764,9 +829,9 @@ void write_kept(const S* x, const Row<V>& row, Index n, S* out) {
   const Word* bits = reinterpret_cast<const Word*>(x);
   const V* values = row.values();
   Word* kept = reinterpret_cast<Word*>(out);
-  const double lowest = row.lowest(), highest = row.highest();
+  const V lowest = row.lowest(), highest = row.highest();
   for (Index i = 0; i < n; ++i) {
-    const double v = values[i];
+    const V v = values[i];
     const Word mask = static_cast<Word>(0 - static_cast<Word>((v >= lowest) & (v <= highest)));
     kept[i] = static_cast<Word>((bits[i] & mask) | (kMinusInfinityBits<S> & ~mask));
   }
@@ -1033,7 +1098,7 @@ class Tile {
 
   void typical_p(Side p) {
     exponentials();
-    Side mean = {}, distance[kShort], before[kShort], nearest = all_of(kInfinity);
+    Side mean = {}, distance[kShort], before[kShort] = {}, nearest = all_of(kInfinity);
     for (Index c = 0; c < n_; ++c)
       mean = mean + only_where(is_kept(c) & (e_[c] > 0.0), e_[c] * (kept_[c] - top_));
     mean = mean / mass_;

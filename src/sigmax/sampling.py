@@ -78,7 +78,7 @@ def filter_probabilities(
         temperature, top_k, top_p, min_p, typical_p, top_n_sigma, epsilon, order, preset
     )
     rows = _Rows(logits, axis, where, options)
-    kept, log_mass = np.empty_like(rows.x), np.empty(len(rows.x))
+    kept, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
     rows.run(kept=kept, log_mass=log_mass)
     probabilities = softmax(kept, temperature=rows.temperature, out=kept)
     return Filtered(rows.per_class(probabilities), rows.per_row(log_mass.astype(kept.dtype)))
@@ -382,7 +382,7 @@ class _Rows:
 
     def kept_logits(self) -> Any:
         """Return the logits, -inf where they are not kept; there must be one in each row."""
-        kept = np.empty_like(self.x)
+        kept = _core.empty_like(self.x)
         self.run(kept=kept)
         self.require_a_class()
         return kept
