@@ -50,9 +50,14 @@ SIGMAX_INLINE D exp_of(D y) {
   return y > -708.0 ? e : D{};
 }
 
-// The same with fused multiply-adds, where nothing but a certain decision comes of it, and where the result is a number
-// that the baseline need not have to the last bit. Relative error 2^-43.
-SIGMAX_INLINE Vec fused_exp_of(Vec y) { return only_where(y > -700.0, exp_scaled(y)); }
+// The same with fused multiply-adds, in half the time, where it ends in a decision that these errors cannot change or
+// in a float. Relative error 2^-43.
+SIGMAX_INLINE Vec quick_exp_of(Vec y) { return only_where(y > -700.0, exp_scaled(y)); }
+// What is good enough for numbers stored as V.
+template <class V>
+SIGMAX_INLINE Vec exp_for(Vec y) {
+  return sizeof(V) == sizeof(double) ? exp_of(y) : quick_exp_of(y);
+}
 
 // log((1+s)/(1-s)) for |s| <= 0.2.
 SIGMAX_NOINLINE double log_of_odds(double s) {
@@ -163,9 +168,10 @@ struct Listed {
   const double* weights;  // in whole blocks
   SIGMAX_INLINE Vec operator()(Index i, Vec) const { return load(weights + i); }
 };
+template <class V>
 struct Exponential {
   Vec top, inverse;
-  SIGMAX_INLINE Vec operator()(Index, Vec key) const { return fused_exp_of((key - top) * inverse); }
+  SIGMAX_INLINE Vec operator()(Index, Vec key) const { return exp_for<V>((key - top) * inverse); }
 };
 
 template <bool kDown, class K>
@@ -433,7 +439,7 @@ class Row {
       for (Index i = 0; i < kBlock; i += kSumLanes) {
         for (Index p = 0; p < kSumLanes / kLanes; ++p) {
           const Vec v = load(x + i + p * kLanes);
-          const Vec term = e ? load(e + i + p * kLanes) : fused_exp_of((v - top) * inverse);
+          const Vec term = e ? load(e + i + p * kLanes) : exp_for<V>((v - top) * inverse);
           const Mask is_in = (v >= lowest) & (v <= highest);
           in[p] += only_where(is_in, term);
           out[p] += only_where(~is_in, term);
@@ -474,6 +480,8 @@ class Row {
     return count_;
   }
 
+  void need_all_digits() { portable_ = true; }
+
   // The sums of the exponentials of the others, block by block. The winner is kept apart.
   void sum_others() {
     winner_ = 0;
@@ -491,30 +499,15 @@ class Row {
     log_total_ = log1p_of(others_);
   }
 
-  // The others in their order, then the winner: where a share of the whole falls.
+  // The others in their order, then the winner: where a share of the whole falls. By quick exponentials, unless an end
+  // of the class is so close that those without fused operations, which are the same everywhere, could tell otherwise.
   Index draw(std::uint64_t bits) {
-    const double t = static_cast<double>(bits) * 0x1p-64 * (others_ + 1.0);
-    if (!(t < others_)) return winner_;
-    Index low = 0, high = (count_ - 1) / kBlock;  // the first block whose sum so far exceeds t
-    while (low < high) {
-      const Index middle = (low + high) / 2;
-      if (scratch_.prefix[middle] > t) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
-    const double rest = t - (low ? scratch_.prefix[low - 1] : 0.0);
-    if (filled_ != low) fill_block(low * kBlock, scratch_.e);
-    filled_ = low;
-    double running = 0.0;
-    Index last = 0;
-    for (Index i = 0; i < kBlock; ++i) {
-      running += scratch_.e[i];
-      if (running > rest) return low * kBlock + i;
-      if (scratch_.e[i] > 0.0) last = i;
-    }
-    return low * kBlock + last;  // rounding alone leads here
+    double slack;
+    const Index quick = draw_within(bits, &slack);
+    if (portable_ || slack > kSumError * (others_ + 1.0)) return quick;
+    portable_ = true;
+    sum_others();
+    return draw_within(bits, &slack);
   }
 
   std::int64_t place(Index i) const { return places_ ? places_[i] : i; }
@@ -623,13 +616,46 @@ class Row {
     maximum();
   }
 
-  // The exponentials of a block, 0 for the winner; returns their sum. No fused operations: the same token everywhere.
+  Index draw_within(std::uint64_t bits, double* slack) {
+    const double t = static_cast<double>(bits) * 0x1p-64 * (others_ + 1.0);
+    *slack = t - others_;
+    if (t >= others_) return winner_;
+    Index low = 0, high = (count_ - 1) / kBlock;  // the first block whose sum so far exceeds t
+    while (low < high) {
+      const Index middle = (low + high) / 2;
+      if (scratch_.prefix[middle] > t) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    const double rest = t - (low ? scratch_.prefix[low - 1] : 0.0);
+    if (filled_ != low) fill_block(low * kBlock, scratch_.e);
+    filled_ = low;
+    double running = 0.0, below = 0.0;
+    Index chosen = 0;
+    for (Index i = 0; i < kBlock; ++i) {
+      if (!(scratch_.e[i] > 0.0)) continue;
+      chosen = i;
+      below = running;
+      running += scratch_.e[i];
+      if (running > rest) break;
+    }
+    *slack = running - rest < rest - below ? running - rest : rest - below;
+    return low * kBlock + chosen;
+  }
+
+  // The exponentials of a block, 0 for the winner; returns their sum.
   double fill_block(Index start, double* e) const {
     const Vec top = splat(top_), inverse = splat(inverse_);
     const Index count = count_ - start < kBlock ? count_ - start : kBlock;
     V padded[kBlock];
     const V* x = full_block(values_ + start, count, padded, static_cast<V>(kMinusInfinity));
-    for (Index i = 0; i < kBlock; i += kLanes) store(e + i, exp_of((load(x + i) - top) * inverse));
+    if (portable_) {
+      for (Index i = 0; i < kBlock; i += kLanes) store(e + i, exp_of((load(x + i) - top) * inverse));
+    } else {
+      for (Index i = 0; i < kBlock; i += kLanes) store(e + i, quick_exp_of((load(x + i) - top) * inverse));
+    }
     if (winner_ >= start && winner_ < start + kBlock) e[winner_ - start] = 0.0;
     Vec sum[kSumLanes / kLanes] = {};
     for (Index i = 0; i < kBlock; i += kSumLanes)
@@ -649,7 +675,7 @@ class Row {
         Vec sum[kSumLanes / kLanes] = {};
         for (Index i = 0; i < kBlock; i += kSumLanes) {
           for (Index p = 0; p < kSumLanes / kLanes; ++p) {
-            const Vec term = fused_exp_of((load(x + i + p * kLanes) - top) * inverse);
+            const Vec term = exp_for<V>((load(x + i + p * kLanes) - top) * inverse);
             store(e + i + p * kLanes, term);
             sum[p] += term;
           }
@@ -691,9 +717,32 @@ class Row {
 
   void top_k(double k) {
     if (k >= static_cast<double>(count_)) return;
-    const auto found = crossing<true>(values_, count_, Ones{}, top_, reach(k), k / static_cast<double>(count_), 0.5,
-                                      scratch_.spare, scratch_.weights);
+    const double span = reach(k);
+    const V* keys = values_;
+    Index n = gather_from(not_below<V>(top_ - span), scratch_.spare);
+    if (static_cast<double>(n) >= k) {
+      keys = scratch_.spare;
+    } else {
+      n = count_;
+    }
+    const auto found = crossing<true>(keys, n, Ones{}, top_, span, k / static_cast<double>(n), 0.5, scratch_.spare,
+                                      scratch_.weights);
     narrow_to(found.key, highest_);
+  }
+
+  // Copies the values that are not less than one; how many there are.
+  Index gather_from(V least, V* to) const {
+    Index size = 0;
+    for (Index start = 0; start < count_; start += 64) {
+      const Index end = count_ - start < 64 ? count_ : start + 64;
+      int some = 0;
+      for (Index i = start; i < end; ++i) some |= values_[i] >= least;
+      for (Index i = start; some && i < end; ++i) {
+        to[size] = values_[i];
+        size += values_[i] >= least;
+      }
+    }
+    return size;
   }
 
   // As far down as there is weight to speak of.
@@ -703,7 +752,7 @@ class Row {
     if (p >= 1.0) return;
     if (p <= 0.0) return narrow_to(top_, highest_);
     // From the side with less mass: its sums are the more exact.
-    const Exponential weight = {splat(top_), splat(inverse_)};
+    const Exponential<V> weight = {splat(top_), splat(inverse_)};
     const auto found = p > 0.5 ? crossing<false>(values_, count_, weight, top_, weighty_span(), 1.0 - p, 0.0,
                                                  scratch_.spare, scratch_.weights)
                                : crossing<true>(values_, count_, weight, top_, weighty_span(), p, 0.0, scratch_.spare,
@@ -802,6 +851,7 @@ class Row {
   std::int64_t* places_ = nullptr;
   Index winner_ = 0, filled_ = -1;  // and the block that scratch_.e holds
   double others_ = 0.0, log_total_ = 0.0;
+  bool portable_ = sizeof(V) == sizeof(double);
 };
 
 // ---------------------------------------------------------------- from and to storage
@@ -866,6 +916,7 @@ void sample_row(const SamplingCall& call, Index r, double* memory) {
   if (!call.drawn) return;
 
   row.prepare();
+  if (call.log_prob) row.need_all_digits();
   std::int64_t* drawn = call.drawn + r * call.draws;
   if (call.replace) {
     row.sum_others();
@@ -960,6 +1011,15 @@ SIGMAX_INLINE Side exp_of(Side x) {
   SIGMAX_EACH_PART x.at[p] = exp_of(x.at[p]);
   return x;
 }
+SIGMAX_INLINE Side quick_exp_of(Side x) {
+  SIGMAX_EACH_PART x.at[p] = quick_exp_of(x.at[p]);
+  return x;
+}
+SIGMAX_INLINE bool any(Choice c) {
+  Mask some = c.at[0];
+  for (Index p = 1; p < kParts; ++p) some |= c.at[p];
+  return any(some);
+}
 
 // sum_before() and what else looks at pairs of classes: all of them, there are at most kShort.
 class Tile {
@@ -996,9 +1056,7 @@ class Tile {
     nan_ = only_where(nan, all_of(1.0));
     inverse_ = temperature_ = all_of(1.0);
     const Choice unusual = (top_ == kInfinity) | (top_ == kMinusInfinity);
-    int some = 0;
-    SIGMAX_EACH_PART some |= any(unusual.at[p]);
-    if (some) share_infinities();
+    if (any(unusual)) share_infinities();
   }
 
   // Infinite logits share the probability; a row where nothing is possible gets a top that is a number.
@@ -1045,8 +1103,10 @@ class Tile {
 
   // Of all classes, kept or not; the mass is of those that are kept.
   void exponentials() {
-    if (!has_e_)
-      for (Index c = 0; c < n_; ++c) e_[c] = exp_of((x_[c] - top_) * inverse_);
+    for (Index c = 0; c < n_ && !has_e_; ++c) {
+      const Side y = (x_[c] - top_) * inverse_;
+      e_[c] = portable_ ? exp_of(y) : quick_exp_of(y);
+    }
     if (!has_e_ || !has_mass_) {
       mass_ = Side{};
       for (Index c = 0; c < n_; ++c) mass_ = mass_ + only_where(is_kept(c), e_[c]);
@@ -1199,7 +1259,17 @@ class Tile {
     }
   }
 
+  // As Row::draw.
   void draw() {
+    portable_ |= call_.log_prob != nullptr;
+    if (draw_within() || portable_) return;
+    portable_ = true;
+    has_e_ = false;
+    draw_within();
+  }
+
+  // Whether no end of a class was too close to a draw.
+  bool draw_within() {
     exponentials();
     // The first of the largest is the winner; the others stand before it.
     const Side top = kept_top();
@@ -1211,7 +1281,8 @@ class Tile {
       whole = choose(wins, e_[c], whole);
       through[c] = others;
     }
-    const Side total = (others + whole) * 0x1p-64;
+    const Side total = (others + whole) * 0x1p-64, error = (others + whole) * kSumError;
+    Choice close = {};
     for (Index d = 0; d < call_.draws; ++d) {
       double column[kSide];
       for (Index r = 0; r < kSide; ++r)
@@ -1220,12 +1291,16 @@ class Tile {
       SIGMAX_EACH_PART t.at[p] = sigmax::load(column + p * kLanes);
       t = t * total;
       Side chosen = winner;
-      for (Index c = n_ - 1; c >= 0; --c) chosen = choose(through[c] > t, all_of(static_cast<double>(c)), chosen);
+      for (Index c = n_ - 1; c >= 0; --c) {
+        chosen = choose(through[c] > t, all_of(static_cast<double>(c)), chosen);
+        close = close | (magnitude(through[c] - t) <= error);
+      }
       SIGMAX_EACH_PART store_vector(column + p * kLanes, chosen.at[p]);
       for (Index r = 0; r < rows_; ++r)
         call_.drawn[(first_ + r) * call_.draws + d] = static_cast<std::int64_t>(column[r]);
     }
     if (call_.log_prob) log_probs(top, others, whole);
+    return !any(close);
   }
 
   void log_probs(Side top, Side others, Side whole) {
@@ -1242,6 +1317,7 @@ class Tile {
   Side x_[kShort], kept_[kShort], e_[kShort];
   Side top_, nan_, empty_ = {}, doubtful_ = {}, inverse_, temperature_, mass_;
   bool has_e_ = false, has_mass_ = false;
+  bool portable_ = call_.type == 3;
 };
 
 template <class S>
