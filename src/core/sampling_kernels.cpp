@@ -60,25 +60,31 @@ SIGMAX_INLINE Vec exp_for(Vec y) {
 }
 
 // log((1+s)/(1-s)) for |s| <= 0.2.
-SIGMAX_NOINLINE double log_of_odds(double s) {
-  const double z = s * s;
-  double tail = kLogTail[7];
-  for (int k = 6; k >= 0; --k) tail = tail * z + kLogTail[k];
+template <class D>
+SIGMAX_INLINE D log_of_odds(D s) {
+  const D z = s * s;
+  D tail = D{} + kLogTail[7];
+  SIGMAX_UNROLL_ALL for (int k = 6; k >= 0; --k) tail = tail * z + kLogTail[k];
   return 2.0 * s + s * z * tail;
 }
 
 // Of a positive normal number.
-SIGMAX_NOINLINE double log_of(double y) {
-  const std::uint64_t sqrt_half = 0x3fe6a09e667f3bcdu, one = 0x3ff0000000000000u;
-  const std::uint64_t bits = bit_cast<std::uint64_t>(y), biased = (bits + (one - sqrt_half)) >> 52;
-  const double k = static_cast<double>(static_cast<std::int64_t>(biased)) - 1023.0;
-  const double mantissa = bit_cast<double>(bits - ((biased << 52) - one));
+template <class D>
+SIGMAX_INLINE D log_of(D y) {
+  typedef typename BitsOf<D>::Type B;
+  constexpr std::uint64_t sqrt_half = 0x3fe6a09e667f3bcdu, one = 0x3ff0000000000000u;
+  const B bits = bit_cast<B>(y), biased = (bits + (one - sqrt_half)) >> 52;
+  const D k = bit_cast<D>(biased | 0x4330000000000000u) - (0x1p52 + 1023.0);
+  const D mantissa = bit_cast<D>(bits - ((biased << 52) - one));
   return k * kLn2Hi + (k * kLn2Lo + log_of_odds((mantissa - 1.0) / (mantissa + 1.0)));
 }
 
 // log(1 + t) for t > -1, with all digits where t is small.
-SIGMAX_NOINLINE double log1p_of(double t) {
-  return t > -0.29 && t < 0.41 ? log_of_odds(t / (2.0 + t)) : log_of(1.0 + t);
+template <class D>
+SIGMAX_INLINE D log1p_of(D t) {
+  const auto small = (t > -0.29) & (t < 0.41);
+  const D inside = small ? t : D{};
+  return small ? log_of_odds(inside / (2.0 + inside)) : log_of(1.0 + t);
 }
 
 // e^y - 1 for |y| <= 1/2: the series, from its smallest term on.
@@ -149,9 +155,9 @@ SIGMAX_INLINE double sum_lanes(const Vec* part) {
 // ---------------------------------------------------------------- where a running sum crosses a number
 
 // The first key, in ascending or descending order, at which the weights so far exceed a target, a share of the mass of
-// all; equal keys count together. `before` and `through`: the sums without and with its weights.
+// all; equal keys count together. `before` and `through`: the sums without and with its weights; `after`: of the rest.
 struct Crossing {
-  double key, before, through, mass, target;
+  double key, before, through, after, mass, target;
 
   // Whether rounding could have moved it, among n keys.
   bool is_close(Index n) const {
@@ -263,29 +269,37 @@ SIGMAX_NOINLINE Index take_bin(const K* keys, Index n, Weight weight_of, Bins bi
   return size;
 }
 
-// The same of the bin where the weights, from `before` on, exceed the target.
+// The same of the bin where the weights so far exceed the target; what is before and after it is added up.
 template <bool kDown, class K, class Weight>
-Index take_crossed(const K* keys, Index n, Weight weight_of, Bins bins, const double* sums, double target, double* before,
-                   K* taken, double* taken_weights) {
-  Index bin = kDown ? 0 : kBins - 1;
-  const Index last = kBins - 1 - bin;
-  for (; bin != last && !(*before + sums[bin] > target); bin += kDown ? 1 : -1) *before += sums[bin];
+Index take_crossed(const K* keys, Index n, Weight weight_of, Bins bins, const double* sums, Crossing* so_far, K* taken,
+                   double* taken_weights) {
+  constexpr Index first = kDown ? 0 : kBins - 1, last = kBins - 1 - first, step = kDown ? 1 : -1;
+  Index bin = first;
+  for (; bin != last && !(so_far->before + sums[bin] > so_far->target); bin += step) so_far->before += sums[bin];
+  double after = 0.0;
+  for (Index b = last; b != bin; b -= step) after += sums[b];
+  so_far->after += after;
   return take_bin(keys, n, weight_of, bins, static_cast<double>(bin), taken, taken_weights);
 }
 
-// What is left when few keys are, from `before` on.
+// The end, when few keys are left.
 template <bool kDown, class K>
-Crossing cross_sorted(K* keys, double* weights, Index n, double before, double mass, double target) {
+Crossing cross_sorted(K* keys, double* weights, Index n, Crossing found) {
   sort<kDown>(keys, weights, n);
-  Crossing found = {n > 0 ? static_cast<double>(keys[0]) : kNaN, before, before, mass, target};
-  for (Index i = 0; i < n; ++i) {
+  found.key = n > 0 ? static_cast<double>(keys[0]) : kNaN;
+  found.through = found.before;
+  Index i = 0;
+  for (; i < n; ++i) {
     if (static_cast<double>(keys[i]) != found.key) {
-      if (found.through > target) break;
+      if (found.through > found.target) break;
       found.key = keys[i];
       found.before = found.through;
     }
     found.through += weights[i];
   }
+  double after = 0.0;
+  for (Index k = n - 1; k >= i; --k) after += weights[k];
+  found.after += after;
   return found;
 }
 
@@ -294,12 +308,13 @@ Crossing cross_sorted(K* keys, double* weights, Index n, double before, double m
 template <bool kDown, class K, class Weight>
 Crossing crossing(const K* keys, Index n, Weight weight_of, double largest, double span, double share, double margin,
                   K* spare, double* spare_weights) {
-  double sums[kBins], before = 0.0, mass = 0.0;
+  double sums[kBins], mass = 0.0;
   Bins bins(largest, span);
   fill_bins(keys, n, weight_of, bins, sums);
   for (Index b = kBins - 1; b >= 0; --b) mass += sums[b];
-  const double target = share * mass - margin;
-  for (Index left = take_crossed<kDown>(keys, n, weight_of, bins, sums, target, &before, spare, spare_weights);;) {
+  Crossing found = {kNaN, 0.0, 0.0, 0.0, mass, share * mass - margin};
+  Index left = take_crossed<kDown>(keys, n, weight_of, bins, sums, &found, spare, spare_weights);
+  while (true) {
     double low = kInfinity, high = kMinusInfinity, within = 0.0;
     for (Index i = 0; i < left; ++i) {
       const double key = spare[i];
@@ -307,13 +322,17 @@ Crossing crossing(const K* keys, Index n, Weight weight_of, double largest, doub
       high = key > high ? key : high;
       within += spare_weights[i];
     }
-    if (low == high) return {low, before, before + within, mass, target};
-    if (left <= kFew) return cross_sorted<kDown>(spare, spare_weights, left, before, mass, target);
+    if (low == high) {
+      found.key = low;
+      found.through = found.before + within;
+      return found;
+    }
+    if (left <= kFew) return cross_sorted<kDown>(spare, spare_weights, left, found);
     bins = Bins(high, high - low);
     fill_bins(spare, left, Listed{spare_weights}, bins, sums);
     const Index taken =
-        take_crossed<kDown>(spare, left, Listed{spare_weights}, bins, sums, target, &before, spare, spare_weights);
-    if (taken == left) return cross_sorted<kDown>(spare, spare_weights, left, before, mass, target);
+        take_crossed<kDown>(spare, left, Listed{spare_weights}, bins, sums, &found, spare, spare_weights);
+    if (taken == left) return cross_sorted<kDown>(spare, spare_weights, left, found);
     left = taken;
   }
 }
@@ -425,7 +444,7 @@ class Row {
 
   double log_mass() {
     if (!narrowed_) return 0.0;
-    if (has_removed_) return 0.0 - log1p_of(removed_ / (mass_ - removed_));
+    if (has_removed_) return 0.0 - log1p_of(removed_ / kept_);
     const bool ready = has_e_ && values_ == x_;
     const Vec top = splat(row_top_), inverse = splat(inverse_);
     const Vec lowest = splat(lowest_), highest = splat(highest_);
@@ -760,8 +779,8 @@ class Row {
     doubtful_ |= found.is_close(count_);
     narrow_to(found.key, highest_);
     if (values_ != x_) return;
-    mass_ = found.mass;
-    removed_ = p > 0.5 ? found.before : found.mass - found.through;
+    removed_ = p > 0.5 ? found.before : found.after;
+    kept_ = p > 0.5 ? found.through - found.before + found.after : found.through;
     has_removed_ = true;
     has_e_ = false;
   }
@@ -845,8 +864,8 @@ class Row {
   bool is_nan_ = false, doubtful_ = false, narrowed_ = false, pending_ = false;
 
   bool has_e_ = false;  // whether scratch_.e and mass_ are those of values_
-  bool has_removed_ = false;  // whether mass_ is that of the row, and removed_ of what is not kept
-  double mass_ = 0.0, removed_ = 0.0;
+  bool has_removed_ = false;  // whether removed_ and kept_ are known
+  double mass_ = 0.0, removed_ = 0.0, kept_ = 0.0;
 
   std::int64_t* places_ = nullptr;
   Index winner_ = 0, filled_ = -1;  // and the block that scratch_.e holds
@@ -872,6 +891,14 @@ const float* values_of(const S* x, Index n, float* out) {
   return out;
 }
 
+// The bits of a logit that is kept, else those of -inf, without a branch.
+template <class S>
+SIGMAX_INLINE typename Stored<S>::Word where_kept(bool is_kept, typename Stored<S>::Word bits) {
+  typedef typename Stored<S>::Word Word;
+  const Word mask = static_cast<Word>(0 - static_cast<Word>(is_kept));
+  return static_cast<Word>((bits & mask) | (kMinusInfinityBits<S> & ~mask));
+}
+
 // Writes the logits that are kept, -inf for the others.
 template <class S, class V>
 void write_kept(const S* x, const Row<V>& row, Index n, S* out) {
@@ -882,8 +909,7 @@ void write_kept(const S* x, const Row<V>& row, Index n, S* out) {
   const V lowest = row.lowest(), highest = row.highest();
   for (Index i = 0; i < n; ++i) {
     const V v = values[i];
-    const Word mask = static_cast<Word>(0 - static_cast<Word>((v >= lowest) & (v <= highest)));
-    kept[i] = static_cast<Word>((bits[i] & mask) | (kMinusInfinityBits<S> & ~mask));
+    kept[i] = where_kept<S>((v >= lowest) & (v <= highest), bits[i]);
   }
 }
 
@@ -1242,20 +1268,26 @@ class Tile {
     exponentials();
     Side removed = {};
     for (Index c = 0; c < n_; ++c) removed = removed + choose(is_kept(c), Side{}, e_[c]);
-    for (Index r = 0; r < rows_; ++r)
-      if (has_result(r)) call_.log_mass[first_ + r] = 0.0 - log1p_of(removed[r] / mass_[r]);
+    const Side ratio = removed / mass_;
+    for (Index p = 0; p < kParts; ++p) {
+      const Vec result = 0.0 - log1p_of(ratio.at[p]);
+      for (Index l = 0, r = p * kLanes; l < kLanes && r < rows_; ++l, ++r)
+        if (has_result(r)) call_.log_mass[first_ + r] = result[l];
+    }
   }
 
   template <class S>
   void write() {
     typedef typename Stored<S>::Word Word;
-    const Word* x = static_cast<const Word*>(call_.x) + first_ * n_;
-    Word* out = static_cast<Word*>(call_.kept) + first_ * n_;
-    for (Index c = 0; c < n_; ++c) {
-      double kept[kSide];
-      SIGMAX_EACH_PART store_vector(kept + p * kLanes, kept_[c].at[p]);
-      for (Index r = 0; r < rows_; ++r)
-        if (has_result(r)) out[r * n_ + c] = kept[r] > kMinusInfinity ? x[r * n_ + c] : kMinusInfinityBits<S>;
+    double kept[kShort][kSide];
+    for (Index c = 0; c < n_; ++c) SIGMAX_EACH_PART store_vector(kept[c] + p * kLanes, kept_[c].at[p]);
+    for (Index r = 0; r < rows_; ++r) {
+      if (!has_result(r)) continue;
+      const Word* x = static_cast<const Word*>(call_.x) + (first_ + r) * n_;
+      Word* out = static_cast<Word*>(call_.kept) + (first_ + r) * n_;
+      for (Index c = 0; c < n_; ++c) {
+        out[c] = where_kept<S>(kept[c][r] > kMinusInfinity, x[c]);
+      }
     }
   }
 
