@@ -15,11 +15,11 @@
 
 extern "C" {
 #if defined(__x86_64__) || defined(_M_X64)
-extern const sigmax::SamplingKernels sigmax_sampling_baseline, sigmax_sampling_avx2, sigmax_sampling_avx512;
+extern const sigmax::SamplingKernels sigmax_sampling_kernels_baseline, sigmax_sampling_kernels_avx2, sigmax_sampling_kernels_avx512;
 #elif defined(__aarch64__)
-extern const sigmax::SamplingKernels sigmax_sampling_neon;
+extern const sigmax::SamplingKernels sigmax_sampling_kernels_neon;
 #else
-extern const sigmax::SamplingKernels sigmax_sampling_baseline;
+extern const sigmax::SamplingKernels sigmax_sampling_kernels_baseline;
 #endif
 }
 
@@ -28,11 +28,11 @@ namespace {
 
 const SamplingKernels* const kLevels[] = {
 #if defined(__x86_64__) || defined(_M_X64)
-    &sigmax_sampling_baseline, &sigmax_sampling_avx2, &sigmax_sampling_avx512,
+    &sigmax_sampling_kernels_baseline, &sigmax_sampling_kernels_avx2, &sigmax_sampling_kernels_avx512,
 #elif defined(__aarch64__)
-    &sigmax_sampling_neon,
+    &sigmax_sampling_kernels_neon,
 #else
-    &sigmax_sampling_baseline,
+    &sigmax_sampling_kernels_baseline,
 #endif
 };
 const SamplingKernels* kernels = kLevels[0];

@@ -9,7 +9,7 @@
 #include "simd.h"
 
 #define SIGMAX_JOIN(a, b) a##b
-#define SIGMAX_TABLE(level) SIGMAX_JOIN(sigmax_sampling_, level)
+#define SIGMAX_TABLE(level) SIGMAX_JOIN(sigmax_sampling_kernels_, level)
 #define SIGMAX_STRING(a) #a
 #define SIGMAX_NAME(level) SIGMAX_STRING(level)
 

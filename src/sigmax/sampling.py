@@ -360,7 +360,7 @@ class _Rows:
         *batch, classes = x.shape
         steps = options.steps()
         self.shape = _batch_shape(tuple(batch), steps)
-        self.x = np.ascontiguousarray(np.broadcast_to(x, (*self.shape, classes)))
+        self.x = np.require(np.broadcast_to(x, (*self.shape, classes)), requirements="CA")
         self.x = self.x.reshape(math.prod(self.shape), classes)
         self.steps = {
             option: values if values.ndim == 0 else self._flat(values)
