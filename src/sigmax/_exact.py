@@ -8,6 +8,7 @@ after some number of digits.
 from collections.abc import Callable, Iterator, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class _Kept:
         self.keep(kept)
 
     def min_p(self, number: float) -> None:
-        self._keep_from(number, lambda digits, rate: rate)
+        self._keep_from(number, lambda _, rate: rate)
 
     def epsilon(self, number: float) -> None:
         self._keep_from(number, lambda digits, rate: rate * digits.mass)
@@ -105,7 +106,7 @@ class _Kept:
         mean = sum(w * x for w, x in zip(digits.weights, logits, strict=True)) / digits.mass
         distances = [abs(x - mean) for x in logits]
         order = sorted(range(len(logits)), key=distances.__getitem__)
-        least = min(distances[b] - distances[a] for a, b in zip(order, order[1:], strict=False))
+        least = min(distances[b] - distances[a] for a, b in pairwise(order))
         return order if least > -logits[0] * digits.error else []
 
     def _digits(self) -> Iterator["_Digits"]:
@@ -120,7 +121,7 @@ class _Digits:
 
     def __init__(self, kept: _Kept, count: int) -> None:
         self.context = Context(prec=count, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
-        self.error = Decimal(f"1e{10 - count}")  # more than all roundings of a hundred million terms
+        self.error = Decimal(f"1e{10 - count}")  # more than the roundings of 10^8 terms
         with localcontext(self.context):
             self.terms = [
                 self.number((x - kept.logits[-1]) * kept.inverse).exp() for x in kept.logits
