@@ -1,6 +1,8 @@
 """Truncation and draws as they are defined, on one row, in ball arithmetic and with NumPy's own Philox."""
 
+import functools
 import itertools
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -8,7 +10,12 @@ import numpy as np
 from flint import arb, ctx, fmpq
 
 Row = Sequence[float]
-BITS = 400  # proves every comparison of the tests
+
+
+def digits(row: Row, temperature: float = 1.0) -> int:
+    """Bits that prove every comparison of the tests."""
+    exponents = [abs(math.frexp(x / temperature)[1]) for x in row if x - x == 0 and x != 0]
+    return 400 + 3 * max(exponents, default=0)
 
 
 def number(x: float | Fraction) -> arb:
@@ -41,9 +48,13 @@ def first_with_mass(groups: list[list[int]], e: list[arb], share: float) -> set[
     raise AssertionError
 
 
-def by(logits: Row, key: object) -> list[list[int]]:
-    """Classes in the order of a key; those with equal logits together."""
-    order = sorted(range(len(logits)), key=lambda k: (key(k), logits[k]))  # type: ignore[operator]
+def ascending(logits: Row, keys: Sequence[arb]) -> list[list[int]]:
+    """Classes in the order of their keys; those with equal logits together."""
+
+    def compare(a: int, b: int) -> int:
+        return 0 if logits[a] == logits[b] else 1 if at_least(keys[a], keys[b]) else -1
+
+    order = sorted(range(len(logits)), key=functools.cmp_to_key(compare))
     return [list(group) for _, group in itertools.groupby(order, key=lambda k: logits[k])]
 
 
@@ -52,7 +63,9 @@ def top_k(logits: Row, _: float, k: float) -> set[int]:
 
 
 def top_p(logits: Row, temperature: float, p: float) -> set[int]:
-    return first_with_mass(by(logits, lambda k: -logits[k]), weights(logits, temperature), p)
+    return first_with_mass(
+        ascending(logits, [number(-x) for x in logits]), weights(logits, temperature), p
+    )
 
 
 def typical_p(logits: Row, temperature: float, p: float) -> set[int]:
@@ -60,8 +73,8 @@ def typical_p(logits: Row, temperature: float, p: float) -> set[int]:
     total = sum(e, arb(0))
     log_p = [(w / total).log() for w in e]
     entropy = -sum((w / total * lp for w, lp in zip(e, log_p, strict=True)), arb(0))
-    surprise = [float(abs(-lp - entropy).mid()) for lp in log_p]
-    return first_with_mass(by(logits, surprise.__getitem__), e, p)
+    surprise = [abs(-lp - entropy) for lp in log_p]
+    return first_with_mass(ascending(logits, surprise), e, p)
 
 
 def min_p(logits: Row, temperature: float, p: float) -> set[int]:
@@ -98,7 +111,8 @@ STEPS = {
 
 def kept(row: Row, chain: Sequence[tuple[str, float]]) -> set[int]:
     """The classes that a chain of options keeps."""
-    with ctx.workprec(BITS):
+    temperatures = [value for name, value in chain if name == "temperature"]
+    with ctx.workprec(digits(row, *temperatures)):
         alive = [k for k, x in enumerate(row) if x > -np.inf]
         temperature = 1.0
         for name, value in chain:
@@ -112,7 +126,7 @@ def kept(row: Row, chain: Sequence[tuple[str, float]]) -> set[int]:
 
 def drawn(row: Row, classes: set[int], temperature: float, bits: int) -> int:
     """The class in which the share bits/2^64 falls: the others in their order, the first of the largest last."""
-    with ctx.workprec(BITS):
+    with ctx.workprec(digits(row, temperature)):
         order = sorted(classes)
         winner = max(order, key=lambda k: (row[k], -k))
         order.remove(winner)

@@ -1,5 +1,6 @@
 """Truncation against its definition, draws against Philox and their distributions, the same everywhere."""
 
+import functools
 import json
 import math
 import os
@@ -35,7 +36,6 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 names = lambda options: "-".join(options) or "none"  # noqa: E731
 every_option = pytest.mark.parametrize("options", OPTIONS, ids=names)
-every_width = pytest.mark.parametrize("classes", [1, 2, 10, 32, 33, 100, 700])
 
 
 @pytest.fixture(autouse=True)
@@ -61,28 +61,26 @@ def kept_by(x: Any, **options: Any) -> list[set[int]]:
 
 
 @every_option
-@every_width
-@pytest.mark.parametrize("dtype", TYPES, ids=lambda t: np.dtype(t).name)
-def test_kept_set_is_the_definition(options: Any, classes: int, dtype: Any) -> None:
-    rng = np.random.default_rng(classes)
-    x = rng.normal(0, 2, (3 if classes < 500 else 1, classes))
+@pytest.mark.parametrize("classes", [1, 2, 10, 32, 33, 300])
+def test_kept_set_is_the_definition(options: Any, classes: int) -> None:
+    """The numbers are those of all types: eight binary digits, as bfloat16 has them."""
+    x = np.random.default_rng(classes).normal(0, 2, (2, classes)).astype(ml_dtypes.bfloat16)
     x[0, ::7] = -np.inf if classes > 7 else x[0, 0]
-    x = x.astype(dtype)
-    result = sigmax.filter_probabilities(x.astype(np.float64), **options)
-    narrow = sigmax.filter_probabilities(x, **options)
-    for k, row in enumerate(x.astype(np.float64).tolist()):
-        expected = kept(row, chain(options))
-        assert set(np.flatnonzero(result.probabilities[k]).tolist()) == expected
-        where = np.isin(np.arange(classes), list(expected))
-        temperature = options.get("temperature", 1.0)
-        same = sigmax.softmax(x[k], temperature=temperature, where=where)
-        assert narrow.probabilities[k].tobytes() == same.tobytes()
+    sets = [kept(row, chain(options)) for row in x.astype(np.float64).tolist()]
+    for dtype in TYPES:
+        logits = x.astype(np.float64).astype(dtype)
+        p = sigmax.filter_probabilities(logits, **options).probabilities
+        for k, expected in enumerate(sets):
+            where = np.isin(np.arange(classes), list(expected))
+            temperature = options.get("temperature", 1.0)
+            same = sigmax.softmax(logits[k], temperature=temperature, where=where)
+            assert p[k].tobytes() == same.tobytes()
 
 
 @pytest.mark.parametrize("classes", [4, 12, 40, 300])
 def test_every_order(classes: int) -> None:
     rng = np.random.default_rng(classes)
-    for _ in range(40):
+    for _ in range(40 if classes < 100 else 10):
         x = np.round(rng.normal(0, 3, classes), int(rng.integers(0, 4)))
         order = [str(name) for name in rng.permutation(sampling._ORDER)]
         given: dict[str, Any] = {
@@ -274,7 +272,7 @@ def test_results_have_the_type_of_the_logits() -> None:
 
 
 @every_option
-@pytest.mark.parametrize("classes", [5, 40, 600])
+@pytest.mark.parametrize("classes", [5, 40, 300])
 def test_draws_are_the_definition(options: Any, classes: int) -> None:
     x = np.round(np.random.default_rng(classes).normal(0, 2, (4, classes)), 1)
     tokens = sigmax.sample(
@@ -375,7 +373,7 @@ def test_no_class_of_probability_0(classes: int) -> None:
     x[[1, 4, classes - 2]] = 0.0, -800.0, -30.0
     tokens = sigmax.sample(x, shape=1_000_000, seed=6)
     assert set(np.unique(tokens).tolist()) <= {1, classes - 2}
-    ends = sigmax.sample(np.broadcast_to(x, (200_000, classes)), seed=7, top_k=2)
+    ends = sigmax.sample(np.broadcast_to(x, (10_000, classes)), seed=7, top_k=2)
     assert set(np.unique(ends).tolist()) <= {1, classes - 2}
 
 
@@ -396,13 +394,9 @@ def test_extreme_bits(classes: int) -> None:
     x[[2, 3, classes - 1]] = -1.0, 2.0, -745.5
     words = [0, 1, 2**63, 2**64 - 1]
     assert sigmax.sample(x, shape=4, rng=Words(words)).tolist() == [2, 2, 3, 3]
-    tie = np.zeros(classes)
-    quarter = [k * 2**64 // classes for k in range(classes)]
-    assert (
-        sigmax.sample(tie, shape=classes, rng=Words(quarter)).tolist()
-        == [drawn(tie.tolist(), set(range(classes)), 1.0, word) for word in quarter]
-        or classes == 6
-    )  # ends of classes that no double is: either side is one rounding away
+    tie, middles = np.zeros(classes), [(2 * k + 1) * 2**63 // classes for k in range(classes)]
+    tokens = sigmax.sample(tie, shape=classes, rng=Words(middles)).tolist()
+    assert tokens == [*range(1, classes), 0]  # the first of the largest stands last
 
 
 @every_option
@@ -469,12 +463,13 @@ def test_draws_by_number() -> None:
         assert sigmax.sample(x, seed=1, draw=d).tolist() == many.reshape(5, 6)[:, d].tolist()
 
 
+@functools.cache
 def digest() -> dict[str, Any]:
     """Tokens and kept sets of all options, for the levels to agree on."""
     result: dict[str, Any] = {}
     for classes in (4, 32, 33, 5000):
         for dtype in TYPES:
-            x = np.random.default_rng(classes).normal(0, 3, (40, classes)).astype(dtype)
+            x = np.random.default_rng(classes).normal(0, 3, (17, classes)).astype(dtype)
             for options in OPTIONS:
                 key = f"{classes} {np.dtype(dtype).name} {options}"
                 tokens, log_prob = sigmax.sample(
