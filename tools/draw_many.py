@@ -53,14 +53,19 @@ def main() -> None:
         p = sigmax.filter_probabilities(row.astype(np.float64), **given).probabilities
         p = np.where(p < 1e-300, 0.0, p)  # cannot come in any number of draws there will ever be
         counts = np.zeros(len(row), np.int64)
-        for batch in range(max(1, options.draws // len(cases) // BATCH)):
+        for batch in range(-(-options.draws // (len(cases) * BATCH))):
             many = np.broadcast_to(row, (BATCH // 64, len(row)))
             tokens = sigmax.sample(many, shape=64, seed=options.seed, draw=64 * batch, **given)
             counts += np.bincount(tokens.ravel(), minlength=len(row))
         impossible += int(counts[p == 0].sum())
         total += int(counts.sum())
-        print(f"{name:10} {counts.sum():>13,} draws, chi-square {deviation(counts, p):+.2f} sigma", flush=True)
-    print(f"{total:,} draws, {impossible} of classes of probability 0, {time.perf_counter() - start:.0f} s")
+        print(
+            f"{name:10} {counts.sum():>13,} draws, chi-square {deviation(counts, p):+.2f} sigma",
+            flush=True,
+        )
+    print(
+        f"{total:,} draws, {impossible} of classes of probability 0, {time.perf_counter() - start:.0f} s"
+    )
 
 
 if __name__ == "__main__":

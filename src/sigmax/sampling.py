@@ -267,7 +267,8 @@ def sample(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> logits = np.array([[4.0, 2.0, 1.0, -1.0], [0.0, 0.0, 0.0, 0.0]])
     >>> sigmax.sample(logits, seed=5)
     array([0, 3])
@@ -378,7 +379,8 @@ def speculative_accept(
 
     Examples
     --------
-    >>> import numpy as np, sigmax
+    >>> import sigmax
+    >>> import numpy as np
     >>> draft = np.log([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]])
     >>> target = np.log([[0.6, 0.2, 0.2], [0.7, 0.2, 0.1], [0.3, 0.3, 0.4]])
     >>> tokens = sigmax.sample(draft, seed=2)
@@ -587,7 +589,7 @@ class _Rows:
         *batch, classes = x.shape
         steps = options.steps()
         self.shape = _batch_shape(tuple(batch), steps)
-        self.x = np.require(np.broadcast_to(x, (*self.shape, classes)), requirements="CA")
+        self.x = np.require(np.broadcast_to(x, (*self.shape, classes)), requirements=("C", "A"))
         self.x = self.x.reshape(math.prod(self.shape), classes)
         self.steps = {
             option: values if values.ndim == 0 else self._flat(values)
@@ -629,7 +631,7 @@ class _Rows:
         steps = [(_CODES[option], values) for option, values in self.steps.items()]
         self._run(slice(None), steps, results)
         for row in np.flatnonzero(self.outcome == _DOUBTFUL):
-            self._settle(row, results)
+            self._settle(int(row), results)
 
     def _settle(self, row: int, results: tuple[Any, ...]) -> None:
         numbers = {
