@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import decoders
 import numpy as np
 import pytest
 from sampling_reference import bits, drawn, kept
@@ -266,6 +267,17 @@ def test_results_have_the_type_of_the_logits() -> None:
         _, log_prob = sigmax.sample(np.zeros((2, 3), dtype), seed=0, return_log_prob=True)
         assert p.dtype == log_mass.dtype == log_prob.dtype == dtype
     assert sigmax.filter_probabilities([1, 2, 3], top_k=1).probabilities.dtype == np.float64
+
+
+@pytest.mark.parametrize("decoder", decoders.DECODERS)
+def test_kept_sets_of_other_programs(decoder: str) -> None:
+    """In float64, and with equal logits together, they keep the same; tools/conformance_sampling.py counts the rest."""
+    for x, options in decoders.batches(decoder, 8000):
+        theirs = decoders.kept(decoder, x, options, np.float64, together=True)
+        p = sigmax.filter_probabilities(
+            x.astype(np.float64), preset=decoder, **options
+        ).probabilities
+        assert ((p > 0) == theirs).all()
 
 
 # ---------------------------------------------------------------- draws
