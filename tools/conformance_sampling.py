@@ -125,8 +125,8 @@ def main() -> None:
         version, total, same, written = found
         itself = (
             f"Transformers {version} itself, through its own classes: {same:,} of {total:,} rows are kept as here,\n"
-            f"{written:,} as its arithmetic is written down in the tests; the others differ by the order of its sort and\n"
-            "of its sums."
+            f"{written:,} as its arithmetic is written down in the tests; the others differ by the order of its\n"
+            "sort and of its sums."
         )
     page = PAGE.format(classes=decoders.CLASSES, table="\n".join(lines), itself=itself)
     (ROOT / "docs" / "conformance_sampling.md").write_text(page)

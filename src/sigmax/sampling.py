@@ -298,12 +298,7 @@ def sample(
         numbers = bits.per_class(batch.shape, batch.x.shape[1])
         batch.run(drawn=drawn, log_prob=log_prob, bits=numbers, possible=possible)
         batch.require_a_class()
-        _check_legal(
-            batch.per_row(possible) >= draws,
-            batch.per_row(possible),
-            "shape",
-            f"at most as many as there are possible classes without replacement ({draws})",
-        )
+        batch.require_classes(possible, draws)
     tokens = batch.per_row(drawn, many)
     if log_prob is None:
         return tokens
@@ -669,9 +664,20 @@ class _Rows:
         for outcome, what in ((_NAN, "have no NaN"), (_NOTHING, "have a possible class")):
             bad = np.flatnonzero(self.outcome == outcome)
             if len(bad):
-                index = tuple(int(i) for i in np.unravel_index(bad[0], self.shape))
-                where = f" in the row at index {index}" if index else ""
-                raise ValueError(f"{self.name} must {what}{where}")
+                raise ValueError(f"{self.name} must {what}{self._place(bad[0])}")
+
+    def require_classes(self, possible: Any, draws: int) -> None:
+        """Refuse rows with fewer possible classes than draws without replacement."""
+        few = np.flatnonzero(possible < draws)
+        if len(few):
+            raise ValueError(
+                f"shape must be at most the number of possible classes without replacement, {possible[few[0]]}"
+                f"{self._place(few[0])}, got {draws}"
+            )
+
+    def _place(self, row: Any) -> str:
+        index = tuple(int(i) for i in np.unravel_index(row, self.shape))
+        return f" in the row at index {index}" if index else ""
 
     def per_class(self, result: Any) -> Any:
         """Return a result of rows and classes in the shape of the logits."""
