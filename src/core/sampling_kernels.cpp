@@ -804,54 +804,100 @@ class Row {
   void typical_p(double p) {
     if (p >= 1.0) return;
     const double* e = exponentials();
-    const double top = top_;
-    const double mean = sum_of(count_, [&](Index i) SIGMAX_ALWAYS {
-                          const double depth = values_[i] - top;
-                          return e[i] * (depth > -1e300 ? depth : -1e300);  // e is 0 there
-                        }) / mass_;
-    double* nearness = scratch_.keys;  // the distance, negative
-    for (Index i = 0; i < count_; ++i) nearness[i] = -__builtin_fabs((values_[i] - top) - mean);
+    const Vec top = splat(top_);
+    // The mean logit, from the top: -inf has no weight.
+    Total moment;
+    for_blocks([&](Index start, const V* values) SIGMAX_ALWAYS {
+      Vec sum[kSumLanes / kLanes] = {};
+      for (Index i = 0; i < kBlock; i += kSumLanes) {
+        for (Index part = 0; part < kSumLanes / kLanes; ++part) {
+          const Index at = i + part * kLanes;
+          sum[part] += load(e + start + at) * max(load(values + at) - top, splat(-1e300));
+        }
+      }
+      moment.add(sum_lanes(sum));
+    });
+    const Vec mean = splat(moment.value() / mass_);
+    double* nearness = scratch_.keys;  // the distance from it, negative
+    for_blocks([&](Index start, const V* values) SIGMAX_ALWAYS {
+      for (Index i = 0; i < kBlock; i += kLanes) store(nearness + start + i, -abs((load(values + i) - top) - mean));
+    });
     const Listed weight = {e};
     const auto found = p > 0.5 ? crossing<false>(nearness, count_, weight, 0.0, weighty_span(), 1.0 - p, 0.0,
                                                  scratch_.spare_keys, scratch_.weights)
                                : crossing<true>(nearness, count_, weight, 0.0, weighty_span(), p, 0.0,
                                                 scratch_.spare_keys, scratch_.weights);
     doubtful_ |= p > 0.0 && found.is_close(count_);
-    const double close = kSumError * (-found.key - mean);
-    double lowest = kInfinity, highest = kMinusInfinity, close_low = kInfinity, close_high = kMinusInfinity;
-    for (Index i = 0; i < count_; ++i) {
-      const double v = values_[i], beyond = found.key - nearness[i];
-      const bool counts = v > kMinusInfinity, is_close = (beyond <= close) & (beyond >= -close);
-      lowest = counts & (beyond <= 0.0) & (v < lowest) ? v : lowest;
-      highest = counts & (beyond <= 0.0) & (v > highest) ? v : highest;
-      close_low = counts & is_close & (v < close_low) ? v : close_low;
-      close_high = counts & is_close & (v > close_high) ? v : close_high;
+    // What is as near, and whether what is about as near has different logits.
+    const Vec bound = splat(found.key), close = splat(kSumError * (-found.key - mean[0]));
+    Vec low = splat(kInfinity), high = -low, close_low = low, close_high = high;
+    for_blocks([&](Index start, const V* values) SIGMAX_ALWAYS {
+      for (Index i = 0; i < kBlock; i += kLanes) {
+        const Vec v = load(values + i), beyond = bound - load(nearness + start + i);
+        const Mask counts = v > kMinusInfinity, near = counts & (beyond <= 0.0), about = counts & (abs(beyond) <= close);
+        low = select(near & (v < low), v, low);
+        high = select(near & (v > high), v, high);
+        close_low = select(about & (v < close_low), v, close_low);
+        close_high = select(about & (v > close_high), v, close_high);
+      }
+    });
+    doubtful_ |= least_of(close_low) < -least_of(-close_high);
+    narrow_to(least_of(low), -least_of(-high));
+  }
+
+  static double least_of(Vec v) {
+    double least = v[0];
+    for (int lane = 1; lane < kLanes; ++lane) least = v[lane] < least ? v[lane] : least;
+    return least;
+  }
+
+  // Calls body(start, values) for whole blocks of the values, filled up with -inf.
+  template <class Body>
+  SIGMAX_INLINE void for_blocks(Body body) const {
+    V padded[kBlock];
+    for (Index start = 0; start < count_; start += kBlock) {
+      const Index count = count_ - start < kBlock ? count_ - start : kBlock;
+      body(start, full_block(values_ + start, count, padded, static_cast<V>(kMinusInfinity)));
     }
-    doubtful_ |= close_low < close_high;
-    narrow_to(lowest, highest);
   }
 
   // Of the logits that are possible: no exponentials.
   void top_n_sigma(double n) {
     if (!(n < kInfinity)) return;
-    const double top = top_;
-    double spread = 0.0;
-    for (Index i = 0; i < count_; ++i) {
-      const double depth = top - values_[i];
-      spread = depth > spread && depth < kInfinity ? depth : spread;
-    }
+    const Vec top = splat(top_);
+    Vec deepest = {};
+    for_blocks([&](Index, const V* values) SIGMAX_ALWAYS {
+      for (Index i = 0; i < kBlock; i += kLanes) {
+        const Vec depth = top - load(values + i);
+        deepest = select((depth > deepest) & (depth < kInfinity), depth, deepest);
+      }
+    });
+    const double spread = -least_of(-deepest);
     if (!(spread > 0.0)) return;
-    const auto finite = [&](Index i) SIGMAX_ALWAYS { return values_[i] > kMinusInfinity; };
-    const auto scaled = [&](Index i) SIGMAX_ALWAYS { return (values_[i] - top) / spread; };
-    const double number = sum_of(count_, [&](Index i) SIGMAX_ALWAYS { return finite(i) ? 1.0 : 0.0; });
-    const double mean = sum_of(count_, [&](Index i) SIGMAX_ALWAYS { return finite(i) ? scaled(i) : 0.0; }) / number;
-    const double variance = sum_of(count_, [&](Index i) SIGMAX_ALWAYS {
-                              const double deviation = scaled(i) - mean;
-                              return finite(i) ? deviation * deviation : 0.0;
-                            }) / number;
+    const Vec scale = splat(1.0 / spread);
+    double number = 0.0, mean = 0.0, variance = 0.0;
+    for (int pass = 0; pass < 2; ++pass) {  // the variance about the mean that the first pass finds
+      Total total, count;
+      const Vec center = splat(mean);
+      for_blocks([&](Index, const V* values) SIGMAX_ALWAYS {
+        Vec sum[kSumLanes / kLanes] = {}, counted[kSumLanes / kLanes] = {};
+        for (Index i = 0; i < kBlock; i += kSumLanes) {
+          for (Index part = 0; part < kSumLanes / kLanes; ++part) {
+            const Vec v = load(values + i + part * kLanes), deviation = (v - top) * scale - center;
+            const Mask counts = v > kMinusInfinity;
+            sum[part] += only_where(counts, pass == 0 ? deviation : deviation * deviation);
+            counted[part] += only_where(counts, splat(1.0));
+          }
+        }
+        total.add(sum_lanes(sum));
+        count.add(sum_lanes(counted));
+      });
+      number = count.value();
+      (pass == 0 ? mean : variance) = total.value() / number;
+    }
     const double depth = n * spread * __builtin_sqrt(variance);
-    doubtful_ |= top - spread < -0x1p1023 || spread > 0x1p1023 || spread < 0x1p-960;
-    keep_from(top - depth, kSumError * depth + kThresholdError * (__builtin_fabs(top) + spread));
+    doubtful_ |= top_ - spread < -0x1p1023 || spread > 0x1p1023 || spread < 0x1p-960;
+    keep_from(top_ - depth, kSumError * depth + kThresholdError * (__builtin_fabs(top_) + spread));
   }
 
   const V* x_;
@@ -1070,11 +1116,14 @@ class Tile {
     const V* values = values_of(static_cast<const S*>(call_.x) + first_ * n_, rows_ * n_, wide);
     top_ = all_of(kMinusInfinity);
     Choice nan = {};
+    double columns[kShort][kSide];
+    for (Index r = 0; r < kSide; ++r) {
+      const V* row = values + (r < rows_ ? r : 0) * n_;
+      for (Index c = 0; c < n_; ++c) columns[c][r] = row[c];
+    }
     for (Index c = 0; c < n_; ++c) {
-      double column[kSide];
-      for (Index r = 0; r < kSide; ++r) column[r] = values[(r < rows_ ? r : 0) * n_ + c];
       Side x;
-      SIGMAX_EACH_PART x.at[p] = sigmax::load(column + p * kLanes);
+      SIGMAX_EACH_PART x.at[p] = sigmax::load(columns[c] + p * kLanes);
       top_ = larger(x, top_);
       nan = nan | (x != x);
       x_[c] = kept_[c] = x;
