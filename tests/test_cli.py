@@ -320,6 +320,69 @@ def test_softmax_of_one_row_of_integers_and_of_a_table():
     assert Path("p.csv").read_text().startswith('"cat","dog"\n0.268941')
 
 
+TRUNCATION = ("--top-k", 3, "--top-p", 0.9, "--min-p", 0.01, "--typical-p", 0.95, "--epsilon", 0.01)
+KEPT = {"top_k": 3, "top_p": 0.9, "min_p": 0.01, "typical_p": 0.95, "epsilon": 0.01}
+
+
+def test_softmax_of_the_likely_classes():
+    x = np.load("logits.npy")
+    run("softmax", "logits.npy", "-o", "p.npy", *TRUNCATION, "--top-n-sigma", 2)
+    expected = sigmax.filter_probabilities(x, **KEPT, top_n_sigma=2).probabilities
+    np.testing.assert_array_equal(np.load("p.npy"), expected)
+    run(
+        "softmax",
+        "logits.npy",
+        "-o",
+        "p.npy",
+        "--top-p",
+        0.8,
+        "--temperature",
+        3,
+        "--preset",
+        "llama.cpp",
+    )
+    expected = sigmax.filter_probabilities(x, top_p=0.8, temperature=3.0, preset="llama.cpp")
+    np.testing.assert_array_equal(np.load("p.npy"), expected.probabilities)
+    run(
+        "softmax",
+        "logits.npy",
+        "-o",
+        "p.npy",
+        "--top-p",
+        0.8,
+        "--top-k",
+        2,
+        "--order",
+        "top-p, top_k",
+    )
+    expected = sigmax.filter_probabilities(x, top_p=0.8, top_k=2, order=("top_p", "top_k"))
+    np.testing.assert_array_equal(np.load("p.npy"), expected.probabilities)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("block", [2**20, 16])
+def test_sample(axis, block, monkeypatch):
+    monkeypatch.setattr(rows, "_BLOCK", block)
+    x = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
+    np.save("x.npy", x)
+    printed = run("sample", "x.npy", "-o", "t.npy", "--axis", axis, "--seed", 4, *TRUNCATION)
+    np.testing.assert_array_equal(np.load("t.npy"), sigmax.sample(x, axis, seed=4, **KEPT))
+    assert "drawn with seed 4" in printed
+    run("sample", "x.npy", "-o", "t.npy", "--axis", axis, "--seed", 4, "--draws", 3, "--no-replace")
+    expected = sigmax.sample(x, axis, seed=4, shape=3, replace=False)
+    np.testing.assert_array_equal(np.load("t.npy"), expected)
+
+
+def test_sample_of_one_row_and_with_a_seed_of_its_own():
+    np.save("x.npy", np.array([0.0, 1.0, 2.0]))
+    printed = run("sample", "x.npy", "-o", "t.npy", "--draws", 20)
+    seed = int(printed.split()[-1])
+    expected = sigmax.sample([0.0, 1.0, 2.0], shape=20, seed=seed)
+    np.testing.assert_array_equal(np.load("t.npy"), expected)
+    np.save("x.npy", np.array([[0.0, 1.0], [np.nan, 2.0]]))
+    assert "x.npy: row 1 has NaN" in run("sample", "x.npy", "-o", "t.npy", code=BAD_DATA)
+
+
 def test_info():
     assert "isa_available" in run("info")
     x = np.load("logits.npy")
@@ -384,6 +447,15 @@ def test_info():
             "must be in [-2, 2), got 2",
         ),
         (("softmax", "logits.npy", "-o", "p.npy", "--temperature", "0"), BAD_DATA, "temperature"),
+        (("softmax", "logits.npy", "-o", "p.npy", "--top-p", "2"), BAD_DATA, "top_p must be in"),
+        (("sample", "logits.npy", "-o", "t.npy", "--top-k", "0"), BAD_DATA, "top_k must be at"),
+        (("sample", "logits.npy", "-o", "t.csv"), BAD_DATA, "must be .npy, got .csv"),
+        (("sample", "logits.npy", "-o", "t.npy", "--axis", "2"), BAD_DATA, "[-2, 2), got 2"),
+        (
+            ("sample", "logits.npy", "-o", "t.npy", "--preset", "vllm", "--typical-p", "0.5"),
+            BAD_DATA,
+            "has no place for typical_p",
+        ),
         (
             ("report", "logits.npy", "labels.npy", "--scheduler", "tcp://127.0.0.1:1"),
             BAD_DATA,
@@ -580,7 +652,7 @@ def test_the_examples_of_the_page_run():
     )
     commands = [line for block in examples() for line in block if line.startswith("sigmax ")]
     assert {line.split()[1] for line in commands} == {
-        "report", "calibrate", "apply", "softmax", "info", "demo"
+        "report", "calibrate", "apply", "softmax", "sample", "info", "demo"
     }  # fmt: skip
     for line in commands:
         if "--scheduler" not in line:
@@ -589,7 +661,7 @@ def test_the_examples_of_the_page_run():
 
 def test_every_option_is_on_the_page():
     page = PAGE.read_text()
-    for name in ("report", "calibrate", "apply", "softmax", "info", "demo"):
+    for name in ("report", "calibrate", "apply", "softmax", "sample", "info", "demo"):
         assert f"`sigmax {name}" in page
         for option in set(re.findall(r"(--[a-z-]+)", run(name, "--help"))) - {"--help"}:
             assert option in page, f"{option} of {name}"

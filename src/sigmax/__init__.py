@@ -26,12 +26,15 @@ from .labels import one_hot, smooth_labels
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
+from .sampling import Accepted, Filtered, filter_probabilities, sample, speculative_accept
 
 __version__ = _version("sigmax")
 
 __all__ = [
+    "Accepted",
     "Estimate",
     "Evaluation",
+    "Filtered",
     "ReliabilityCurve",
     "TemperatureFit",
     "VectorScalingFit",
@@ -42,6 +45,7 @@ __all__ = [
     "distillation_loss",
     "entropy",
     "evaluate",
+    "filter_probabilities",
     "fit_temperature",
     "fit_vector_scaling",
     "get_num_threads",
@@ -56,12 +60,14 @@ __all__ = [
     "one_hot",
     "release_memory",
     "reliability_curve",
+    "sample",
     "set_num_threads",
     "show_config",
     "sigmoid",
     "smooth_labels",
     "softmax",
     "softplus",
+    "speculative_accept",
     "value_and_grad",
     "vjp",
 ]

@@ -1,5 +1,7 @@
 """The commands."""
 
+import math
+import secrets
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -8,7 +10,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from sigmax import __version__, fit_temperature, fit_vector_scaling, show_config, softmax
+from sigmax import (
+    __version__,
+    filter_probabilities,
+    fit_temperature,
+    fit_vector_scaling,
+    sample,
+    show_config,
+    softmax,
+)
 
 from . import calibration_file, options, summary
 from .cluster import cluster, write_remotely
@@ -219,22 +229,128 @@ def softmax_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
     ],
-    temperature: Annotated[float, typer.Option(help="What the logits are divided by.")] = 1.0,
-    axis: Annotated[int, typer.Option(help="The class axis, the last one unless given.")] = -1,
+    temperature: options.Temperature = 1.0,
+    axis: options.Axis = -1,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    typical_p: options.TypicalP = None,
+    top_n_sigma: options.TopNSigma = None,
+    epsilon: options.Epsilon = None,
+    order: options.Order = None,
+    preset: options.Preset = None,
     logits_key: options.LogitsKey = None,
 ) -> None:
-    """Turn logits of any shape into probabilities."""
+    """Turn logits of any shape into probabilities, of the likely classes alone if asked."""
+    truncation = options.truncation(
+        order,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        typical_p=typical_p,
+        top_n_sigma=top_n_sigma,
+        epsilon=epsilon,
+        preset=preset,
+    )
+
+    def function(x: Any, axis: int = -1) -> Any:
+        if not truncation:
+            return softmax(x, axis, temperature=temperature)
+        return filter_probabilities(x, axis, temperature=temperature, **truncation).probabilities
+
     with plain_errors():
         opened = open_logits(logits, logits_key)
         x, names = opened.array, opened.names
-        if not -x.ndim <= axis < x.ndim:
-            raise DataError(f"{logits}: --axis must be in [{-x.ndim}, {x.ndim}), got {axis}")
+        check_axis(logits, x, axis)
         check_shape(output, x.shape)
-        dtype = softmax(np.zeros(1, x.dtype), temperature=temperature).dtype
-        blocks = softmax_blocks(x, axis % x.ndim, temperature)
+        dtype = function(np.zeros(1, x.dtype)).dtype
+        blocks = class_blocks(function, x, axis % x.ndim)
         names = names or [str(k) for k in range(x.shape[-1])]
         write_rows(output, tracked(blocks, "Writing", len(x)), x.shape, dtype, names)
         out.print(f"{output}: shape {x.shape}, {dtype}")
+
+
+@app.command(
+    "sample", epilog="Example: sigmax sample logits.npy -o tokens.npy --top-p 0.9 --seed 1"
+)
+def sample_command(
+    logits: options.Logits,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Class indices: .npy.")],
+    temperature: options.Temperature = 1.0,
+    axis: options.Axis = -1,
+    draws: Annotated[
+        int | None,
+        typer.Option(help="So many of each row, as a last axis.", min=1, show_default=False),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option(help="Whether a class can be drawn again from the same row.")
+    ] = True,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="The same seed draws the same; any unless given.", min=0, show_default=False
+        ),
+    ] = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    typical_p: options.TypicalP = None,
+    top_n_sigma: options.TopNSigma = None,
+    epsilon: options.Epsilon = None,
+    order: options.Order = None,
+    preset: options.Preset = None,
+    logits_key: options.LogitsKey = None,
+) -> None:
+    """Draw a class from each row of logits of any shape."""
+    truncation = options.truncation(
+        order,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        typical_p=typical_p,
+        top_n_sigma=top_n_sigma,
+        epsilon=epsilon,
+        preset=preset,
+    )
+    if seed is None:
+        seed = secrets.randbits(64)
+
+    with plain_errors():
+        check_place(output, ".npy")
+        x = open_logits(logits, logits_key).array
+        check_axis(logits, x, axis)
+        rows = np.moveaxis(x, axis, -1)
+        shape = rows.shape[:-1] + (() if draws is None else (draws,))
+        rows = rows if rows.ndim > 1 else rows[None]
+        numbers = np.arange(math.prod(rows.shape[:-1])).reshape(rows.shape[:-1])
+
+        def block(part: slice) -> Any:
+            check_classes(logits, rows[part], numbers[part])
+            return sample(
+                rows[part],
+                shape=draws,
+                temperature=temperature,
+                replace=replace,
+                seed=seed,
+                rows=numbers[part],
+                **truncation,
+            )
+
+        blocks = tracked((block(part) for part in row_blocks(rows)), "Drawing", len(rows))
+        write_rows(output, blocks, shape, np.dtype(np.int64), [])
+        out.print(f"{output}: shape {shape}, classes drawn with seed {seed}")
+
+
+def check_classes(path: Path, rows: Any, numbers: Any) -> None:
+    """Refuse rows from which nothing can be drawn."""
+    bad = np.isnan(rows).any(axis=-1) | ~(rows > -np.inf).any(axis=-1)
+    if bad.any():
+        raise DataError(f"{path}: row {numbers[bad][0]} has NaN, or no class that is possible")
+
+
+def check_axis(path: Path, x: Any, axis: int) -> None:
+    if not -x.ndim <= axis < x.ndim:
+        raise DataError(f"{path}: --axis must be in [{-x.ndim}, {x.ndim}), got {axis}")
 
 
 def open_logits(path: Path, key: str | None) -> Any:
@@ -245,18 +361,16 @@ def open_logits(path: Path, key: str | None) -> Any:
     return opened
 
 
-def softmax_blocks(x: Any, axis: int, temperature: float) -> Iterator[Any]:
-    """Yield the softmax in blocks of the first axis; where that is the class axis, block by block of the second."""
+def class_blocks(function: Any, x: Any, axis: int) -> Iterator[Any]:
+    """Yield function(x, axis) in blocks of the first axis; where that is the class axis, in blocks of the second."""
     if axis > 0:
         for rows in row_blocks(x):
-            yield softmax(x[rows], axis, temperature=temperature)
+            yield function(x[rows], axis)
     elif x.ndim == 1:
-        yield softmax(x, temperature=temperature)
+        yield function(x)
     else:
         columns = np.moveaxis(x, 0, -1)
-        whole = spill(
-            softmax(columns[part], temperature=temperature) for part in row_blocks(columns)
-        )
+        whole = spill(function(columns[part]) for part in row_blocks(columns))
         result = np.moveaxis(whole, -1, 0)
         for rows in row_blocks(result):
             yield result[rows]

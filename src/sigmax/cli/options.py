@@ -94,6 +94,52 @@ Confidence = Annotated[
 Resamples = Annotated[
     int, _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20)
 ]
+# ---------------------------------------------------------------- truncation
+
+_TRUNCATION = "Which classes are kept"
+
+
+def _filter(name: str, help: str) -> Any:  # noqa: A002
+    return _option(name, help, _TRUNCATION, show_default=False)
+
+
+Temperature = Annotated[
+    float, typer.Option("--temperature", help="What the logits are divided by.")
+]
+Axis = Annotated[int, typer.Option("--axis", help="The class axis, the last one unless given.")]
+TopK = Annotated[int | None, _filter("--top-k", "The k largest logits, and what equals the last.")]
+TopP = Annotated[
+    float | None, _filter("--top-p", "The most likely, until they have probability p.")
+]
+MinP = Annotated[float | None, _filter("--min-p", "What has p times the winner's probability.")]
+TypicalP = Annotated[
+    float | None,
+    _filter(
+        "--typical-p", "Those with a surprise close to the entropy, until they have probability p."
+    ),
+]
+TopNSigma = Annotated[
+    float | None, _filter("--top-n-sigma", "Logits within n standard deviations of the largest.")
+]
+Epsilon = Annotated[float | None, _filter("--epsilon", "What has probability ε, and the winner.")]
+Order = Annotated[
+    str | None,
+    _filter("--order", "Names of these options, first things first: temperature,top_k,top_p."),
+]
+Preset = Annotated[
+    str | None,
+    _filter("--preset", "The order of llama.cpp, transformers or vllm, in place of --order."),
+]
+
+
+def truncation(order: str | None, **given: Any) -> dict[str, Any]:
+    """Return the options of `filter_probabilities` that are given."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if order is not None:
+        chosen["order"] = tuple(name.strip().replace("-", "_") for name in order.split(","))
+    return chosen
+
+
 Scheduler = Annotated[
     str | None,
     _option(

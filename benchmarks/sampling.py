@@ -1,0 +1,149 @@
+"""Time truncation and draws beside our softmax of the same rows, and beside PyTorch, taking turns in one process.
+
+python benchmarks/sampling.py --threads 1 2 --markdown docs/benchmarks_sampling.md
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sigmax
+
+SHAPES = [(1, 151_936), (32, 151_936), (100_000, 10)]
+TRUNCATIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "top_p": {"top_p": 0.9},
+    "top_k": {"top_k": 50},
+    "min_p": {"min_p": 0.05},
+    "typical_p": {"typical_p": 0.9},
+    "top_n_sigma": {"top_n_sigma": 1.0},
+    "all": {"temperature": 0.7, "top_k": 50, "top_p": 0.95, "min_p": 0.05},
+}
+
+
+def torch_contenders(x: Any, threads: int) -> dict[str, Callable[[], Any]]:
+    try:
+        import torch
+    except ImportError:
+        return {}
+    torch.set_num_threads(threads)
+    logits = torch.from_numpy(x)
+
+    def top_p() -> Any:
+        """As decoders write it: sort, cumulate, mask, put back."""
+        ordered, order = torch.sort(logits, descending=True)
+        total = ordered.softmax(-1).cumsum(-1)
+        removed = (total - ordered.softmax(-1)) > 0.9
+        return logits.masked_fill(torch.zeros_like(removed).scatter(1, order, removed), -torch.inf)
+
+    def top_k() -> Any:
+        last = logits.topk(min(50, x.shape[1]), -1).values[:, -1, None]
+        return logits.masked_fill(logits < last, -torch.inf)
+
+    def draw(scores: Any) -> Any:
+        return torch.multinomial(scores.softmax(-1), 1)
+
+    return {
+        "sample": lambda: draw(logits),
+        "filter top_p": lambda: top_p().softmax(-1),
+        "sample top_p": lambda: draw(top_p()),
+        "filter top_k": lambda: top_k().softmax(-1),
+        "sample top_k": lambda: draw(top_k()),
+    }
+
+
+def contenders(x: Any) -> dict[str, Callable[[], Any]]:
+    result: dict[str, Callable[[], Any]] = {"softmax": lambda: sigmax.softmax(x)}
+    for name, options in TRUNCATIONS.items():
+        options = {k: min(v, x.shape[1] // 2) if k == "top_k" else v for k, v in options.items()}
+        if name:
+            result[f"filter {name}"] = lambda o=options: sigmax.filter_probabilities(x, **o)
+        result[f"sample {name}".strip()] = lambda o=options: sigmax.sample(x, seed=1, **o)
+    return result
+
+
+def medians(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
+    """Take turns until the time is over, at least five times; seconds per call."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def measure(threads: int, seconds: float) -> list[str]:
+    sigmax.set_num_threads(threads)
+    lines = []
+    for shape in SHAPES:
+        x = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)
+        theirs = {f"torch {name}": f for name, f in torch_contenders(x, threads).items()}
+        found = medians({**contenders(x), **theirs}, seconds)
+        for name in contenders(x):
+            ratio = found[name] / found["softmax"]
+            peer = found.get(f"torch {name}")
+            beside = f"{peer * 1e3:.3f} | {peer / found[name]:.1f}" if peer else " | "
+            rows, classes = shape
+            lines.append(
+                f"| {rows:,} × {classes:,} | {threads} | {name} | {found[name] * 1e3:.3f} | {ratio:.2f} | {beside} |"
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each shape")
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    if len(options.threads) > 1:  # each count in a process of its own
+        lines = []
+        for threads in options.threads:
+            command = [
+                sys.executable,
+                __file__,
+                "--threads",
+                str(threads),
+                "--seconds",
+                str(options.seconds),
+            ]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            lines += [
+                line for line in done.stdout.splitlines() if line.startswith("| ") and "×" in line
+            ]
+    else:
+        lines = measure(options.threads[0], options.seconds)
+    level = sigmax.show_config(mode="dicts")["isa"]
+    load = os.getloadavg()[0]
+    head = [
+        "# Benchmarks of sampling",
+        "",
+        "Written by `python benchmarks/sampling.py --threads 1 2 --markdown docs/benchmarks_sampling.md`: float32",
+        "logits, normal with standard deviation 3; medians, the contenders taking turns in one process. PyTorch's",
+        "top_p is the sort that decoders write.",
+        f"{platform.machine()}, {os.cpu_count()} CPUs, {level}, load {load:.1f} at the end.",
+        "",
+        "| rows × classes | threads | function | ms | of softmax | PyTorch ms | PyTorch / sigmax |",
+        "|---|---:|---|---:|---:|---:|---:|",
+    ]
+    text = "\n".join([*head, *lines]) + "\n"
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
