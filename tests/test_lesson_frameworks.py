@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from sigmax.lesson.chapters import frameworks
 from sigmax.lesson.contents import HERE
 

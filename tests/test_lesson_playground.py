@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 from playwright.sync_api import expect
+from sigmax.lesson.chapters.playground import BLOBS, MOST, STEPS, _best_temperature, chapter
 
 # The fixtures of the browser tests.
 from test_lesson_browser import address, browser, new_page, page, pytestmark, settled, visit
-
-from sigmax.lesson.chapters.playground import BLOBS, MOST, STEPS, _best_temperature, chapter
 
 __all__ = ["address", "browser", "new_page", "page", "pytestmark"]
 

@@ -21,7 +21,7 @@ TYPES = {
     "js": "text/javascript; charset=utf-8",
     "toml": "text/plain; charset=utf-8",
     "svg": "image/svg+xml",
-    "png": "image/png",
+    "jpg": "image/jpeg",
     "wasm": "application/wasm",
 }
 
@@ -50,7 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(HTTPStatus.NOT_FOUND, "txt", b"not found")
         return self.answer(HTTPStatus.OK, name.rpartition(".")[2], content)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def answer(self, status: HTTPStatus, kind: str, content: bytes) -> None:
         self.send_response(status)
@@ -68,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "sigmax"
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Say nothing: the terminal shows the address alone."""
 
 

@@ -20,8 +20,14 @@ PAGES = Path(__file__).parent / "pages"
 
 PLACES = ("", *re.findall(r'name: "(\w+)"', (STATIC / "road.js").read_text()), "glossary")
 
-POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; base-uri 'none'; form-action 'none'; object-src 'none'"
-POLICY_OF_ONE = "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data:"
+POLICY = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; base-uri 'none'; form-action 'none'; "
+    "object-src 'none'"
+)
+POLICY_OF_ONE = (
+    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data:"
+)
 
 Texts = dict[str, dict[str, str]]
 
@@ -69,9 +75,14 @@ def _page(place: str, lang: str, root: str, address: str | None, offline: bool) 
         offline=" data-offline" if offline else "",
         title=f"{title} · sigmax",
         description=words(f"{place}.summary" if f"{place}.summary" in table else "lead"),
-        preview=f"{base}preview.png",
+        preview=f"{base}preview.jpg",
         home=f"{root}{lang}/index.html",
         lesson=words("lesson"),
+        others=" ".join(
+            f'<a lang="{other}" href="{root}{other}/{here}">{other}</a>'
+            for other in LANGUAGES
+            if other != lang
+        ),
         alternates="\n    ".join(
             f'<link rel="alternate" hreflang="{other}" href="{base}{other}/{here}">'
             for other in LANGUAGES
@@ -127,8 +138,8 @@ def export(directory: Path, lang: str, address: str | None) -> None:
 
 # ---------------------------------------------------------------- one page
 
-_IMPORT = re.compile(r'^import (?:(\* as \w+)|\{([^}]*)\}|(\w+)) from "([^"]+)";$', re.M)
-_EXPORT = re.compile(r"^export (?:async )?(?:const|let|function|class) (\w+)", re.M)
+_IMPORT = re.compile(r'^import (?:(\* as \w+)|\{([^}]*)\}|(\w+)) from "([^"]+)";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?:async )?(?:const|let|function|class) (\w+)", re.MULTILINE)
 _LAZY = re.compile(r'import\("([^"]+)"\)')
 
 
@@ -162,14 +173,14 @@ def _bundled(name: str, done: list[str]) -> list[str]:
     body = _LAZY.sub(
         lambda match: f"Promise.resolve(modules[{json.dumps(_resolved(name, match[1]))}])", body
     )
-    body = re.sub(r"^export default ", "const chapterOfThisModule = ", body, flags=re.M)
-    body = re.sub(r"^export ", "", body, flags=re.M)
-    returned = [*exported, *(["default: chapterOfThisModule"] if "chapterOfThisModule" in body else [])]
-    return [
-        *before,
-        f"modules[{json.dumps(name)}] = await (async () => {{\n{body}\n"
-        f"return {{ {', '.join(returned)} }};\n}})();\n",
+    body = re.sub(r"^export default ", "const chapterOfThisModule = ", body, flags=re.MULTILINE)
+    body = re.sub(r"^export ", "", body, flags=re.MULTILINE)
+    returned = [
+        *exported,
+        *(["default: chapterOfThisModule"] if "chapterOfThisModule" in body else []),
     ]
+    made = f"await (async () => {{\n{body}\nreturn {{ {', '.join(returned)} }};\n}})();\n"
+    return [*before, f"modules[{json.dumps(name)}] = {made}"]
 
 
 def _style() -> str:
@@ -184,6 +195,8 @@ def _style() -> str:
 
 def single_file(path: Path, lang: str) -> None:
     """Write the whole lesson as one page that needs no server."""
+    if path.exists():
+        raise FileExistsError(f"single_file must not be there yet, got {path}")
     held = {
         f"texts/{file.name}": file.read_text(encoding="utf-8")
         for file in sorted((STATIC / "texts").iterdir())

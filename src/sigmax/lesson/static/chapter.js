@@ -57,8 +57,15 @@ export class Page {
     const figure = new Figure(this.chapter, name, this.level);
     this.figures[name] = figure;
     this.add(figure.element);
-    figure.draw();
     return figure;
+  }
+
+  // The first figure at once, the others when the hand is free.
+  async begin() {
+    for (const figure of Object.values(this.figures)) {
+      figure.begin();
+      await new Promise((resume) => setTimeout(resume));
+    }
   }
 
   claims(...names) {

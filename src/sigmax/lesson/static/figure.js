@@ -37,9 +37,16 @@ export class Figure {
     this.words = (...keys) => lookup(chapter, ...keys.flatMap((key) => [`${name}.${key}`, key]));
     this.state = Object.fromEntries(Object.entries(this.controls).map(([each, description]) => [each, fitted(readBack(parameter(`${name}.${each}`), description), description)]));
     if (definition.sound && !definition.sound(this.state)) this.state = startOf(definition);
-    this.result = definition.compute(this.state);
+    this.result = null;
     this.build();
     this.showControls();
+  }
+
+  // Computes and draws for the first time; until then a figure is its words and controls.
+  begin() {
+    if (this.result) return;
+    this.result = this.definition.compute(this.state);
+    this.draw();
   }
 
   build() {
@@ -115,7 +122,7 @@ export class Figure {
   }
 
   draw() {
-    if (!this.element.isConnected) return;
+    if (!this.element.isConnected || !this.result) return;
     const { state, result } = this;
     this.drawFormula();
     // All are measured before any is drawn: to measure after drawing costs a layout each time.

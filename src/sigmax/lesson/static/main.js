@@ -61,10 +61,15 @@ function bar() {
 // ---------------------------------------------------------------- places
 
 function glossary() {
-  main.append(said("h1", "glossary"), html("dl", { class: "glossary" }, ...terms().map((name) => bind(html("div", { id: name }), (element) => {
-    const { word, meaning } = entryOf(name);
-    element.replaceChildren(html("dt", {}, word[currentLanguage()], ...otherLanguages().map((lang) => html("span", { lang }, word[lang]))), html("dd", {}, ...marked(meaning[currentLanguage()])));
-  }))));
+  const list = bind(html("dl", { class: "glossary" }), (element) => {
+    const here = currentLanguage();
+    const sorted = terms().sort((a, b) => entryOf(a).word[here].localeCompare(entryOf(b).word[here], here));
+    element.replaceChildren(...sorted.map((name) => {
+      const { word, meaning } = entryOf(name);
+      return html("div", { id: name }, html("dt", {}, word[here], ...otherLanguages().map((lang) => html("span", { lang }, word[lang]))), html("dd", {}, ...marked(meaning[here])));
+    }));
+  });
+  main.append(said("h1", "glossary"), list);
 }
 
 function neighbour(at, key) {
@@ -77,9 +82,11 @@ async function chapterOf(at) {
   return { ...chapter, name: ROAD[at].name, texts: table };
 }
 
-async function show(at) {
-  const chapter = await chapterOf(at);
-  if (embedded) return frame(chapter);
+async function show(chapter, at) {
+  if (embedded) {
+    await frame(chapter);
+    return;
+  }
   main.append(html("header", { class: "opening" },
     bind(html("p", { class: "number" }), (element) => { element.textContent = words("chapter").replace("{n}", at + 1); }),
     said("h1", `${chapter.name}.title`), said("p", `${chapter.name}.summary`, { class: "lead" })));
@@ -87,32 +94,35 @@ async function show(at) {
   chapter.page(page);
   page.end();
   foot.append(neighbour(at - 1, "previous"), neighbour(at + 1, "next"));
+  await page.begin();
   const target = parameter("at") && document.getElementById(parameter("at"));
   if (target) page.goTo(target, "start");
-  return page;
 }
 
 // One figure and nothing else, for another page's <iframe>.
-function frame(chapter) {
+async function frame(chapter) {
   root.classList.add("embedded");
   const page = new Page(main, chapter);
   page.figure(embedded.split(".").at(-1));
   const whole = link(chapter.name, { target: "_blank", rel: "noopener" }, said("span", "whole_lesson"));
   foot.replaceChildren(whole);
+  await page.begin();
 }
 
 async function route() {
   let { place, language } = readAddress();
   if (embedded?.includes(".")) [place] = embedded.split(".");
+  document.body.dataset.ready = "";
+  const at = ROAD.findIndex(({ name }) => name === place);
+  // What a page without a script shows stays until there is more.
+  const chapter = at >= 0 ? await chapterOf(at) : null;
   main.replaceChildren();
   foot.replaceChildren();
-  document.body.dataset.ready = "";
   setLanguage(language);
   forget();
   bar();
-  const at = ROAD.findIndex(({ name }) => name === place);
   document.body.dataset.place = at >= 0 ? "chapter" : place === "glossary" ? "glossary" : "cover";
-  if (at >= 0) await show(at);
+  if (chapter) await show(chapter, at);
   else if (place === "glossary") glossary();
   else cover(main);
   bind(main.firstElementChild, () => { document.title = `${at >= 0 ? plain(words(`${place}.title`)) : words(place === "glossary" ? "glossary" : "lesson")} · sigmax`; });

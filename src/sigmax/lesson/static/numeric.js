@@ -83,7 +83,7 @@ export function py(value) {
     const lines = [];
     for (const part of parts) {
       const last = lines.at(-1);
-      if (last === undefined || last.length + part.length > 84) lines.push(part);
+      if (last === undefined || last.length + part.length > 78) lines.push(part);
       else lines[lines.length - 1] = `${last}, ${part}`;
     }
     return `[${lines.join(",\n    ")}]`;

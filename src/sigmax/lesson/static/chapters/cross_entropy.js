@@ -143,7 +143,9 @@ const LOSSES = {
   },
   positive(x, y, dtype) {
     const terms = logSigmoid(x, { dtype }).map((each, j) => asType(y[j] * each, dtype));
-    return [sigmoid(x, { dtype }), -terms.reduce((total, each) => asType(total + each, dtype), 0), logSigmoidVjp(x, y.map((each) => -each), { dtype })];
+    // NumPy adds halves as floats.
+    const total = terms.reduce((before, each) => (dtype === "float64" ? before + each : Math.fround(before + each)), 0);
+    return [sigmoid(x, { dtype }), asType(-total, dtype), logSigmoidVjp(x, y.map((each) => -each), { dtype })];
   },
   both: (x, y, dtype) => [sigmoid(x, { dtype }), ...binaryCrossEntropy(x, y, { reduction: "sum", dtype, gradient: true })],
 };

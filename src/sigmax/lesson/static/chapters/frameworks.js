@@ -164,7 +164,7 @@ const switches = {
 
 // ---------------------------------------------------------------- softmax twice
 
-const AHEAD = linspace(-10, 30, 81);
+const AHEAD = linspace(-10, 30, 41);
 // Logits whose first class is so much ahead of the others.
 const rowsOf = (ahead, classes) => ahead.map((d) => [d, ...fill(classes - 1, 0)]);
 const onceOf = (rows) => crossEntropy(rows, fill(rows.length, 0), { reduction: "none" });

@@ -181,7 +181,7 @@ print(np.abs(total - np.interp(x, t, f)).max())`,
 
 // ---------------------------------------------------------------- calibrated?
 
-const EVENTS = 40000;
+const EVENTS = 20000;
 const BINS = 10;
 // Scores, and outcomes that happen with probability σ(score).
 const events = cached(() => {
