@@ -157,6 +157,7 @@ def test_the_command_serves_until_it_is_interrupted():
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("GET", "/")
         assert b'data-language="en"' in connection.getresponse().read()
+        connection.close()
         held = socket.create_connection(("127.0.0.1", port))
         held.sendall(b"GET")
         time.sleep(0.1)
@@ -279,7 +280,7 @@ def test_a_chapter_can_be_read_without_a_script(place, lang):
             for part in re.split(r"\$[^$]*\$|`[^`]*`|\]\([a-z-]+\)|[*\[\n]+", entry[lang]):
                 assert re.sub(r"\s+", "", part) in words, (key, part)
     assert page.count("<math") > 10
-    assert page.count("<svg") >= 3 or place == "playground"
+    assert page.count("<svg") >= (1 if place == "playground" else 2)
     assert "style=" not in page
 
 
@@ -312,7 +313,8 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_one_file_holds_everything(tmp_path):
     lesson(lang="en", single_file=tmp_path / "lesson.html")
     page = (tmp_path / "lesson.html").read_text(encoding="utf-8")
-    assert not re.search(r'(src|href)="(?!#|data:)', page)
+    markup = page.partition('<script type="module">')[0]
+    assert not re.search(r'(src|href)="(?!#|data:)', markup)
     assert not re.search(r"^(import|export) ", page, re.MULTILINE)
     with pytest.raises(FileExistsError, match="single_file must not be there yet"):
         lesson(single_file=tmp_path / "lesson.html")

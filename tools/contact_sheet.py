@@ -38,6 +38,7 @@ def main(directory: Path, places: list[str]) -> None:
                         page.wait_for_selector("body[data-ready]:not([data-ready=''])")
                         page.evaluate(
                             "for (const each of document.querySelectorAll('.machine')) each.open = true;"
+                            "for (const each of document.querySelectorAll('.plots')) each.style.position = 'static';"
                             "for (const each of document.querySelectorAll('[data-vote=\"if\"]')) each.click();"
                         )
                         page.wait_for_timeout(300)

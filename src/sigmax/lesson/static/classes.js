@@ -9,12 +9,13 @@ export const nameOf = (j) => `x${"₁₂₃₄₅"[j]}`;
 export const places = (list) => list.map((_, j) => j + 1);
 export const acrossClasses = (list) => [0.4, list.length + 0.6];
 
-// Probabilities from 0 to 1, with their numbers unless something else is drawn there; `equal` marks equal shares.
-export function probabilities(plot, p, { label = "$p$", numbers = true, equal = false } = {}) {
+// Probabilities from 0 to 1, with their numbers unless something else is drawn there; `equal` marks equal shares,
+// `gripped` leaves room for the hands of `grips`.
+export function probabilities(plot, p, { label = "$p$", numbers = true, equal = false, gripped = false } = {}) {
   plot.frame({ x: acrossClasses(p), y: [0, 1.08], xticks: places(p), yticks: [0, 0.25, 0.5, 0.75, 1], ylabel: label });
   plot.bars("p", places(p), p, { cls: colours(p) });
   if (equal) plot.line("equal", 0.4, 1 / p.length, p.length + 0.6, 1 / p.length, "muted dashed");
-  if (numbers) p.forEach((value, j) => plot.text(`value ${j}`, j + 1, value, shown(value, 3), { anchor: "middle", dy: -7 }));
+  if (numbers) p.forEach((value, j) => plot.text(`value ${j}`, j + 1, value, shown(value, 3), { anchor: "middle", dy: gripped ? -14 : -7 }));
 }
 
 // A hand on a bar of p: the score x_j that makes p_j what is asked for, the others staying.

@@ -3,7 +3,7 @@
 import { html } from "./dom.js";
 import { remember, remembered } from "./memory.js";
 import { numberOf } from "./numbers.js";
-import { bind, lookup, said } from "./text.js";
+import { bind, lookup, plain, said } from "./text.js";
 
 export function exercise(chapter, name) {
   const definition = chapter.exercises[name];
@@ -17,7 +17,10 @@ export function exercise(chapter, name) {
   bind(element, show);
 
   function choices() {
-    return html("div", { class: "answers" }, ...definition.options.map((option) => html("button", { type: "button", "data-option": option, onclick: () => judge(option === definition.answer) }, said("span", `${name}.${option}`, {}, chapter))));
+    return html("div", { class: "answers" }, ...definition.options.map((option) => {
+      const button = html("button", { type: "button", "data-option": option, onclick: () => judge(option === definition.answer) }, said("span", `${name}.${option}`, {}, chapter));
+      return bind(button, () => button.setAttribute("aria-label", plain(words(`${name}.${option}`))));
+    }));
   }
 
   function entry() {

@@ -65,6 +65,7 @@ export class Figure {
     });
     const labelled = (key, attributes, ...children) => html("button", { type: "button", ...attributes }, ...children, bind(html("span"), (element) => fillMarked(element, words(key))));
     this.buttons = Object.keys(this.presets).map((name) => labelled(`preset.${name}`, { "data-preset": name, onclick: (event) => this.choose(name, event) }));
+    for (const button of this.buttons) bind(button, () => button.setAttribute("aria-label", plain(words(`preset.${button.dataset.preset}`))));
     const reset = labelled("reset", { class: "reset", onclick: (event) => this.choose("start", event) });
     const caption = bind(html("figcaption"), (element) => fillMarked(element, words("caption")));
     const presets = html("div", { class: "presets" }, bind(html("span"), (element) => { element.textContent = words("presets"); }), ...(definition.play ? [this.playButton(definition.play)] : []), ...this.buttons, reset);

@@ -72,7 +72,7 @@ const scores = {
     {
       height: 300,
       draw(plot, { x }, { p }) {
-        probabilities(plot, p);
+        probabilities(plot, p, { gripped: true });
         if (x.length > 1) grips(plot, p, x);
       },
     },

@@ -25,7 +25,7 @@ const heat = {
   formula: "p_j = e^(x_j/{τ})/Σ_i e^(x_i/{τ}) ; p_max/p_min = e^({range}/{τ}) = {ratio}",
   readouts: ["ratio", "entropy"],
   draw(plot, { temperature, x }, { p }) {
-    probabilities(plot, p, { equal: true });
+    probabilities(plot, p, { equal: true, gripped: true });
     grips(plot, p, x, temperature);
   },
 };
@@ -65,7 +65,7 @@ const disorder = {
     {
       height: 280,
       draw(plot, { x, temperature }, { p }) {
-        probabilities(plot, p);
+        probabilities(plot, p, { gripped: true });
         grips(plot, p, x, temperature);
       },
     },
