@@ -92,6 +92,7 @@ def test_figures_by_hand_and_by_keyboard(page, address, described, name):
         plots = element.locator(".plots")
         begin = element.locator("pre").text_content(), element.locator(".readouts").inner_text()
         for marker in element.locator(".marker, .sketch").all():
+            element.locator(".reset").click()
             marker.scroll_into_view_if_needed()
             before = plots.inner_html()
             box = marker.locator(".knob").bounding_box()
@@ -317,6 +318,8 @@ def test_a_guess_comes_before_the_answer_and_is_kept(page, address, described, n
         assert section.locator(".told").inner_text()
     page.reload()
     page.wait_for_selector(f'body[data-ready="{name}"]')
+    open_all(page)
+    page.wait_for_timeout(100)
     for prediction in described[name]["predictions"]:
         section = page.locator(f'section[id="{prediction}"]')
         assert section.locator("[data-readout=answer]").count() == 1
@@ -432,14 +435,15 @@ def test_keyboard_alone_is_enough(page, address, name):
 def test_the_figure_stays_in_sight_on_a_phone(new_page, address):
     page = new_page(viewport={"width": 390, "height": 844})
     visit(page, address, "temperature")
-    page.locator('#heat [data-control="x.3"]').scroll_into_view_if_needed()
-    plot, slider = (
-        page.locator(where).first.bounding_box()
-        for where in ("#heat svg.plot", '#heat [data-control="x.3"]')
+    plot, preset, slider = (
+        page.locator(f"#heat {where}").first
+        for where in ("svg.plot", "[data-preset]", '[data-control="x.3"]')
     )
-    assert 0 <= plot["y"] <= slider["y"]
-    assert slider["y"] - plot["y"] < 844
-    assert page.locator("#heat [data-preset]").first.bounding_box()["y"] > plot["y"]
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert 0 < preset.bounding_box()["y"] - (box["y"] + box["height"]) < 200
+    slider.scroll_into_view_if_needed()
+    assert 0 <= plot.bounding_box()["y"] < slider.bounding_box()["y"] < 844
 
 
 def test_print_shows_verdicts_and_evidence(page, address):

@@ -60,7 +60,7 @@ def situations(figures):
         yield name, None, {}
         for preset in figure["presets"]:
             yield name, preset, {}
-        for _ in range(4 if name == "plane" else 14):
+        for _ in range(4 if name == "plane" else 8 if figure.get("about") else 20):
             shown = {
                 key: control
                 for key, control in figure["controls"].items()
@@ -156,7 +156,7 @@ def test_every_check_can_fail(new_page, address):
         wrong = source.replace(right, right[:-2] + f", (value) => {factor} * value);")
         page.route(
             "**/sigmax.js",
-            lambda route, wrong=wrong: route.fulfill(body=wrong, content_type="text/javascript"),
+            lambda route, *, wrong=wrong: route.fulfill(body=wrong, content_type="text/javascript"),
         )
         passed = {
             name for name, lines in checks(page, address).items() if all(line[-1] for line in lines)

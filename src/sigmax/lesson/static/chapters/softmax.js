@@ -29,7 +29,7 @@ const three_steps = {
   draw(plot, { stage, x }, { e, total }) {
     const divisor = between(1, total, stage - 2);
     const high = between(between(Math.max(...e, ...x), total, stage - 1), 1, stage - 2) * 1.15;
-    const low = between(Math.min(...x, 0) - 0.2, 0, stage);
+    const low = between(Math.min(...x, 0) - 0.5, 0, stage);
     plot.frame({ x: [0.4, 4.6], y: [low, high], xticks: [1, 2, 3], yticks: [0, ...(stage > 2.9 ? [0.5, 1] : [])] });
     let base = 0;
     e.forEach((exp, j) => {
@@ -37,7 +37,9 @@ const three_steps = {
       const height = between(x[j], exp, stage) / divisor;
       const at = between(j + 1, 4, stage - 1);
       plot.bars(`bar ${j}`, [at], [bottom + height], { base: bottom, cls: colour(j) });
-      plot.text(`value ${j}`, at, bottom + height / 2, shown(between(x[j], exp, stage) / divisor, 3), { anchor: stage > 1 ? "start" : "middle", dx: stage > 1 ? 34 : 0, dy: stage > 1 ? 5 : height < 0 ? 22 : -14, cls: `${colour(j)} strong` });
+      const aside = stage > 1;
+      const end = aside ? bottom + height / 2 : bottom + height;
+      plot.text(`value ${j}`, at, end, shown(height, 3), { anchor: aside ? "start" : "middle", dx: aside ? 34 : 0, dy: aside ? 5 : height < 0 ? 16 : -7, cls: `${colour(j)} strong` });
       base += exp;
     });
   },
