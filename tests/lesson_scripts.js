@@ -99,6 +99,12 @@ async function formula([source, values, block]) {
   return block ? made.element.innerHTML : made.element.textContent;
 }
 
+// The four results of chapter 9 for each list of logits.
+async function cells(rows) {
+  const { compute } = (await chapterOf("frameworks")).figures.switches;
+  return rows.map((x) => compute({ softmax: true, from_logits: false, x }).cells);
+}
+
 // Where the focus is among the elements of a selector.
 const focused = (selector) => [...document.querySelectorAll(selector)].indexOf(document.activeElement);
 

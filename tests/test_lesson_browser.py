@@ -2,8 +2,10 @@
 
 import math
 import re
+import tomllib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from lesson_pages import (
@@ -28,6 +30,7 @@ __all__ = ["address", "browser", "described", "new_page", "page"]
 
 pytestmark = needs_browser
 
+TO_SETTLE = tomllib.loads((Path(__file__).parent / "lesson_claims.toml").read_text("utf-8"))
 every_chapter = pytest.mark.parametrize("name", CHAPTERS)
 
 
@@ -58,6 +61,13 @@ def test_a_chapter_has_the_texts_it_needs(described, name):
         need |= {f"{derivation}.title", *(f"{derivation}.{step}" for step in range(len(steps)))}
     assert need <= have
     assert len(chapter["exercises"]) == 2
+
+
+@every_chapter
+def test_a_chapter_settles_all_it_must(described, name):
+    settled = {claim: parts["verdict"] for claim, parts in described[name]["claims"].items()}
+    for claim, (verdict, _) in TO_SETTLE[name].items():
+        assert settled.get(claim) == verdict, claim
 
 
 @every_chapter
@@ -377,35 +387,26 @@ def test_the_language_switches_in_place(page, address, place):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("place", PLACES)
-def test_it_fits_every_screen(new_page, address, place, lang):
-    page = new_page(viewport={"width": 390, "height": 844})
+def test_it_fits_every_screen_and_axe_finds_nothing(new_page, address, place, lang):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    # The styles that axe puts in for a moment are not those of the page.
+    page = new_page(viewport={"width": 390, "height": 844}, color_scheme="dark", bypass_csp=True)
     visit(page, address, place, lang)
     open_all(page)
+    for ballot in page.locator('[data-vote="if"]').all():
+        ballot.click()
     for width in (390, 320, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         page.wait_for_timeout(60)
         wide, room = run(page, "widths")
         assert wide <= room, width
-        if width != 320:
-            assert run(page, "overlaps") == [], width
-
-
-@pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("place", PLACES)
-def test_axe_finds_nothing(new_page, address, place, lang):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = new_page(color_scheme="dark")
-    visit(page, address, place, lang)
-    open_all(page)
-    for ballot in page.locator('[data-vote="if"]').all():
-        ballot.click()
+        assert width == 320 or run(page, "overlaps") == [], width
     for theme in ("dark", "light"):
         if theme == "light":
             page.locator(".theme").click()
-            assert page.evaluate("document.documentElement.dataset.theme") == "light"
-        found = axe.run(page).response["violations"]
+        found = axe.run(page, options={"preload": False}).response["violations"]
         said = [(each["id"], [node["html"][:160] for node in each["nodes"][:3]]) for each in found]
-        assert said == []
+        assert said == [], theme
     page.reload()
     page.wait_for_selector("body[data-ready]:not([data-ready=''])")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
@@ -584,7 +585,7 @@ def test_formulas_have_the_right_signs_and_brackets(page, address):
     # A relation at the start is no part of the fraction behind it.
     made = run(page, "formula", ["a = b ; = c/d = e", {}, True])
     assert re.search(r"<mo[^>]*>=</mo>.*<mfrac>.*c.*d.*</mfrac>.*=.*e", made)
-    assert "=" not in re.search("<mfrac>.*</mfrac>", made)[0]
+    assert "=" not in re.sub("<[^>]+>", "", re.search("<mfrac>.*</mfrac>", made)[0])
 
 
 @pytest.mark.parametrize("source", ["", "(a", "a)", "a+", "|a"])
