@@ -24,7 +24,7 @@ export function scoreFor(x, j, p, temperature = 1) {
   return x.with(j, temperature * (logit(Math.min(Math.max(p, 1e-4), 1 - 1e-4)) + others));
 }
 
-// Markers on the bars of p that move the scores.
-export function grips(plot, p, x, temperature = 1) {
-  p.forEach((value, j) => plot.marker(`grip ${j}`, j + 1, value, { label: `p${"₁₂₃₄₅"[j]}`, drag: (_, y) => ({ x: scoreFor(x, j, y, temperature) }), step: [0, 0.02], cls: `${colour(j)} up`, words: shown(value, 3) }));
+// Markers on the bars of p that move the scores, the control called `name`.
+export function grips(plot, p, x, temperature = 1, name = "x") {
+  p.forEach((value, j) => plot.marker(`grip ${j}`, j + 1, value, { label: `p${"₁₂₃₄₅"[j]}`, drag: (_, y) => ({ [name]: scoreFor(x, j, y, temperature) }), step: [0, 0.02], cls: `${colour(j)} up`, words: shown(value, 3) }));
 }

@@ -142,9 +142,11 @@ const LOSSES = {
     return [q, ...crossEntropy(q, y, { fromLogits: false, dtype, gradient: true })];
   },
   positive(x, y, dtype) {
-    const terms = logSigmoid(x, { dtype }).map((each, j) => asType(y[j] * each, dtype));
-    // NumPy adds halves as floats.
-    const total = terms.reduce((before, each) => (dtype === "float64" ? before + each : Math.fround(before + each)), 0);
+    const labels = asType(y, dtype);
+    const terms = asType(logSigmoid(x, { dtype }).map((each, j) => labels[j] * each), dtype);
+    // As NumPy adds: the first to the sum of the others, halves as floats.
+    const added = (before, each) => (dtype === "float64" ? before + each : Math.fround(before + each));
+    const total = added(terms[0], terms.slice(1).reduce(added));
     return [sigmoid(x, { dtype }), asType(-total, dtype), logSigmoidVjp(x, y.map((each) => -each), { dtype })];
   },
   both: (x, y, dtype) => [sigmoid(x, { dtype }), ...binaryCrossEntropy(x, y, { reduction: "sum", dtype, gradient: true })],

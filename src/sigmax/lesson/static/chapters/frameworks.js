@@ -6,6 +6,7 @@ import { cached, choice, measured, number, numbers, toggle } from "../model.js";
 import { fill, gap, largest, least, linspace, normalRows, product, py, range, sum, tidy } from "../numeric.js";
 import { shown } from "../numbers.js";
 import { asType, crossEntropy, logit, logSigmoid, logSoftmax, logsumexp, sigmoid, softmax, softmaxVjp } from "../sigmax.js";
+import { plain } from "../text.js";
 
 // Library → function → calls, there and here. JSON, so that a test finds each row in docs/reference/parity.md.
 const TABLE = {
@@ -234,6 +235,7 @@ const names = {
 
 const SAMPLES = [[2, 1, -1], [0, 1, 3], [1, -0.5, 0.5], [-1, 2, 1.5]];
 const CLASSES = [0, 2, 1, 2];
+const LAST = crossEntropy(SAMPLES[3], CLASSES[3]);
 const OPTIONS = { auto: ", normalizer=4", sum_over_batch_size: ", normalizer=4", mean_with_sample_weight: "", sum: ', reduction="sum"' };
 const reducedBy = (reduction, weight) => crossEntropy(SAMPLES, CLASSES, { weight, ...(reduction === "sum" ? { reduction } : reduction === "mean_with_sample_weight" ? {} : { normalizer: 4 }) });
 
@@ -254,11 +256,12 @@ y, s = ${py(CLASSES)}, [1, 1, 1, ${s}]
 print(sigmax.cross_entropy(x, y, sample_weight=s${OPTIONS[reduction]}))`,
   height: 320,
   readouts: ["result v-R", "divisor"],
-  draw(plot, { reduction }, { losses, result }, words) {
+  draw(plot, { reduction, s }, { losses, result }, words) {
     const mean = reduction === "sum" ? NaN : result;
-    plot.frame({ x: [0.4, losses.length + 0.6], y: [0, 1.15 * Math.max(...losses)], xticks: losses.map((_loss, i) => i + 1), ylabel: words("sample") });
+    plot.frame({ x: [0.4, losses.length + 0.6], y: [0, 1.15 * Math.max(4 * LAST, ...losses)], xticks: losses.map((_loss, i) => i + 1), ylabel: words("sample") });
     plot.bars("loss", losses.map((_loss, i) => i + 1), losses, { cls: losses.map((_loss, i) => (i === losses.length - 1 ? "v-s" : "v-q")) });
     plot.line("mean", 0.4, mean, losses.length + 0.6, mean, "v-R thick");
+    plot.marker("weight", 4, losses[3], { label: plain(words("s")), drag: (_, y) => ({ s: y / LAST }), step: [0, 0.1 * LAST], cls: "v-s up", words: shown(s) });
   },
 };
 

@@ -206,14 +206,16 @@ const sums = {
   python: ({ way, x }) => `import numpy as np, sigmax\nx = ${py(x)}\n${WAYS[way][1]}\nprint(*p)`,
   height: 340,
   readouts: ["sum", "least"],
-  draw(plot, _, { p, sum: total }, words) {
+  draw(plot, { way, x }, { p, sum: total }, words) {
     const stack = p.length + 1.4;
     plot.frame({ x: [0.4, stack + 0.7], y: [-1.1, 2.3], xticks: [...places(p).map((value) => ({ value, words: String(value) })), { value: stack, words: words("stack") }], yticks: [-1, 0, 1, 2] });
     plot.bars("p", places(p), p, { cls: colours(p) });
     plot.line("one", 0.4, 1, stack + 0.7, 1, "muted dashed");
     // Above its bar, and clear of the line at 1.
-    const above = (value) => { const at = plot.py(inside(value)) - 7; const line = plot.py(1); return Math.abs(at - 5 - line) < 9 ? line - 7 - plot.py(inside(value)) : -7; };
-    p.forEach((value, j) => plot.text(`value ${j}`, j + 1, inside(Math.max(value, 0)), shown(value, 3), { anchor: "middle", dy: above(Math.max(value, 0)) }));
+    const above = (value, lift = 7) => { const at = plot.py(inside(value)) - lift; const line = plot.py(1); return Math.abs(at - 5 - line) < 9 ? line - 7 - plot.py(inside(value)) : -lift; };
+    p.forEach((value, j) => plot.text(`value ${j}`, j + 1, inside(Math.max(value, 0)), shown(value, 3), { anchor: "middle", dy: above(Math.max(value, 0), way === "shares" ? 7 : 14) }));
+    if (way === "softmax") grips(plot, p, x);
+    if (way === "sigmoids") p.forEach((value, j) => plot.marker(`grip ${j}`, j + 1, value, { label: `p${"₁₂₃"[j]}`, drag: (_, y) => ({ x: x.with(j, logit(Math.min(Math.max(y, 0.02), 0.98))) }), step: [0, 0.02], cls: `${colour(j)} up`, words: shown(value, 3) }));
     let top = 0;
     p.forEach((value, j) => {
       plot.bars(`stack ${j}`, [stack], [top + value], { base: top, width: 0.7, cls: colour(j) });

@@ -148,6 +148,7 @@ print(np.mean(np.searchsorted(np.cumsum(p), u, side="right") == ${best}))`,
     const [low, high] = acrossClasses(p);
     plot.frame({ x: [low, high], y: [-0.95, 1.08], xticks: [], yticks: [0, 0.5, 1], ylabel: "$p$" });
     plot.bars("p", places(p), p, { cls: colours(p) });
+    grips(plot, p, values, temperature, "values");
     plot.points("part", places(p), part, "ink hollow", 6);
     p.forEach((value, j) => plot.text(`value ${j}`, j + 1, 0, shown(value, 3), { anchor: "middle", dy: 16, cls: `${colour(j)} strong` }));
     const width = (high - low) / drawn.length;
@@ -165,9 +166,11 @@ const STUDENT = [2, 0.5, 1.5, 0];
 const WARMTHS = linspace(0, 2, 41).map((power) => 10 ** power);
 // The gradient of T²·KL(teacher ∥ student), both at temperature T, and where it goes as T grows.
 const gradientOf = (temperature) => distillation(STUDENT, TEACHER, { temperature })[1];
+// The same without T².
+const plainOf = (temperature) => klDivergence(STUDENT, TEACHER, { temperature, gradient: true })[1];
 const DIFFERENCE = STUDENT.map((x, j) => x - TEACHER[j]);
 const LIMIT = DIFFERENCE.map((each) => (each - mean(DIFFERENCE)) / 4);
-const sizes = cached(() => WARMTHS.map((temperature) => norm(gradientOf(temperature))));
+const sizes = cached(() => WARMTHS.map((temperature) => [norm(gradientOf(temperature)), norm(plainOf(temperature))]));
 
 const teacher = {
   controls: { temperature: number(1, 100, 0.5, 2) },
@@ -176,8 +179,7 @@ const teacher = {
   about: 1e-14,
   compute({ temperature }) {
     const p = softmax(TEACHER, { temperature });
-    const size = norm(gradientOf(temperature));
-    return { p, p_2: p[1], q: softmax(STUDENT, { temperature }), T: temperature, factored: size, plain: size / temperature ** 2, limit: norm(LIMIT) };
+    return { p, p_2: p[1], q: softmax(STUDENT, { temperature }), T: temperature, factored: norm(gradientOf(temperature)), plain: norm(plainOf(temperature)), limit: norm(LIMIT) };
   },
   python: ({ temperature }) => `import numpy as np, sigmax
 student, teacher = ${py(STUDENT)}, ${py(TEACHER)}
@@ -198,8 +200,8 @@ print(np.linalg.norm(learn(student, teacher, temperature=${temperature})[1]))`,
       draw(plot, { temperature }, { limit, factored, plain }, words) {
         plot.frame({ x: [1, 100], xlog: true, y: [1e-5, 10], ylog: true, xlabel: "$T$", ylabel: words("gradient_axis"), xticks: [1, 10, 100] });
         plot.line("limit", 1, limit, 100, limit, "muted dashed");
-        plot.curve("plain", WARMTHS, sizes().map((size, i) => size / WARMTHS[i] ** 2), "muted");
-        plot.curve("factored", WARMTHS, sizes(), "v-p");
+        plot.curve("plain", WARMTHS, column(sizes(), 1), "muted");
+        plot.curve("factored", WARMTHS, column(sizes(), 0), "v-p");
         plot.points("plain here", [temperature], [plain], "muted", 5);
         plot.points("factored here", [temperature], [factored], "v-p", 5);
         plot.marker("T", temperature, 1e-5, { label: "T", drag: { x: "temperature" }, cls: "v-T" });
@@ -229,10 +231,10 @@ const trained = cached((lesson, temperature, factor) => {
   const weights = [[[0, 0, 0], [0, 0, 0]]];
   for (let step = 0; step < STEPS; step++) {
     const scores = product(features, weights[step]);
-    const slopes = lesson === "labels" ? crossEntropy(scores, SEEN_LABELS, { gradient: true })[1] : distillation(scores, targets, { temperature })[1];
-    const shrink = lesson === "labels" || factor ? 1 : temperature ** 2;
+    const [, slopes] = lesson === "labels" ? crossEntropy(scores, SEEN_LABELS, { gradient: true })
+      : factor ? distillation(scores, targets, { temperature }) : klDivergence(scores, targets, { temperature, gradient: true });
     const gradient = product(columns, slopes);
-    weights.push(weights[step].map((row, j) => row.map((w, k) => w - (RATE * gradient[j][k]) / shrink)));
+    weights.push(weights[step].map((row, j) => row.map((w, k) => w - RATE * gradient[j][k])));
   }
   return { weights, gaps: weights.map(gapOf) };
 });
@@ -250,7 +252,8 @@ const student = {
   python({ lesson, temperature, factor, steps }) {
     const taught = lesson === "labels"
       ? "learn = sigmax.value_and_grad(sigmax.cross_entropy)\nteach = lambda z: learn(z, y)[1]"
-      : `learn = sigmax.value_and_grad(sigmax.distillation_loss)\nteach = lambda z: learn(z, joint(s), temperature=${temperature})[1]${factor ? "" : ` / ${temperature}**2`}`;
+      : factor ? `learn = sigmax.value_and_grad(sigmax.distillation_loss)\nteach = lambda z: learn(z, joint(s), temperature=${temperature})[1]`
+        : `learn = sigmax.value_and_grad(sigmax.kl_divergence)\nteach = lambda z: learn(z, joint(s), labels_from_logits=True, temperature=${temperature})[1]`;
     return `import math, numpy as np, sigmax
 ${PYTHON_JOINT}
 features = lambda s: np.stack([s, np.ones(len(s))], axis=1)
@@ -384,7 +387,7 @@ const claims = {
       return [
         measured("T = 1: p_2", softmax(TEACHER)[1], "<", 0.05),
         measured("T = 4: p_2", softmax(TEACHER, { temperature: 4 })[1], ">", 0.2),
-        measured('"shrinks"', ten / 100 / one, "<", 0.03),
+        measured('"shrinks"', norm(plainOf(10)) / norm(plainOf(1)), "<", 0.03),
         measured('"kept"', ten / one, ">", 0.5),
         measured('"limit"', largest(gradientOf(1000).map((each, j) => Math.abs(each / LIMIT[j] - 1))), "≤", 0.01),
       ];
