@@ -387,28 +387,43 @@ def test_the_language_switches_in_place(page, address, place):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("place", PLACES)
-def test_it_fits_every_screen_and_axe_finds_nothing(new_page, address, place, lang):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    # The styles that axe puts in for a moment are not those of the page.
-    page = new_page(viewport={"width": 390, "height": 844}, color_scheme="dark", bypass_csp=True)
+def test_it_fits_every_screen(new_page, address, place, lang):
+    page = new_page(viewport={"width": 390, "height": 844})
     visit(page, address, place, lang)
     open_all(page)
-    for ballot in page.locator('[data-vote="if"]').all():
-        ballot.click()
+    page.evaluate("for (const each of document.querySelectorAll('[data-vote=if]')) each.click()")
     for width in (390, 320, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         page.wait_for_timeout(60)
         wide, room = run(page, "widths")
         assert wide <= room, width
         assert width == 320 or run(page, "overlaps") == [], width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("place", PLACES)
+def test_axe_finds_nothing(new_page, address, place, lang):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    # The styles that axe puts in for a moment are not those of the page.
+    page = new_page(color_scheme="dark", bypass_csp=True)
+    visit(page, address, place, lang)
+    open_all(page)
+    page.evaluate("for (const each of document.querySelectorAll('[data-vote=if]')) each.click()")
     for theme in ("dark", "light"):
         if theme == "light":
             page.locator(".theme").click()
         found = axe.run(page, options={"preload": False}).response["violations"]
         said = [(each["id"], [node["html"][:160] for node in each["nodes"][:3]]) for each in found]
         assert said == [], theme
+
+
+def test_the_theme_is_kept(new_page, address):
+    page = new_page(color_scheme="dark")
+    visit(page, address, "share")
+    page.locator(".theme").click()
     page.reload()
-    page.wait_for_selector("body[data-ready]:not([data-ready=''])")
+    page.wait_for_selector("body[data-ready=share]")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
