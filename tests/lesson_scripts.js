@@ -105,6 +105,9 @@ async function cells(rows) {
   return rows.map((x) => compute({ softmax: true, from_logits: false, x }).cells);
 }
 
+// How many of the elements of a selector can be seen.
+const visible = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility()).length;
+
 // Where the focus is among the elements of a selector.
 const focused = (selector) => [...document.querySelectorAll(selector)].indexOf(document.activeElement);
 
