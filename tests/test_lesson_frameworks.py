@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lesson_pages import address, browser, needs_browser, run, visit
 
-from sigmax.lesson.chapters import frameworks
-from sigmax.lesson.contents import HERE
+import sigmax
+from sigmax.lesson.site import STATIC
+
+__all__ = ["address", "browser"]
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "parity.md").read_text()
-SCRIPT = (HERE / "static" / "chapters" / "frameworks.js").read_text(encoding="utf-8")
+SCRIPT = (STATIC / "chapters" / "frameworks.js").read_text(encoding="utf-8")
 TABLE = json.loads(re.search(r"^const TABLE = (\{.*?^\});", SCRIPT, re.MULTILINE | re.DOTALL)[1])
 ROWS = [
     (library, *row)
@@ -55,23 +58,26 @@ def test_the_table_has_every_function_with_its_options():
     not all(map(importlib.util.find_spec, ("keras", "tensorflow"))), reason="needs Keras"
 )
 class TestKeras:
-    @pytest.mark.parametrize("told", [False, True])
-    @pytest.mark.parametrize("softmax", [False, True])
-    def test_the_four_results_are_those_of_keras(self, softmax, told):
+    @needs_browser
+    def test_the_four_results_are_those_of_keras(self, browser, address):
         import tensorflow as tf
 
-        loss = tf.keras.losses.CategoricalCrossentropy(from_logits=told)
         random = np.random.default_rng(0)
-        situations = [*frameworks.chapter.figures["switches"].presets.values()]
-        scores = [preset["x"] for preset in situations] + random.normal(0, 30, (50, 3)).tolist()
-        for row in scores:
-            x = tf.Variable([row], dtype=tf.float32)
-            with tf.GradientTape() as tape:
-                value = loss(tf.one_hot([1], len(row)), tf.nn.softmax(x) if softmax else x)
-            ours, gradient = frameworks._cell(np.float32(row), softmax, told)
-            np.testing.assert_allclose(ours, value.numpy(), rtol=1e-5, atol=2e-7)
-            theirs = tape.gradient(value, x).numpy()[0]
-            np.testing.assert_allclose(gradient, theirs, rtol=1e-4, atol=1e-6)
+        rows = [[200.0, 0.0], [2.0, 1.0, -1.0], [-2.0, -1.0, -3.0]]
+        rows += random.normal(0, 30, (50, 3)).tolist()
+        page = browser.new_page()
+        visit(page, address, "glossary")
+        for row, cells in zip(rows, run(page, "cells", rows), strict=True):
+            for cell in cells:
+                loss = tf.keras.losses.CategoricalCrossentropy(from_logits=cell["from_logits"])
+                x = tf.Variable([row], dtype=tf.float32)
+                with tf.GradientTape() as tape:
+                    given = tf.nn.softmax(x) if cell["softmax"] else x
+                    value = loss(tf.one_hot([1], len(row)), given)
+                np.testing.assert_allclose(cell["loss"], value.numpy(), rtol=1e-5, atol=2e-7)
+                theirs = tape.gradient(value, x).numpy()[0]
+                np.testing.assert_allclose(cell["gradient"], theirs, rtol=1e-4, atol=1e-6)
+        page.close()
 
     def test_a_graph_has_another_result(self):
         import tensorflow as tf
@@ -97,3 +103,21 @@ class TestKeras:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         x = np.array([[2.0, 1.0, -1.0, 0.5]])
         assert loss(np.array([0.7]), x) == loss(np.array([0]), x)
+
+
+def test_the_library_refuses_what_is_no_distribution():
+    with pytest.raises(ValueError, match="logits must"):
+        sigmax.cross_entropy([2.0, 1.0, -1.0], 1, from_logits=False)
+    with pytest.raises(ValueError, match="labels must"):
+        sigmax.cross_entropy([2.0, 1.0, -1.0], [0.0, 2.0, 0.0])
+
+
+@pytest.mark.conformance
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
+def test_pytorch_takes_labels_that_sum_to_2():
+    import torch
+
+    loss = torch.nn.functional.cross_entropy
+    x = torch.tensor([[2.0, 1.0, -1.0]])
+    twice, once = (loss(x, torch.tensor([[0.0, many, 0.0]])).item() for many in (2.0, 1.0))
+    assert twice == pytest.approx(2 * once)

@@ -420,16 +420,17 @@ def lesson_command(
     port: Annotated[int, typer.Option(help="On this machine; 0 takes a free one.")] = 8765,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     export: Annotated[
-        Path | None, typer.Option(help="Write a static copy to this directory instead.")
+        Path | None, typer.Option(help="Write it to this directory, for any web server.")
+    ] = None,
+    single_file: Annotated[
+        Path | None, typer.Option(help="Write it as one page, which needs no server.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Where the exported copy will stand, for previews of links.")
     ] = None,
 ) -> None:
     """Learn it all: from the share a/(a+b) to the loss, in ten chapters that check what they say."""
     from sigmax.lesson import lesson
 
     with plain_errors():
-        try:
-            lesson(lang, port, browser, export)
-        except ModuleNotFoundError as error:
-            raise DataError(
-                f"the lesson needs {error.name}: pip install 'sigmax[lesson]'"
-            ) from error
+        lesson(lang, port, browser, export, single_file, address)

@@ -1,65 +1,76 @@
-// A claim card: what is said, the verdict, why, the figure that shows it, and the executed check.
+// A claim card: what is said; the learner votes; then the verdict, why, the figure that shows it and the executed check.
 
-import { call, isLive } from "./api.js";
 import { html } from "./dom.js";
 import { formula } from "./formula.js";
-import { shown, word } from "./numbers.js";
-import { bind, fillMarked, lookup, marked } from "./text.js";
+import { remember, remembered, watch } from "./memory.js";
+import { VERDICTS, VOTES } from "./model.js";
+import { shown, shownApart, word } from "./numbers.js";
+import { copyButton } from "./share.js";
+import { hereAt } from "./state.js";
+import { bind, fillMarked, lookup, marked, said } from "./text.js";
 
 const MARKS = { T: "✓", "T*": "✓∗", F: "✗", N: "≠", O: "◷" };
 const COLOURS = { T: "good", "T*": "partly", F: "bad", N: "bad", O: "muted" };
 
-export function verdictBadge(chapter, verdict) {
-  return html("span", { class: `verdict ${COLOURS[verdict]}`, "data-verdict": verdict }, html("span", { "aria-hidden": "true" }, MARKS[verdict]), " ", bind(html("span"), (element) => { element.textContent = lookup(chapter, `verdict.${verdict}`); }));
-}
+export const verdictBadge = (verdict) => html("span", { class: `verdict ${COLOURS[verdict]}`, "data-verdict": verdict }, html("span", { "aria-hidden": "true" }, MARKS[verdict]), " ", said("span", `verdict.${verdict}`));
 
 export function claimCard(chapter, name, see) {
-  const { verdict, figure, preset } = chapter.claims[name];
-  const words = (key) => lookup(chapter, key);
+  const { verdict, figure, preset, check } = chapter.claims[name];
+  const key = `${chapter.name}.${name}`;
+  const words = (text) => lookup(chapter, text);
   const lines = html("div", { class: "lines" });
-  const state = html("span", { class: "state", role: "status" });
-  const button = html("button", { type: "button", class: "quiet", hidden: !isLive(), onclick: run }, bind(html("span"), (element) => { element.textContent = words("run"); }));
-  let outcome = "running";
+  const state = html("span", { class: "state" });
+  const judged = html("span", { class: "judged", role: "status" });
+  const buttons = VOTES.map((vote) => html("button", { type: "button", "data-vote": vote, onclick: () => cast(vote) }, said("span", `vote.${vote}`)));
+  const ballot = html("div", { class: "ballot", role: "group" }, said("span", "vote", { class: "name" }), ...buttons);
+  bind(ballot, () => ballot.setAttribute("aria-label", words("vote")));
+  const opened = html("div", { class: "opened" },
+    html("p", { class: "judgement" }, verdictBadge(verdict), judged),
+    said("p", `${name}.why`, { class: "why" }, chapter),
+    html("div", { class: "check" }, lines, html("footer", {}, state, html("button", { type: "button", class: "quiet see", onclick: () => see(figure, preset) }, said("span", "see")))));
+  const element = html("article", { class: "claim", id: name, "data-verdict-of": verdict },
+    html("header", {}, said("span", "claim", { class: "kind" }), copyButton("copy_link", () => hereAt(name, figure))),
+    html("blockquote", {}, said("p", `${name}.claim`, {}, chapter)), ballot, opened);
   let found = null;
-  const element = html("article", { class: `claim ${COLOURS[verdict]}`, id: name, "data-outcome": outcome },
-    html("header", {}, bind(html("span", { class: "kind" }), (span) => { span.textContent = words("claim"); }), verdictBadge(chapter, verdict)),
-    bind(html("blockquote"), (quote) => fillMarked(quote, words(`${name}.claim`))),
-    bind(html("p", { class: "why" }), (paragraph) => fillMarked(paragraph, words(`${name}.why`))),
-    html("div", { class: "check" }, lines,
-      html("footer", {}, state, html("button", { type: "button", class: "quiet", onclick: () => see(figure, preset) }, bind(html("span"), (span) => { span.textContent = words("see"); })), button)));
-  bind(state, () => tell(outcome));
+  bind(element, () => found && show());
+  show();
+  watch(show);
+  addEventListener("beforeprint", run);
 
-  function tell(next) {
-    outcome = next;
-    state.textContent = words(outcome);
-    state.className = `state ${outcome}`;
-    element.dataset.outcome = outcome;
-    if (found) list();
+  function cast(vote) {
+    remember("votes", key, { vote, right: VERDICTS[verdict].includes(vote) });
   }
 
-  async function run() {
-    tell("running");
-    found = await call(`${chapter.name}.${name}`);
-    tell(found.holds ? "passed" : "failed");
+  function show() {
+    const cast = remembered("votes", key);
+    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.vote === cast?.vote));
+    opened.classList.toggle("closed", !cast);
+    element.dataset.voted = cast ? String(cast.right) : "";
+    element.className = `claim ${cast ? COLOURS[verdict] : ""}`;
+    judged.textContent = cast ? words(cast.right ? "judged.right" : "judged.wrong") : "";
+    if (cast) run();
+  }
+
+  function run() {
+    found ??= check();
+    const holds = found.every((line) => line.holds);
+    element.dataset.outcome = holds ? "passed" : "failed";
+    state.textContent = words(holds ? "passed" : "failed");
+    state.className = `state ${holds ? "" : "failed"}`;
+    lines.replaceChildren(...found.map(line));
+  }
+
+  function line({ of, value, relation, bound, holds }) {
+    const [number, limit] = relation === "=" ? [shown(value, 4), ""] : shownApart(value, bound);
+    return html("p", { class: holds ? "line" : "line bad", "data-value": word(value) },
+      html("span", { class: "measured" }, html("span", {}, ...measured(of)), html("span", { class: "value" }, `= ${number}`), limit && html("span", { class: "bound" }, `${relation} ${limit}`)),
+      html("span", { class: "mark", "aria-hidden": "true" }, holds ? "✓" : "✗"));
   }
 
   // Formulas, and in quotation marks the keys of texts.
   function measured(of) {
-    return of.split('"').flatMap((part, i) => (i % 2 ? marked(lookup(chapter, `${name}.${part}`)) : part.trim() ? [formula(part).element] : []));
+    return of.split('"').flatMap((part, i) => (i % 2 ? marked(words(`${name}.${part}`)) : part.trim() ? [formula(part).element] : []));
   }
 
-  function list() {
-    lines.replaceChildren(...found.lines.map(({ of, value, relation, bound, holds }) => html("p", { class: holds ? "line" : "line bad", "data-value": word(value) },
-      html("span", { class: "measured" }, html("span", {}, ...measured(of)), html("span", { class: "value" }, `= ${shown(value, 4)}`),
-        relation === "=" ? "" : html("span", { class: "bound" }, `${relation} ${shown(bound, 4)}`)),
-      html("span", { class: "mark", "aria-hidden": "true" }, holds ? "✓" : "✗"))));
-  }
-
-  new IntersectionObserver((entries, observer) => {
-    if (entries.some((entry) => entry.isIntersecting)) {
-      observer.disconnect();
-      run();
-    }
-  }, { rootMargin: "300px" }).observe(element);
   return element;
 }

@@ -1,9 +1,8 @@
 // Sliders, choices and switches. Each has an element and `show(value)`.
 
-import { isLive } from "./api.js";
 import { html } from "./dom.js";
 import { shown } from "./numbers.js";
-import { bind, fillMarked } from "./text.js";
+import { bind, fillMarked, plain } from "./text.js";
 
 const KINDS = { number: slider, numbers: sliders, choice, switch: toggle };
 
@@ -22,15 +21,18 @@ function snapped(value, { low, high, step }) {
   return Math.min(high, Number((low + Math.round((inside - low) / step) * step).toFixed(digits)));
 }
 
-// In a static copy nothing answers.
-const input = (type, name, attributes) => html("input", { type, "data-control": name, disabled: !isLive(), ...attributes });
+// A label that is a formula alone has no name for a screen reader: the input says it.
+function input(type, name, words, keys, attributes) {
+  const element = html("input", { type, "data-control": name, ...attributes });
+  return bind(element, () => element.setAttribute("aria-label", plain(words(...keys))));
+}
 
-function range({ low, high, step }, name, oninput) {
-  return input("range", name, { min: low, max: high, step, oninput: (event) => oninput(Number(event.target.value), event) });
+function range({ low, high, step }, name, words, keys, oninput) {
+  return input("range", name, words, keys, { min: low, max: high, step, oninput: (event) => oninput(Number(event.target.value), event) });
 }
 
 function slider(name, description, words, change) {
-  const handle = range(description, name, (value, event) => change({ [name]: value }, event));
+  const handle = range(description, name, words, [name], (value, event) => change({ [name]: value }, event));
   const output = html("output", { class: `v-${name}` });
   const label = bind(html("span", { class: "name" }), (element) => fillMarked(element, words(name)));
   const element = html("label", { class: `slider v-${name}` }, label, handle, output);
@@ -43,7 +45,7 @@ function sliders(name, description, words, change) {
   let current = [];
   function build(count) {
     parts = Array.from({ length: count }, (_, i) => {
-      const handle = range(description, `${name}.${i}`, (value, event) => change({ [name]: current.with(i, value) }, event));
+      const handle = range(description, `${name}.${i}`, words, [`${name}.${i}`, name], (value, event) => change({ [name]: current.with(i, value) }, event));
       const label = bind(html("span", { class: "name" }), (span) => fillMarked(span, words(`${name}.${i}`, name)));
       const output = html("output");
       element.append(html("label", { class: `slider v-${name}_${i + 1}` }, label, handle, output));
@@ -68,7 +70,7 @@ function sliders(name, description, words, change) {
 
 function choice(name, { options }, words, change) {
   const group = `${name}-${Math.random().toString(36).slice(2)}`;
-  const buttons = options.map((option) => input("radio", name, { name: group, value: option, onchange: (event) => change({ [name]: option }, event) }));
+  const buttons = options.map((option) => input("radio", name, words, [`${name}.${option}`], { name: group, value: option, onchange: (event) => change({ [name]: option }, event) }));
   const labels = options.map((option, i) => html("label", {}, buttons[i], bind(html("span"), (element) => fillMarked(element, words(`${name}.${option}`)))));
   const legend = bind(html("legend", { class: "name" }), (element) => fillMarked(element, words(name)));
   const element = html("fieldset", { class: "choice" }, legend, html("div", { class: "options" }, ...labels));
@@ -76,7 +78,7 @@ function choice(name, { options }, words, change) {
 }
 
 function toggle(name, _, words, change) {
-  const handle = input("checkbox", name, { role: "switch", onchange: (event) => change({ [name]: event.target.checked }, event) });
+  const handle = input("checkbox", name, words, [name], { role: "switch", onchange: (event) => change({ [name]: event.target.checked }, event) });
   const element = html("label", { class: "toggle" }, handle, bind(html("span"), (span) => fillMarked(span, words(name))));
   return { element, show: (value) => { handle.checked = value; } };
 }

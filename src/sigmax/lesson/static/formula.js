@@ -7,6 +7,7 @@
 //   ;                  between formulas on one line; where it is narrow the line may break there, also before an =
 //   {a}                the live number called a: `update({a: -1})` sets it. A negative number gets brackets
 //                      where the sign would otherwise meet another one: 3 + (−1), but −1 + 3 and e^−1.
+//   e^a@p              the part that stands on the left moves under the name p: see algebra.js
 
 import { html, math } from "./dom.js";
 import { shown } from "./numbers.js";
@@ -16,7 +17,7 @@ const SIGNS = { "-": "−", ":": "∶", "*": "·", "<=": "≤", ">=": "≥", "!=
 const BINARY = {
   ",": 1, "∶": 2, "⇒": 2, "⇔": 2,
   "=": 3, "≤": 3, "≥": 3, "≠": 3, "<": 3, ">": 3, "≈": 3, "→": 3, "∈": 3, "∣": 3, "≫": 3, "≪": 3, "∝": 3, "∉": 3, "↦": 3, "∥": 3,
-  "+": 4, "−": 4, "±": 4, "·": 5, "×": 5, "∘": 5, "/": 6, "^": 9, "_": 9,
+  "+": 4, "−": 4, "±": 4, "·": 5, "×": 5, "∘": 5, "/": 6, "@": 8, "^": 9, "_": 9,
 };
 const JUXTAPOSED = 7;
 const SIGNED = 5;
@@ -82,21 +83,27 @@ function parse(source) {
       // A subscript ends where an exponent or a bracket begins: x_j^2, x_j(…).
       const right = nothing ? { kind: "words", text: "" } : text === "_" ? atom(true) : expression(text === "^" ? 8.5 : power);
       left = { kind: "binary", text, left, right };
+      if (text === "@") {
+        left = { kind: "moving", key: right.text, of: left.left };
+        continue;
+      }
       // What a subscript is put on can still be a function: x_j(…) and ∑_j^C.
       if (text === "_" && is("(") && left.left.kind === "name") left = { kind: "apply", name: left, of: atom() };
     }
     return left;
   }
 
+  // A relation may come first: what it continues stands in the formula before.
+  const first = rest.length > 1 && rest[0].kind === "sign" && BINARY[rest[0].text] === 3 ? rest.shift().text : null;
   const tree = expression(0);
   if (rest.length) fail();
-  return tree;
+  return first ? { kind: "binary", text: first, left: { kind: "words", text: "" }, right: tree } : tree;
 }
 
 const bare = (node) => (node.kind === "fence" && node.open === "(" ? node.inside : node);
 const row = (...children) => math("mrow", {}, ...children);
 const operator = (text, attributes) => math("mo", attributes ?? {}, text);
-const nameOf = (node) => (node.kind === "binary" && node.text === "_" ? nameOf(node.left) + "_" + nameOf(bare(node.right)) : node.text ?? "");
+const nameOf = (node) => (node.kind === "binary" && node.text === "_" ? nameOf(node.left) + "_" + nameOf(bare(node.right)) : node.text ?? (node.kind === "moving" ? nameOf(node.of) : ""));
 const classOf = (name) => `v-${name.replace(/[^\p{L}\p{N}_]/gu, "")}`;
 
 // `tight`: a minus sign in front of this node would meet another sign, so a negative number needs brackets.
@@ -116,6 +123,11 @@ function build(node, tight, made) {
       return math("mi", made.plain ? {} : { class: classOf(node.text) }, node.text);
     case "sign": return row(operator(node.text, { form: "prefix" }), build(node.of, true, made));
     case "fence": return buildFence(node, made);
+    case "moving": {
+      const element = build(node.of, tight, made);
+      element.dataset.move = node.key;
+      return element;
+    }
     case "apply": return row(build(node.name, false, made), build(node.of, false, made));
     default: return buildBinary(node, tight, made);
   }

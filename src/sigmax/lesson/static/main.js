@@ -1,43 +1,55 @@
-// The page around a chapter: contents, glossary, language, light and dark, the way from one chapter to the next.
+// The page around a place: bar, contents, glossary, language, light and dark, the way from one chapter to the next.
 
-import { loadLesson } from "./api.js";
 import { Page } from "./chapter.js";
+import { cover } from "./cover.js";
 import { html } from "./dom.js";
-import { address, parameter, readAddress, setParameter } from "./state.js";
-import { bind, currentLanguage, entryOf, fillMarked, forget, lookup, marked, setLanguage, useTexts } from "./text.js";
+import { LANGUAGES } from "./languages.js";
+import { remember, remembered } from "./memory.js";
+import { chapterTexts } from "./contents.js";
+import { text } from "./resource.js";
+import { ROAD } from "./road.js";
+import { score } from "./score.js";
+import { address, embedded, paged, parameter, readAddress, writeLanguage } from "./state.js";
+import { bind, currentLanguage, entryOf, fillMarked, forget, lookup, marked, otherLanguages, plain, said, setLanguage, terms, useTexts } from "./text.js";
+import { texts } from "./toml.js";
 
-const lesson = await loadLesson();
 const main = document.getElementById("main");
 const foot = document.getElementById("foot");
-const NAMES = { "zh-Hant": "中文", en: "English" };
-
+const root = document.documentElement;
 const words = (key) => lookup(null, key);
-const said = (tag, key, attributes = {}) => bind(html(tag, attributes), (element) => fillMarked(element, words(key)));
-const number = (chapter) => bind(html("span", { class: "number" }), (element) => { element.textContent = words("chapter").replace("{n}", chapter.number); });
-const link = (name, attributes, ...children) => html("a", { href: address(name), ...attributes, onclick: (event) => { event.currentTarget.href = here(name); } }, ...children);
-const here = (name) => address(name, parameter("lang") ? { lang: parameter("lang") } : {});
+const link = (name, attributes, ...children) => bind(html("a", attributes, ...children), (element) => { element.href = address(name); });
+
+// ---------------------------------------------------------------- the bar
 
 function themeButton() {
-  const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const button = html("button", { type: "button", class: "theme", onclick: () => { document.documentElement.dataset.theme = dark() ? "light" : "dark"; } }, html("span", { "aria-hidden": "true" }, "◐"));
+  const chosen = remembered("page", "theme");
+  if (chosen) root.dataset.theme = chosen;
+  const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const button = html("button", { type: "button", class: "theme", onclick: () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    remember("page", "theme", root.dataset.theme);
+  } }, html("span", { "aria-hidden": "true" }, "◐"));
   return bind(button, () => button.setAttribute("aria-label", words("theme")));
 }
 
 function languageButtons() {
-  const group = html("div", { class: "languages", role: "group" }, ...lesson.languages.map((lang) => html("button", {
+  const group = html("div", { class: "languages", role: "group" }, ...Object.entries(LANGUAGES).map(([lang, name]) => html("button", {
     type: "button", lang, "data-lang": lang,
     onclick: () => {
-      setParameter("lang", lang === lesson.lang ? null : lang);
+      writeLanguage(lang);
       setLanguage(lang);
     },
-  }, NAMES[lang])));
-  return bind(group, () => { for (const button of group.children) button.setAttribute("aria-pressed", String(button.dataset.lang === currentLanguage())); });
+  }, name)));
+  return bind(group, () => {
+    group.setAttribute("aria-label", words("languages"));
+    for (const button of group.children) button.setAttribute("aria-pressed", String(button.dataset.lang === currentLanguage()));
+  });
 }
 
 function bar() {
-  document.getElementById("bar").append(
+  document.getElementById("bar").replaceChildren(
     link("", { class: "home" }, html("span", { class: "brand" }, "sigmax"), said("span", "lesson", { class: "name" })),
-    html("nav", {}, link("glossary", {}, said("span", "glossary")), languageButtons(), themeButton()));
+    bind(html("nav", {}, score(), link("glossary", {}, said("span", "glossary")), languageButtons(), themeButton()), (element) => element.setAttribute("aria-label", words("contents"))));
   const skip = bind(document.getElementById("skip"), (element) => { element.textContent = words("skip"); });
   // The address after # is the situation, so the link only moves the focus.
   skip.addEventListener("click", (event) => {
@@ -46,66 +58,84 @@ function bar() {
   });
 }
 
-function cover() {
-  main.append(said("h1", "lesson"), said("p", "lead", { class: "lead" }), said("p", "how", { class: "how" }));
-  main.append(html("ol", { class: "contents" }, ...lesson.chapters.map((chapter) => html("li", {}, link(chapter.name, {},
-    html("span", { class: "number", "aria-hidden": "true" }, String(chapter.number)),
-    html("span", {},
-      bind(html("span", { class: "title" }), (element) => fillMarked(element, lookup(chapter, "title"))),
-      bind(html("span", { class: "summary" }), (element) => fillMarked(element, lookup(chapter, "summary")))))))));
-}
+// ---------------------------------------------------------------- places
 
 function glossary() {
-  const names = Object.keys(lesson.glossary).filter((key) => !key.includes("."));
-  main.append(said("h1", "glossary"), html("dl", { class: "glossary" }, ...names.map((name) => bind(html("div", { id: name }), (element) => {
-    const { word, meaning } = entryOf(name);
-    const other = lesson.languages.find((each) => each !== currentLanguage());
-    element.replaceChildren(html("dt", {}, word[currentLanguage()], html("span", { lang: other }, word[other])), html("dd", {}, ...marked(meaning[currentLanguage()])));
-  }))));
+  const list = bind(html("dl", { class: "glossary" }), (element) => {
+    const here = currentLanguage();
+    const sorted = terms().sort((a, b) => entryOf(a).word[here].localeCompare(entryOf(b).word[here], here));
+    element.replaceChildren(...sorted.map((name) => {
+      const { word, meaning } = entryOf(name);
+      return html("div", { id: name }, html("dt", {}, word[here], ...otherLanguages().map((lang) => html("span", { lang }, word[lang]))), html("dd", {}, ...marked(meaning[here])));
+    }));
+  });
+  main.append(said("h1", "glossary"), list);
 }
 
-function neighbour(chapter, key, cls) {
-  if (!chapter) return html("span");
-  return link(chapter.name, { class: cls }, said("span", key, { class: "way" }), bind(html("span", { class: "title" }), (element) => fillMarked(element, lookup(chapter, "title"))));
+function neighbour(at, key) {
+  if (!ROAD[at]) return html("span");
+  return link(ROAD[at].name, { class: key }, said("span", key, { class: "way" }), said("span", `${ROAD[at].name}.title`, { class: "title" }));
 }
 
-async function show(chapter) {
-  const { default: write } = await import(`./chapters/${chapter.name}.js`);
-  main.append(html("header", { class: "opening" }, number(chapter),
-    bind(html("h1"), (element) => fillMarked(element, lookup(chapter, "title"))),
-    bind(html("p", { class: "lead" }), (element) => fillMarked(element, lookup(chapter, "summary")))));
+async function chapterOf(at) {
+  const [{ default: chapter }, table] = await Promise.all([ROAD[at].load(), chapterTexts(ROAD[at].name)]);
+  return { ...chapter, name: ROAD[at].name, texts: table };
+}
+
+async function show(chapter, at) {
+  if (embedded) {
+    await frame(chapter);
+    return;
+  }
+  main.append(html("header", { class: "opening" },
+    bind(html("p", { class: "number" }), (element) => { element.textContent = words("chapter").replace("{n}", at + 1); }),
+    said("h1", `${chapter.name}.title`), said("p", `${chapter.name}.summary`, { class: "lead" })));
   const page = new Page(main, chapter);
-  write(page);
-  const at = lesson.chapters.indexOf(chapter);
-  foot.append(neighbour(lesson.chapters[at - 1], "previous", "previous"), neighbour(lesson.chapters[at + 1], "next", "next"));
-  await Promise.all(Object.values(page.figures).map(({ ready }) => ready));
+  chapter.page(page);
+  page.end();
+  foot.append(neighbour(at - 1, "previous"), neighbour(at + 1, "next"));
+  await page.begin();
+  const target = parameter("at") && document.getElementById(parameter("at"));
+  if (target) page.goTo(target, "start");
 }
 
-let shownPlace = null;
+// One figure and nothing else, for another page's <iframe>.
+async function frame(chapter) {
+  root.classList.add("embedded");
+  const page = new Page(main, chapter);
+  page.figure(embedded.split(".").at(-1));
+  const whole = link(chapter.name, { target: "_blank", rel: "noopener" }, said("span", "whole_lesson"));
+  foot.replaceChildren(whole);
+  await page.begin();
+}
 
 async function route() {
-  const name = readAddress();
-  setLanguage(lesson.languages.includes(parameter("lang")) ? parameter("lang") : lesson.lang);
+  let { place, language } = readAddress();
+  if (embedded?.includes(".")) [place] = embedded.split(".");
+  document.body.dataset.ready = "";
+  const at = ROAD.findIndex(({ name }) => name === place);
+  // What a page without a script shows stays until there is more.
+  const chapter = at >= 0 ? await chapterOf(at) : null;
   main.replaceChildren();
   foot.replaceChildren();
+  setLanguage(language);
   forget();
-  performance.clearMeasures();
-  document.body.dataset.ready = "";
-  const chapter = lesson.chapters.find((each) => each.name === name);
-  document.body.dataset.place = chapter ? "chapter" : name === "glossary" ? "glossary" : "cover";
-  if (chapter) await show(chapter);
-  else if (name === "glossary") glossary();
-  else cover();
-  bind(main.firstElementChild, () => { document.title = `${chapter ? lookup(chapter, "title") : words("lesson")} · sigmax`; });
-  if (shownPlace !== null && shownPlace !== name) {
-    window.scrollTo(0, 0);
-    main.focus({ preventScroll: true });
-  }
-  shownPlace = name;
-  document.body.dataset.ready = name || "cover";
+  bar();
+  document.body.dataset.place = at >= 0 ? "chapter" : place === "glossary" ? "glossary" : "cover";
+  if (chapter) await show(chapter, at);
+  else if (place === "glossary") glossary();
+  else cover(main);
+  bind(main.firstElementChild, () => { document.title = `${at >= 0 ? plain(words(`${place}.title`)) : words(place === "glossary" ? "glossary" : "lesson")} · sigmax`; });
+  document.body.dataset.ready = at >= 0 || place === "glossary" ? place : "cover";
 }
 
-useTexts(lesson, lesson.lang);
-bar();
-addEventListener("hashchange", route);
+const [page, entries] = await Promise.all([text("texts/page.toml"), text("texts/glossary.toml")]);
+useTexts(texts(page), texts(entries));
+if (!paged) addEventListener("hashchange", async () => {
+  await route();
+  window.scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+});
+addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details")) each.open = true; });
 await route();
+if (root.dataset.offline !== undefined) navigator.serviceWorker?.register(new URL("offline.js", import.meta.url));

@@ -1,11 +1,6 @@
-// Numbers as they travel (nan and inf are strings) and as they are read.
+// Numbers as they are read.
 
-const SPECIAL = { nan: NaN, inf: Infinity, "-inf": -Infinity };
-
-// From JSON: every "nan", "inf" and "-inf" becomes the number.
-export const received = (text) => JSON.parse(text, (_, value) => (typeof value === "string" && Object.hasOwn(SPECIAL, value) ? SPECIAL[value] : value));
-
-// To JSON, and to Python: the words that float() reads.
+// The words that Python's float() reads; JavaScript's Number() reads them after `numberOf`.
 export function word(value) {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
@@ -19,6 +14,26 @@ export function shown(value, digits = 6) {
   const size = Math.abs(value);
   const short = size !== 0 && (size < 1e-4 || size >= 1e7) ? exponential(value, digits) : trimmed(value.toPrecision(digits));
   return short.replaceAll("-", "−");
+}
+
+// Two numbers with as many digits as tell them apart: never "36.04 > 36.04".
+export function shownApart(value, bound, digits = 4) {
+  for (let more = digits; more < 17; more++) {
+    const both = [shown(value, more), shown(bound, more)];
+    if (both[0] !== both[1]) return both;
+  }
+  return [shown(value, digits), shown(bound, digits)];
+}
+
+// What a learner writes: a true minus, a comma for the point, a fraction, a percentage.
+export function numberOf(words) {
+  const text = words.trim().replaceAll("−", "-").replace(",", ".");
+  const [, above, below] = /^(-?[\d.]+)\s*\/\s*([\d.]+)$/u.exec(text) ?? [];
+  if (above) return Number(above) / Number(below);
+  const [, part] = /^(-?[\d.]+)\s*%$/u.exec(text) ?? [];
+  if (part) return Number(part) / 100;
+  if (/^-?(inf|∞)$/u.test(text)) return text.startsWith("-") ? -Infinity : Infinity;
+  return text === "" ? NaN : Number(text);
 }
 
 function exponential(value, digits) {

@@ -39,29 +39,29 @@ function logTicks(low, high, count) {
 }
 
 export class Plot {
-  // `height` in pixels at full width; `set` takes changes of controls; `controls` describes them; `state` reads them.
-  constructor(label, { height = 320, set, controls, state, redraw }) {
+  // `height` in pixels at full width, less where it is `crowded` on a narrow screen; `set` takes changes of controls; `controls` describes them; `state` reads them.
+  constructor(label, { height = 320, crowded = false, set, controls, state, redraw }) {
     this.height = height;
+    this.crowded = crowded;
     Object.assign(this, { set, controls, state, redraw });
-    this.title = svg("title");
     this.base = svg("g");
     this.top = svg("g");
     this.clipRectangle = svg("rect");
     this.clip = `clip-${Math.random().toString(36).slice(2)}`;
     this.element = svg("svg", { class: "plot", role: "group" },
-      this.title, svg("defs", {}, svg("clipPath", { id: this.clip }, this.clipRectangle)), this.base, this.top);
+      svg("defs", {}, svg("clipPath", { id: this.clip }, this.clipRectangle)), this.base, this.top);
     this.kept = new Map();
     this.setLabel(label);
   }
 
   setLabel(label) {
-    this.title.textContent = label;
+    this.element.setAttribute("aria-label", label);
   }
 
   begin() {
-    this.width = Math.max(this.element.clientWidth, 240);
+    this.width = Math.max(this.element.clientWidth, 220);
     // A narrow screen gets a figure that is less wide than tall only by a little.
-    this.tall = Math.min(this.height, Math.max(220, this.width * 0.8));
+    this.tall = Math.min(this.height, this.crowded && this.width > 300 && window.innerWidth < 800 ? 200 : Math.max(220, this.width * 0.8));
     this.element.setAttribute("height", this.tall);
     this.drawn = [];
   }
@@ -117,7 +117,7 @@ export class Plot {
       this.take(`tick y ${value}`, "text", { x: left - 9, y: at + 4.5, "text-anchor": "end", class: "tick" }).textContent = words;
     }
     if (grid && !xlog && x[0] < 0 && x[1] > 0) this.take("axis x 0", "path", { d: `M${this.px(0)} ${top}V${bottom}`, class: "axis" });
-    const floor = !ylog && y[0] < 0 && y[1] > 0 ? this.py(0) : bottom;
+    const floor = grid && !ylog && y[0] < 0 && y[1] > 0 ? this.py(0) : bottom;
     this.take("axis y 0", "path", { d: `M${left} ${floor}H${right}`, class: "axis" });
     if (xlabel) this.label("label x", (left + right) / 2, this.tall - 6, "middle", xlabel);
     if (ylabel) this.label("label y", left - 9 < 40 ? 4 : left - 42, 15, "start", ylabel);
@@ -240,7 +240,7 @@ export class Plot {
       transform: `translate(${clamp(this.px(x), this.area.left, this.area.right)} ${clamp(this.py(y), this.area.top, this.area.bottom)})`,
       class: `marker ${cls} ${typeof drag !== "function" && !drag.y ? "across" : typeof drag !== "function" && !drag.x ? "up" : ""}`,
       "aria-label": label,
-      "aria-valuenow": horizontal ? x : y,
+      "aria-valuenow": Number.isFinite(horizontal ? x : y) ? (horizontal ? x : y) : 0,
       "aria-valuemin": named?.low ?? this.scales[horizontal ? "x" : "y"].range[0],
       "aria-valuemax": named?.high ?? this.scales[horizontal ? "x" : "y"].range[1],
       "aria-valuetext": words ?? (typeof drag !== "function" && !(drag.x && drag.y) ? shown(horizontal ? x : y) : `${shown(x)}, ${shown(y)}`),
@@ -254,10 +254,10 @@ export class Plot {
   }
 
   stepped({ x, y, drag, step }, event) {
-    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
+    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1], PageDown: [0, -1], PageUp: [0, 1], Home: [0, -1], End: [0, 1] }[event.key];
     if (!direction) return;
     event.preventDefault();
-    const times = event.shiftKey ? 10 : 1;
+    const times = { PageDown: 10, PageUp: 10, Home: 1e6, End: 1e6 }[event.key] ?? (event.shiftKey ? 10 : 1);
     if (typeof drag === "function") {
       const size = step ?? [this.scales.x, this.scales.y].map(({ range: [low, high] }) => (high - low) / 100);
       this.set(drag(x + direction[0] * size[0] * times, y + direction[1] * size[1] * times), event);
@@ -318,8 +318,8 @@ export class Plot {
   sketchStepped(element, name, event) {
     const values = [...this.state()[name]];
     const times = event.shiftKey ? 10 : 1;
-    const sideways = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const upwards = { ArrowDown: -1, ArrowUp: 1 }[event.key];
+    const sideways = { ArrowLeft: -1, ArrowRight: 1, Home: -values.length, End: values.length }[event.key];
+    const upwards = { ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
     if (!sideways && !upwards) return;
     event.preventDefault();
     if (sideways) {

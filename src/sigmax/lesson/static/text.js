@@ -2,14 +2,16 @@
 
 import { html } from "./dom.js";
 import { formula } from "./formula.js";
+import { LANGUAGES } from "./languages.js";
 
-let lesson;
-let language;
+let pageTexts = {};
+let glossary = {};
+let language = "";
 let bound = [];
 
-export function useTexts(description, lang) {
-  lesson = description;
-  setLanguage(lang);
+export function useTexts(page, terms) {
+  pageTexts = page;
+  glossary = terms;
 }
 
 export const currentLanguage = () => language;
@@ -24,7 +26,7 @@ export function setLanguage(lang) {
 // The text of the first key that exists, from the chapter's table first and then from the page's own.
 export function lookup(chapter, ...keys) {
   for (const key of keys) {
-    const entry = chapter?.texts[key] ?? lesson.texts[key];
+    const entry = chapter?.texts[key] ?? pageTexts[key];
     if (entry) return entry[language];
   }
   throw new Error(`no text for ${chapter?.name ?? "page"}: ${keys.join(", ")}`);
@@ -37,20 +39,30 @@ export function bind(element, fill) {
   return element;
 }
 
-// Forget what belongs to the chapter that was left.
+// An element with the text of a key of the page's own table, or of a chapter's.
+export const said = (tag, key, attributes = {}, chapter = null) => bind(html(tag, attributes), (element) => fillMarked(element, lookup(chapter, key)));
+
+// Forget what belongs to the place that was left.
 export const forget = () => { bound = bound.filter(({ element }) => element.isConnected); };
 
 // **strong**, `code`, $formula$, [words](glossary entry).
 const MARKUP = /\*\*(.+?)\*\*|`(.+?)`|\$(.+?)\$|\[(.+?)\]\((.+?)\)/gu;
-// No line starts with what closes a clause after a formula.
+// No line starts with what closes a clause after a formula, and none ends with what opens one before it.
 const CLOSING = /^[,.;:?!)”，。、；：？！）」』]*/u;
+const OPENING = /[（「『(“]$/u;
+
+// What a screen reader or a title says.
+export const plain = (text) => text.replace(MARKUP, (_, strong, code, source, words) => strong ?? code ?? source?.replaceAll(/[_"]/gu, "") ?? words);
 
 export function marked(text) {
   const parts = [];
   let end = 0;
   for (const match of text.matchAll(MARKUP)) {
-    parts.push(text.slice(end, match.index));
+    let before = text.slice(end, match.index);
     const [whole, strong, code, source, words, entry] = match;
+    const [open = ""] = source ? OPENING.exec(before) ?? [] : [];
+    before = before.slice(0, before.length - open.length);
+    parts.push(before);
     if (strong) parts.push(html("strong", {}, ...marked(strong)));
     else if (code) parts.push(html("code", {}, code));
     else if (!source) parts.push(term(words, entry));
@@ -58,7 +70,7 @@ export function marked(text) {
     if (source) {
       const { element } = formula(source);
       const [stop] = CLOSING.exec(text.slice(end));
-      parts.push(stop ? html("span", { class: "unbroken" }, element, stop) : element);
+      parts.push(stop || open ? html("span", { class: "unbroken" }, open, element, stop) : element);
       end += stop.length;
     }
   }
@@ -72,18 +84,21 @@ function term(words, entry) {
   return html("button", { type: "button", class: "term", "aria-haspopup": "dialog", onclick: (event) => explain(event.currentTarget, entry) }, words);
 }
 
+export const terms = () => Object.keys(glossary).filter((key) => !key.includes("."));
+
 export function entryOf(name) {
-  const [word, meaning] = [lesson.glossary[name], lesson.glossary[`${name}.meaning`]];
+  const [word, meaning] = [glossary[name], glossary[`${name}.meaning`]];
   if (!word || !meaning) throw new Error(`no glossary entry ${name}`);
   return { word, meaning };
 }
 
+export const otherLanguages = () => Object.keys(LANGUAGES).filter((each) => each !== language);
+
 function explain(button, name) {
   document.getElementById("explanation")?.remove();
   const { word, meaning } = entryOf(name);
-  const other = lesson.languages.find((each) => each !== language);
   const box = html("div", { id: "explanation", popover: "auto", role: "dialog", "aria-label": word[language] },
-    html("p", { class: "word" }, word[language], " ", html("span", { lang: other }, word[other])),
+    html("p", { class: "word" }, word[language], ...otherLanguages().map((lang) => html("span", { lang }, ` ${word[lang]}`))),
     html("p", {}, ...marked(meaning[language])));
   button.after(box);
   const place = button.getBoundingClientRect();

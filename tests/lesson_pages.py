@@ -1,0 +1,110 @@
+"""The lesson's pages for the browser tests: a server, Chromium, and what the chapters' modules say of themselves."""
+
+import contextlib
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from sigmax.lesson.server import Server
+from sigmax.lesson.site import PLACES
+
+BROWSER = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+needs_browser = pytest.mark.skipif(
+    BROWSER is None, reason="needs a browser: apt-get install chromium"
+)
+CHAPTERS = PLACES[1:-1]
+
+SCRIPTS = (Path(__file__).parent / "lesson_scripts.js").read_text(encoding="utf-8")
+
+
+def run(page: Page, name: str, argument=None):
+    """Call a function of lesson_scripts.js on the page."""
+    return page.evaluate(f"(argument) => {{ {SCRIPTS}\nreturn {name}(argument); }}", argument)
+
+
+@contextlib.contextmanager
+def serving(server):
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def address():
+    with serving(Server("zh-Hant", 0)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        # Root in a container cannot have Chromium's sandbox; the pages are our own.
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def described(browser, address):
+    page = browser.new_page()
+    page.goto(f"{address}en/glossary.html")
+    found = run(page, "describe", list(CHAPTERS))
+    page.close()
+    return found
+
+
+@pytest.fixture
+def new_page(browser, address):
+    """Pages that fail the test on any message, error, or request to another host."""
+    troubles: list[str] = []
+    pages: list[Page] = []
+
+    def make(base: str = address, **options) -> Page:
+        page = browser.new_page(**({"viewport": {"width": 1100, "height": 900}} | options))
+        pages.append(page)
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: troubles.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+
+        def seen(request):
+            if not request.url.startswith((base, "data:")):
+                troubles.append(f"foreign: {request.url}")
+
+        page.on("request", seen)
+        return page
+
+    yield make
+    for page in pages:
+        page.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def page(new_page):
+    return new_page()
+
+
+def visit(page: Page, address: str, place: str, lang: str = "en", **parameters) -> None:
+    query = "&".join(f"{name}={value}" for name, value in parameters.items())
+    page.goto(f"{address}{lang}/{place or 'index'}.html{'#' + query if query else ''}")
+    page.wait_for_selector(f'body[data-ready="{place or "cover"}"]')
+
+
+def open_all(page: Page) -> None:
+    """Open the side tracks."""
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+
+
+def numbers_in(text: str) -> list[float]:
+    return [float(word) for word in re.findall(r"-?(?:inf|nan|\d[\d.]*(?:e[+-]?\d+)?)", text)]
