@@ -15,6 +15,7 @@ from .normalization import (
     Axis,
     _axes,
     _broadcasts,
+    _cast,
     _check_legal,
     _joined,
     _masked,
@@ -179,7 +180,7 @@ def filter_probabilities(
     kept, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
     rows.run(kept=kept, log_mass=log_mass)
     probabilities = softmax(kept, temperature=rows.temperature, out=kept)
-    return Filtered(rows.per_class(probabilities), rows.per_row(log_mass.astype(kept.dtype)))
+    return Filtered(rows.per_class(probabilities), rows.per_row(_cast(log_mass, kept.dtype)))
 
 
 def sample(
@@ -302,7 +303,7 @@ def sample(
     tokens = batch.per_row(drawn, many)
     if log_prob is None:
         return tokens
-    return tokens, batch.per_row(log_prob.astype(batch.x.dtype), many)
+    return tokens, batch.per_row(_cast(log_prob, batch.x.dtype), many)
 
 
 def speculative_accept(
