@@ -169,7 +169,7 @@ def filter_probabilities(
     kept, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
     rows.run(kept=kept, log_mass=log_mass)
     probabilities = softmax(kept, temperature=rows.temperature, out=kept)
-    return Filtered(rows.per_class(probabilities), rows.per_row(log_mass.astype(kept.dtype)))
+    return Filtered(rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, kept.dtype)))
 
 
 def sample(
@@ -292,7 +292,7 @@ def sample(
     tokens = batch.per_row(drawn, many)
     if log_prob is None:
         return tokens
-    return tokens, batch.per_row(log_prob.astype(batch.x.dtype), many)
+    return tokens, batch.per_row(_arguments.cast(log_prob, batch.x.dtype), many)
 
 
 def speculative_accept(
