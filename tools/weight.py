@@ -1,4 +1,4 @@
-"""Print what the package weighs: python tools/weight.py builds it once in a folder of its own, which takes a minute or two."""
+"""Print what the package weighs: python tools/weight.py builds it once in a folder of its own, in two minutes or so."""
 
 import resource
 import subprocess

@@ -169,7 +169,9 @@ def filter_probabilities(
     kept, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
     rows.run(kept=kept, log_mass=log_mass)
     probabilities = softmax(kept, temperature=rows.temperature, out=kept)
-    return Filtered(rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, kept.dtype)))
+    return Filtered(
+        rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, kept.dtype))
+    )
 
 
 def sample(
@@ -438,7 +440,9 @@ def _draft_tokens(tokens: Any, drafts: "_Rows", targets: "_Rows") -> Any:
         raise TypeError(f"draft_tokens must be integers, got dtype {tokens.dtype}")
     if tokens.shape != drafts.shape:
         raise ValueError(f"draft_tokens must have the shape {drafts.shape}, got {tokens.shape}")
-    _arguments.require((tokens >= 0) & (tokens < classes), tokens, "draft_tokens", f"in [0, {classes})")
+    _arguments.require(
+        (tokens >= 0) & (tokens < classes), tokens, "draft_tokens", f"in [0, {classes})"
+    )
     return np.ascontiguousarray(tokens, np.int64)
 
 
