@@ -256,7 +256,7 @@ struct CrossEntropyOfProbabilities : Program {
   static SIGMAX_INLINE Row begin(const Options& o) {
     const Scaled<W> factor = Scaled<W>(wide<W>(o.weight)) * Scaled<W>(wide<W>(-o.scale));
     Row row = {};
-    row.gain = Gain<W>(factor.exponent);
+    row.gain = Gain<W>(factor.exponent + (kExpScale<W> == 1.0 ? 0.0 : 512.0));  // nothing here has the scale
     row.factor = row.gain.factor(factor, factor.exponent);
     row.sign = leading(factor.number);
     return row;
@@ -278,7 +278,7 @@ struct CrossEntropyOfProbabilities : Program {
     const Vec lift = select(p < kTiny, splat(kLift), splat(1.0));
     const W quotient = multiply(divide(a, wide<W>(lifted(p))), row.factor);
     const Vec at_zero = select((leading(a) == 0.0) | (row.sign == 0.0), splat(0.0), row.sign * kInfinity);
-    const Vec result = row.gain.rounded(scale(quotient, splat(kExpScale<W>)));
+    const Vec result = row.gain.rounded(quotient);
     return one_nan(select(p == 0.0, at_zero, result * lift));
   }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
