@@ -18,7 +18,7 @@ from distributed import LocalCluster
 from typer.testing import CliRunner
 
 import sigmax
-from sigmax.cli import files, rows
+from sigmax.files import blocks, opening
 from sigmax.cli.commands import app
 
 ROOT = Path(__file__).parent.parent
@@ -236,7 +236,7 @@ def test_calibrate_and_apply(suffix, method, dtype):
 def test_apply_streams_what_is_larger_than_a_block(monkeypatch):
     run("calibrate", "logits.npy", "labels.npy")
     run("apply", "logits.npy", "calibration.json", "-o", "whole.npy")
-    monkeypatch.setattr(rows, "_BLOCK", 64)
+    monkeypatch.setattr(blocks, "_BLOCK", 64)
     run("apply", "logits.npy", "calibration.json", "-o", "blocks.npy")
     assert Path("whole.npy").read_bytes() == Path("blocks.npy").read_bytes()
 
@@ -302,7 +302,7 @@ def test_a_binary_model_in_one_column():
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 @pytest.mark.parametrize("block", [2**20, 16])
 def test_softmax_along_an_axis(axis, block, monkeypatch):
-    monkeypatch.setattr(rows, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     x = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
     np.save("x.npy", x)
     run("softmax", "x.npy", "-o", "p.npy", "--axis", axis, "--temperature", 2)
@@ -500,7 +500,7 @@ def scheduler():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [".npy", ".parquet", "soft labels", "probabilities"])
 def test_a_cluster_gives_the_same(kind, scheduler, monkeypatch):
-    monkeypatch.setattr(files, "_PART", 4 * 700)
+    monkeypatch.setattr(opening, "_PART", 4 * 700)
     logits, labels = np.load("logits.npy"), np.load("labels.npy")
     words = ["logits.npy", "labels.npy"]
     if kind == ".parquet":

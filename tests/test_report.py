@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import sigmax
-from sigmax.cli.console import DataError
-from sigmax.cli.inputs import Inputs
+from sigmax.files.errors import DataError
+from sigmax.files.inputs import Inputs
 from sigmax.report import verdict as verdicts
 from sigmax.report import words
 from sigmax.report.classes import per_class

@@ -8,9 +8,10 @@ import numpy as np
 
 from sigmax import calibration_error, cross_entropy, evaluate, fit_temperature, fit_vector_scaling
 from sigmax import reliability_curve as curve_of
-from sigmax.cli.console import DataError, progress
-from sigmax.cli.inputs import Inputs
-from sigmax.cli.rows import scaled, select
+from sigmax.files.blocks import scaled, select
+from sigmax.files.errors import DataError
+from sigmax.files.inputs import Inputs
+from sigmax.files.progress import progress
 
 from .classes import per_class
 from .verdict import verdict
