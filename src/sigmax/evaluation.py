@@ -2,13 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _rows
+from . import _intervals, _rows
 from ._rows import Rows
 from ._tables import CELLS, NOTHING, Table, sums_of, sums_of_brier
 from .labels import _integer
@@ -53,7 +52,8 @@ class Estimate(float):
     Attributes
     ----------
     interval : (float, float)
-        Between the quantiles of the resamples.
+        Of the accuracy Wilson's; of losses that of the studentised bootstrap; of ``ece`` and ``adaptive_ece`` that of
+        their true value; else between the quantiles of the resamples.
     resamples : ndarray
         The number in each resample.
     """
@@ -142,7 +142,7 @@ class Evaluation:
             )
         with np.errstate(invalid="ignore"):  # infinite losses have no difference: NaN
             return {
-                name: Estimate(float(a) - float(b), _interval(spread, self.confidence), spread)
+                name: Estimate(float(a) - float(b), _intervals.percentiles(spread, self.confidence), spread)
                 for name in _NAMES
                 for a, b in [(getattr(self, name), getattr(other, name))]
                 for spread in [a.resamples - b.resamples]
@@ -453,7 +453,7 @@ def reliability_curve(
         where=where,
     )
     bins = _at_least_one(bins, "bins")
-    quantile = NormalDist().inv_cdf(0.5 + _rows.confidence_level(confidence) / 2)
+    quantile = _intervals.quantile(_rows.confidence_level(confidence))
     table = sums_of(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
     sums = (table.by_mass if equal_mass else table.by_width)[0]
     count, weight, squares, gap, correct, _ = sums.T
@@ -463,21 +463,11 @@ def reliability_curve(
     return ReliabilityCurve(
         lower=lower,
         upper=upper,
-        count=count.astype(np.int64),
+        count=np.rint(count).astype(np.int64),
         confidence=_ratio(gap + correct, weight, math.nan),
         accuracy=accuracy,
-        interval=_wilson(accuracy, _ratio(weight**2, squares), quantile),
+        interval=_intervals.wilson(accuracy, _ratio(weight**2, squares), quantile),
     )
-
-
-def _wilson(share: Any, count: Any, z: float) -> tuple[Any, Any]:
-    """Return the score interval of a share of `count` (Wilson 1927); all of [0, 1] for none."""
-    none = count == 0
-    n = np.where(none, 1.0, count)
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
-    return np.where(none, 0.0, low), np.where(none, 1.0, high)
 
 
 # ---------------------------------------------------------------- numbers
@@ -563,9 +553,13 @@ def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: 
     table = sums_of(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
     values = _values(table)
     spreads = _resampled(table, resamples, seed)
-    estimates = {name: _estimate(name, values[name], spreads[name], confidence) for name in values}
     null = _null(table.cells, resamples, seed)
-    estimates["null_ece"] = Estimate(null.mean(), _interval(null, confidence), null)
+    intervals = _intervals_of(table, values, spreads, null, confidence, seed)
+    estimates = {
+        name: Estimate(values[name], intervals[name], _moved(name, values[name], spreads[name]))
+        for name in values
+    }
+    estimates["null_ece"] = Estimate(null.mean(), _intervals.percentiles(null, confidence), null)
     return Evaluation(
         **estimates,
         rows=table.rows,
@@ -577,23 +571,38 @@ def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: 
     )
 
 
-def _estimate(name: str, value: float, resamples: Any, confidence: float) -> Estimate:
-    """Return a number with its interval.
+def _moved(name: str, value: float, resamples: Any) -> Any:
+    """Return the resamples of a number.
 
     Resampling adds the bias of a calibration error, which chance makes larger, a second time. So those resamples are
     moved to have the number as their mean.
     """
     if name == "debiased_ece":
-        resamples = np.sqrt(np.maximum(resamples - resamples.mean() + value**2, 0.0))
-    elif name not in ("accuracy", "nll", "brier"):
-        resamples = np.maximum(resamples - resamples.mean() + value, 0.0)
-    return Estimate(value, _interval(resamples, confidence), resamples)
+        return np.sqrt(np.maximum(resamples - resamples.mean() + value**2, 0.0))
+    if name in ("accuracy", "nll", "brier"):
+        return resamples
+    return np.maximum(resamples - resamples.mean() + value, 0.0)
 
 
-def _interval(resamples: Any, confidence: float) -> tuple[float, float]:
-    tail = (1.0 - confidence) / 2
-    low, high = np.quantile(resamples, [tail, 1.0 - tail], method="inverted_cdf")
-    return float(low), float(high)
+def _intervals_of(
+    table: Table, values: dict[str, float], spreads: dict[str, Any], null: Any, confidence: float, seed: int
+) -> dict[str, tuple[float, float]]:
+    intervals = {
+        name: _intervals.percentiles(_moved(name, values[name], spreads[name]), confidence)
+        for name in values
+    }
+    weight, _, nll, brier, infinite = table.whole.T
+    rows = min(weight.sum() ** 2 / table.by_width[..., 2].sum(), table.units)
+    accuracy = values["accuracy"]
+    intervals["accuracy"] = _intervals.of_share(accuracy, rows, spreads["accuracy"], confidence)
+    draws = _draw(np.random.default_rng([seed, len(weight)]), len(null), len(weight))
+    for name, x, most in (("nll", nll, math.inf), ("brier", brier, 2.0)):
+        if name == "brier" or not infinite.any():
+            low, high = _intervals.of_mean(values[name], x, weight, draws, confidence)
+            intervals[name] = (max(low, 0.0), min(high, most))
+    for name, of in (("ece", table.by_width), ("adaptive_ece", table.by_mass)):
+        intervals[name] = _intervals.of_gaps(of, values[name], null, confidence, len(null), seed)
+    return intervals
 
 
 def _null(cells: Any, resamples: int, seed: int) -> Any:
@@ -614,7 +623,7 @@ def _rules(bins: int) -> dict[str, str]:
     width = f"{bins} bins of equal width, (lower, upper], of the winner's probability"
     mass = (
         f"{bins} bins of equal numbers of rows (numpy.array_split of the rows by the winner's "
-        "probability, ties in the order of the rows)"
+        "probability; equal ones share the bins that they are in)"
     )
     return {
         "accuracy": "share of rows whose winner is the label; of ties the first class wins",
