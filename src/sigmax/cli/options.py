@@ -11,9 +11,17 @@ _STUDY = "How it is computed"
 
 
 def _file(help: str) -> Any:  # noqa: A002
-    return typer.Argument(
-        help=help, exists=True, dir_okay=False, readable=True, allow_dash=True, show_default=False
-    )
+    return typer.Argument(help=help, callback=_existing, show_default=False)
+
+
+def _existing(path: Path | None) -> Path | None:
+    """Refuse a file that is not there; - is standard input, which the check of the library does not know."""
+    if path is not None and str(path) != "-":
+        if not path.exists():
+            raise typer.BadParameter(f"file {str(path)!r} does not exist")
+        if path.is_dir():
+            raise typer.BadParameter(f"{str(path)!r} is a directory")
+    return path
 
 
 def _option(name: str, help: str, panel: str = _READING, **more: Any) -> Any:  # noqa: A002
@@ -27,10 +35,7 @@ Logits = Annotated[
     ),
 ]
 File = Annotated[
-    Path | None,
-    typer.Argument(
-        exists=True, dir_okay=False, allow_dash=True, help="Of this file; else of the installation."
-    ),
+    Path | None, _file("Of this file; else of the installation.")
 ]
 Labels = Annotated[
     Path | None,

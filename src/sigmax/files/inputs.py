@@ -603,7 +603,9 @@ def _why(look: Look | None, options: Options) -> str:
         return f"--probabilities; rows sum to {look.sums[0]:.6g} to {look.sums[1]:.6g}" + (
             ", normalised" if options.normalize else ""
         )
-    return f"{seen}; --logits" if options.probabilities is not None else f"{seen}, and rows do not sum to 1"
+    sums = "sum to 1, or nearly" if 2 * look.distributions > look.rows else "do not sum to 1"
+    given = "; --logits" if options.probabilities is not None else ""
+    return f"{seen}, and rows {sums}{given}"
 
 
 def _left_out(where: Where, options: Options) -> tuple[str, ...]:
@@ -634,6 +636,12 @@ def doubt_columns(inputs: Inputs, where: Where, options: Options, texts: Sequenc
     if options.classes is None and not (where.named and where.names and len(where.names) > 1):
         names = where.names if len(where.names or ()) == len(look.whole) else None
         reading.doubts += doubts_about_columns(look, names, str(where), texts)
+    if options.probabilities is False and 2 * look.distributions > look.rows and look.low < look.high:
+        reading.notices.append(
+            "The numbers are read as logits, as --logits says, but they look like probabilities: "
+            f"{look.distributions:,} of {look.rows:,} rows are in [0, 1] and sum to 1, or nearly. If they are "
+            "probabilities, everything below is wrong: say --probabilities."
+        )
     if options.probabilities is None and not reading.doubts:
         name = where.names[0] if where.names and len(where.names) == 1 else None
         reading.doubts += doubts_about_values(look, str(where), name)

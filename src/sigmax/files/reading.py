@@ -24,6 +24,7 @@ class Reading:
     left_out: tuple[str, ...] = ()  # columns
     remarks: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)  # what an option has settled, and the data speak against
 
     def settle(self) -> None:
         """Refuse what is doubtful."""
@@ -45,15 +46,15 @@ class Reading:
             )
         if self.left_out:
             said.append(f"Not read: {_some(self.left_out)}.")
-        return [*said, *(f"{remark}." for remark in self.remarks)]
+        return [*said, *(f"{remark}." for remark in self.remarks), *self.notices]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for a file; the names of the classes are elsewhere."""
         value = asdict(self)
         del value["names"], value["doubts"]
-        return value
+        return {**value, "lines": self.lines()}
 
 
 def _some(names: Any, most: int = 8) -> str:
-    shown = [name if len(name) < 40 else name[:37] + "…" for name in names[:most]]
+    shown = [(name if len(name) < 40 else name[:37] + "…") or "''" for name in names[:most]]
     return ", ".join(shown) + (", …" if len(names) > most else "")

@@ -7,11 +7,12 @@ import jinja2
 
 from . import verdict, words
 from .figures import figures
+from .result import Report
 
 _MOST = 50  # classes that the table shows
 
 
-def page(result: dict[str, Any]) -> str:
+def page(result: Report) -> str:
     """Return the page of these numbers."""
     source = files(__package__).joinpath("template.html").read_text("utf-8")
     environment = jinja2.Environment(
@@ -30,12 +31,15 @@ def page(result: dict[str, Any]) -> str:
             "signed_points",
         )
     }
+    reading = result["reading"]
     return environment.from_string(source).render(
-        result,
+        dict(result),
         figures=figures(result),
         good=verdict.good(result),
         honest=verdict.honest(result),
         most=_MOST,
+        notices=[] if reading is None else reading["notices"],
+        reading_lines=[] if reading is None else reading["lines"],
         names=_NAMES,
         words=words,
     )

@@ -114,7 +114,7 @@ def _too_few(result: Numbers) -> Verdict:
         what += f" of {groups['test']:,} {'group' if groups['test'] == 1 else 'groups'}"
     accuracy, null = before["accuracy"], before["null_ece"]
     text = (
-        f"{what} to test with leave the accuracy anywhere from {interval(accuracy['interval'], percent)}, and a "
+        f"With {what} to test, the accuracy may be anything from {interval(accuracy['interval'], percent)}, and a "
         f"perfectly calibrated model could show an ECE of {percent(null['interval'][1])} on them by chance."
     )
     if fit is not None and fit["status"] != "ok":
