@@ -140,9 +140,14 @@ class Evaluation:
                 "other must be an evaluation of the same rows with the same options: (rows, classes, "
                 f"groups, seed, resamples, confidence) are {mine} and {its}"
             )
+        unknown = (math.nan, math.nan)  # how much one row varies
         with np.errstate(invalid="ignore"):  # infinite losses have no difference: NaN
             return {
-                name: Estimate(float(a) - float(b), _intervals.percentiles(spread, self.confidence), spread)
+                name: Estimate(
+                    float(a) - float(b),
+                    _intervals.percentiles(spread, self.confidence) if self.units > 1 else unknown,
+                    spread,
+                )
                 for name in _NAMES
                 for a, b in [(getattr(self, name), getattr(other, name))]
                 for spread in [a.resamples - b.resamples]
@@ -591,6 +596,8 @@ def _intervals_of(
         name: _intervals.percentiles(_moved(name, values[name], spreads[name]), confidence)
         for name in values
     }
+    if table.units < 2:  # which leaves it open how much they vary
+        intervals = dict.fromkeys(values, (math.nan, math.nan))
     weight, _, nll, brier, infinite = table.whole.T
     rows = min(weight.sum() ** 2 / table.by_width[..., 2].sum(), table.units)
     accuracy = values["accuracy"]

@@ -9,6 +9,8 @@ import shutil
 import stat
 import struct
 import tempfile
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,8 +28,8 @@ KINDS = (".npy", ".npz", ".csv", ".parquet", ".tsv")
 _PACKED = (".npy", ".csv", ".tsv")  # these may end in .gz too
 _PART = 2**22  # numbers that a worker of a cluster reads at once
 _BROKEN = (  # what the readers of archives raise on bytes that are none
-    zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, NotImplementedError, RuntimeError, struct.error,
-    ValueError, KeyError, OverflowError, SyntaxError, TypeError, UnicodeError, RecursionError, MemoryError,
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, struct.error,
+    tokenize.TokenError, ValueError, KeyError, OverflowError, SyntaxError, TypeError, UnicodeError, RecursionError, MemoryError,
 )  # fmt: skip
 
 
@@ -216,7 +218,8 @@ def _npy_header(file: Any, name: str) -> tuple[tuple[int, ...], bool, Any]:
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     try:
-        shape, fortran, dtype = read[np.lib.format.read_magic(file)](file)
+        with warnings.catch_warnings(action="ignore"):  # of headers as Python 2 wrote them
+            shape, fortran, dtype = read[np.lib.format.read_magic(file)](file)
         if not all(isinstance(n, int) and n >= 0 for n in shape):
             raise ValueError(f"the shape is {shape}")
     except _BROKEN as error:

@@ -27,6 +27,7 @@ def page(result: Report) -> str:
             "number",
             "percent",
             "points",
+            "shortened",
             "signed_nats",
             "signed_points",
         )

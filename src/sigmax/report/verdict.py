@@ -185,7 +185,9 @@ def _no_gain(result: Numbers, method: str) -> Verdict:
 
 def _measured(result: Numbers) -> Verdict:
     before = result["before"]
-    honest, chance = _is_honest(before), before["null_ece"]["interval"][1]
+    attitude = _attitude(before)
+    honest = _is_honest(before) and attitude == _NEITHER
+    chance = before["null_ece"]["interval"][1]
     if honest and chance > CHANCE:
         return {
             "key": "too_few",
@@ -193,7 +195,6 @@ def _measured(result: Numbers) -> Verdict:
             "text": _remaining(before),
             "advice": f"Make the report of more rows: chance alone makes an ECE of up to {percent(chance)} of these.",
         }
-    attitude = _attitude(before)
     headline = attitude.capitalize() if attitude != _NEITHER else "Not honest: some are over-, some underconfident"
     return {
         "key": "measured",

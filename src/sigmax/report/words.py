@@ -66,6 +66,11 @@ def interval(of: Sequence[float | None], words: Words) -> str:
     return f"{low.removesuffix(unit)} to {high}"
 
 
+def shortened(name: str) -> str:
+    """Return a name of at most 60 characters."""
+    return name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
+
+
 def _percent_digits(x: float, like: float | None) -> int:
     size = abs(x if like is None else like)
     return 2 if 0 < size < 0.00995 else 1
