@@ -18,8 +18,8 @@ from distributed import LocalCluster
 from typer.testing import CliRunner
 
 import sigmax
-from sigmax.files import blocks, opening
 from sigmax.cli.commands import app
+from sigmax.files import blocks, opening
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "command-line.md"

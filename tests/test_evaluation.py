@@ -78,7 +78,12 @@ def definitions(p, labels, weight=None, bins=15):
     width = [gap(confidence, correct, weight, rows) for rows in width_bins(confidence, bins)]
     everything = np.ones(len(p), bool)
     mass = [
-        (0, gap(confidence, correct, weight * share, everything)[0] * (weight * share).sum() / weight.sum())
+        (
+            0,
+            gap(confidence, correct, weight * share, everything)[0]
+            * (weight * share).sum()
+            / weight.sum(),
+        )
         for share in mass_bins(confidence, bins)
     ]
     classwise = [

@@ -9,12 +9,12 @@ import pyarrow.parquet
 import pytest
 
 from sigmax.files import blocks
-from sigmax.files.errors import DataError
-from sigmax.files.opening import arrays, open_file
-from sigmax.files.inputs import read_inputs, read_logits
-from sigmax.files.outputs import replacing, write_rows
 from sigmax.files.blocks import row_blocks, spill
+from sigmax.files.errors import DataError
 from sigmax.files.find import Options
+from sigmax.files.inputs import read_inputs, read_logits
+from sigmax.files.opening import arrays, open_file
+from sigmax.files.outputs import replacing, write_rows
 
 NAMES = ["cat", "dog", "eel"]
 

@@ -315,7 +315,9 @@ def test_the_table_of_classes():
 
 def test_the_bins_of_the_table_hold_their_upper_ends():
     p = np.array([[0.5, 0.5], [0.5, 0.5], [0.9, 0.1], [0.9, 0.1]])
-    side = SimpleNamespace(logits=np.log(p), labels=np.array([0, 0, 1, 1]), temperature=1.0, bins=2, weights=None)
+    side = SimpleNamespace(
+        logits=np.log(p), labels=np.array([0, 0, 1, 1]), temperature=1.0, bins=2, weights=None
+    )
     first = next(row for row in per_class(("a", "b"), side, None) if row["name"] == "a")
     assert first["ece"] == pytest.approx((2 * 0.5 + 2 * 0.9) / 4)
 

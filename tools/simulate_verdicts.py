@@ -43,7 +43,9 @@ class Model:
 
     def inputs(self, rng, count):
         logits, truth = self.rows(rng, count)
-        labels = (truth.cumsum(axis=1) > rng.random((count, 1)) * truth.sum(axis=1, keepdims=True)).argmax(axis=1)
+        labels = (
+            truth.cumsum(axis=1) > rng.random((count, 1)) * truth.sum(axis=1, keepdims=True)
+        ).argmax(axis=1)
         return Inputs(logits, labels, None, tuple(map(str, range(self.classes))), (), (count,))
 
 
@@ -65,7 +67,9 @@ def honest_models(runs, seed):
         verdicts[rows][key] += 1
         if key in ("better", "worse", "mixed"):
             of = {name: result["difference"][name]["value"] for name in ("nll", "ece")}
-            changes.append((rows, method, key, of["nll"] / result["before"]["nll"]["value"], of["ece"]))
+            changes.append(
+                (rows, method, key, of["nll"] / result["before"]["nll"]["value"], of["ece"])
+            )
     return verdicts, changes
 
 
@@ -112,7 +116,9 @@ def note(held, numbers, truth, words):
 
 
 def holds(interval, value):
-    low, high = (math.inf * sign if x is None else x for x, sign in zip(interval, (-1, 1), strict=True))
+    low, high = (
+        math.inf * sign if x is None else x for x, sign in zip(interval, (-1, 1), strict=True)
+    )
     return low - 1e-12 <= value <= high + 1e-12
 
 
@@ -130,25 +136,35 @@ def tables(runs, seed):
         "|---:|" + "---:|" * len(keys),
     ]
     lines += [
-        f"| {rows:,} | " + " | ".join(str(verdicts[rows][key]) for key in keys) + " |" for rows in ROWS
+        f"| {rows:,} | " + " | ".join(str(verdicts[rows][key]) for key in keys) + " |"
+        for rows in ROWS
     ]
     wrong = len(changes)
-    least = min((max(abs(nll) / 0.01, abs(ece) / 0.005) for *_, nll, ece in changes), default=math.nan)
+    least = min(
+        (max(abs(nll) / 0.01, abs(ece) / 0.005) for *_, nll, ece in changes), default=math.nan
+    )
     size = f", the least of them {least:.1f} times what is worth having" if wrong else ""
-    lines += ["", f"{wrong} of {runs:,} say that calibration changes something ({wrong / runs:.1%}){size}.", ""]
+    lines += [
+        "",
+        f"{wrong} of {runs:,} say that calibration changes something ({wrong / runs:.1%}){size}.",
+        "",
+    ]
     held = other_models(runs, seed)
     names = [
         "temperature", "accuracy", "nll", "brier", "ece", "nll after", "brier after", "ece after", "change of nll",
         "change of brier", "change of ece",
     ]  # fmt: skip
     lines += [
-        f"{runs:,} other models (T = {', '.join(map(str, TEMPERATURES))}); how many of the 95 % intervals hold the truth:",
+        f"{runs:,} other models (T = {', '.join(map(str, TEMPERATURES))}); 95 % intervals that hold the truth:",
         "",
         "| rows | " + " | ".join(names) + " |",
         "|---:|" + "---:|" * len(names),
     ]
     for rows in (*ROWS, None):
-        of = [held[rows][name] if rows else [x for r in ROWS if r >= 100 for x in held[r][name]] for name in names]
+        of = [
+            held[rows][name] if rows else [x for r in ROWS if r >= 100 for x in held[r][name]]
+            for name in names
+        ]
         shares = [f"{np.mean(x):.1%}" if x else "–" for x in of]
         lines.append(f"| {f'{rows:,}' if rows else '100 and more'} | " + " | ".join(shares) + " |")
     return "\n".join(lines)

@@ -1,5 +1,12 @@
 """Everything between logits and loss: exact, fast, the same bits everywhere."""
 
+import sys as _sys
+
+if (_sys.argv or [""])[0] == "-m" or (_sys.argv or [""])[0].endswith("/sigmax"):  # the command
+    from .cli import answer_interruptions as _answer_interruptions
+
+    _answer_interruptions()
+
 from importlib.metadata import version as _version
 
 from ._config import get_num_threads, release_memory, set_num_threads, show_config

@@ -1,11 +1,13 @@
-"""Intervals of what rows show: of shares, of means, and of calibration errors. Simulated in tools/simulate_verdicts.py."""
+"""Intervals of shares, of means and of calibration errors, as simulated in tools/simulate_verdicts.py."""
 
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-_SPREADS = np.concatenate([[0.0], np.geomspace(0.002, 0.7, 40)])  # that the gaps of the bins may have
+_SPREADS = np.concatenate(
+    [[0.0], np.geomspace(0.002, 0.7, 40)]
+)  # that the gaps of the bins may have
 
 
 def quantile(confidence: float) -> float:

@@ -344,7 +344,9 @@ def _cuts(columns: Parts, count: int, bins: int) -> tuple[Any, Any]:
     return (least[1:], *shares), (np.append(least, empty), np.append(most, empty))
 
 
-def _shares(least: Any, less: Any, equal: Any, starts: Any, ends: Any, bins: int) -> tuple[Any, Any]:
+def _shares(
+    least: Any, less: Any, equal: Any, starts: Any, ends: Any, bins: int
+) -> tuple[Any, Any]:
     """Return confidences that are in more bins than one, and the share of their rows that each bin has."""
     _, first = np.unique(least, return_index=True)
     low, high = less[first, None], (less + equal)[first, None]
@@ -390,7 +392,9 @@ def _of_mass(c: _Columns, plan: _Plan, cuts: Any) -> Any:
     starts, values, shares = cuts
     tied = np.searchsorted(values, c.confidence)
     is_tied = np.append(values, math.nan)[tied] == c.confidence
-    table = _by_bin(c.some(~is_tied), np.searchsorted(starts, c.confidence[~is_tied], "right"), plan)
+    table = _by_bin(
+        c.some(~is_tied), np.searchsorted(starts, c.confidence[~is_tied], "right"), plan
+    )
     if is_tied.any():
         of_values = replace(plan, bins=len(values))
         sums = _by_bin(c.some(is_tied), tied[is_tied], of_values)

@@ -590,7 +590,12 @@ def _moved(name: str, value: float, resamples: Any) -> Any:
 
 
 def _intervals_of(
-    table: Table, values: dict[str, float], spreads: dict[str, Any], null: Any, confidence: float, seed: int
+    table: Table,
+    values: dict[str, float],
+    spreads: dict[str, Any],
+    null: Any,
+    confidence: float,
+    seed: int,
 ) -> dict[str, tuple[float, float]]:
     intervals = {
         name: _intervals.percentiles(_moved(name, values[name], spreads[name]), confidence)

@@ -84,7 +84,7 @@ def _checked(value: Any) -> Calibration:
     normalize = value.get("normalize", False)
     if not isinstance(normalize, bool):
         raise ValueError(f"normalize must be true or false, got {normalize!r}")
-    common = {"classes": tuple(classes), "input": given, "normalize": normalize}
+    common: Any = {"classes": tuple(classes), "input": given, "normalize": normalize}
     if method == "temperature":
         temperature = _finite(value["temperature"])
         if temperature <= 0:

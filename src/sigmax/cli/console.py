@@ -1,6 +1,5 @@
 """What the commands say: results on standard output, errors on standard error."""
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ import typer
 
 from sigmax.files.errors import DataError
 from sigmax.files.standard_input import spoken
-
-INTERRUPTED = "sigmax: interrupted, nothing was written"
 
 
 class _Out:
@@ -28,17 +25,18 @@ out = _Out()
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn errors about files into a message and exit code 1, and a termination into an interruption.
+    """Turn errors about files into a message and exit code 1.
 
     All other exceptions are mistakes in this program, and keep their tracebacks.
     """
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except DataError as error:
         _end(str(error), error)
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error) or repr(error)
+        what = (
+            f"{error.filename}: {error.strerror}" if error.filename else str(error) or repr(error)
+        )
         _end(what, error)
     except MemoryError as error:
         _end("the memory is not enough", error)
@@ -46,11 +44,6 @@ def plain_errors() -> Iterator[None]:
         if (error.name or "sigmax").startswith("sigmax"):
             raise
         _end(f"needs {error.name}: pip install 'sigmax[cli]'", error)
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _end(message: str, error: BaseException) -> None:

@@ -34,9 +34,7 @@ Logits = Annotated[
         "Logits: .npy, .npz, .csv, .tsv or .parquet, a row per example, a column per class; - is standard input."
     ),
 ]
-File = Annotated[
-    Path | None, _file("Of this file; else of the installation.")
-]
+File = Annotated[Path | None, _file("Of this file; else of the installation.")]
 Labels = Annotated[
     Path | None,
     _file(
@@ -80,7 +78,8 @@ OnlyLogits = Annotated[
 Normalize = Annotated[
     bool,
     _option(
-        "--normalize", "Divide each row of probabilities by its sum, as of rounded ones and percentages."
+        "--normalize",
+        "Divide each row of probabilities by its sum, as of rounded ones and percentages.",
     ),
 ]
 Axis = Annotated[int, _option("--axis", "The class axis of an array, the last one unless given.")]
@@ -157,14 +156,13 @@ Smoothing = Annotated[
     ),
 ]
 Seed = Annotated[int, _option("--seed", "Of the split and the resamples.", _STUDY, min=0)]
-Bins = Annotated[
-    int, _option("--bins", "Bins of the calibration errors.", _STUDY, min=1, max=1000)
-]
+Bins = Annotated[int, _option("--bins", "Bins of the calibration errors.", _STUDY, min=1, max=1000)]
 Confidence = Annotated[
     float, _option("--confidence", "Of the intervals.", _STUDY, min=0.5, max=0.9999)
 ]
 Resamples = Annotated[
-    int, _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20, max=100_000)
+    int,
+    _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20, max=100_000),
 ]
 Scheduler = Annotated[
     str | None,

@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from sigmax import __version__
-
 from sigmax.files.progress import progress
 from sigmax.files.standard_input import spoken
 
@@ -19,7 +18,13 @@ def provenance(context: typer.Context, paths: tuple[Path, ...]) -> dict[str, Any
     for path in paths:
         with progress(f"Hashing {path.name}"), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described.append({"name": spoken(str(path)) if spoken(str(path)) != str(path) else path.name, "bytes": path.stat().st_size, "sha256": digest})
+        described.append(
+            {
+                "name": spoken(str(path)) if spoken(str(path)) != str(path) else path.name,
+                "bytes": path.stat().st_size,
+                "sha256": digest,
+            }
+        )
     return {
         "sigmax": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

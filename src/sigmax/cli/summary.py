@@ -19,7 +19,7 @@ from .console import out
 _SHOWN = 20  # columns that `info` describes one by one
 
 
-def print_report(result: dict[str, Any], page: Path) -> None:
+def print_report(result: Any, page: Path) -> None:
     from rich.table import Table
 
     from sigmax.report.verdict import good, honest
@@ -50,7 +50,9 @@ def print_fit(value: dict[str, Any], output: Path) -> None:
         low, high = value["interval"]
         out.print(f"temperature {value['temperature']:.6g} ({low:.6g} to {high:.6g})")
         if low <= 1 <= high:
-            out.print("The interval has 1 in it: these rows do not say that the logits should be changed.")
+            out.print(
+                "The interval has 1 in it: these rows do not say that the logits should be changed."
+            )
     else:
         out.print(f"a scale and a bias for each of {len(value['classes'])} classes")
     out.print(
@@ -67,7 +69,8 @@ def print_file(path: Path, options: Options) -> None:
     """Print what is in a file: each array, or each column of a table unless there are many."""
     if kind(path) in (".npy", ".npz"):
         key = options.logits_key
-        for name in [key] if key else arrays(path) or [None]:
+        names: list[Any] = [key] if key else arrays(path) or [None]
+        for name in names:
             opened = open_file(path, None if name is None else [name], text=True)
             texts = opened.texts
             of_type = "text" if texts is not None else str(opened.array.dtype)
@@ -122,7 +125,9 @@ def _print_facts(
     name: str, shape: tuple[int, ...], of_type: str, facts: Facts | None, texts: list[str] | None
 ) -> None:
     out.print(name if len(name) < 200 else name[:197] + "…", style="bold")
-    said: dict[str, Any] = {"shape": shape} if shape or facts is not None or texts is not None else {}
+    said: dict[str, Any] = (
+        {"shape": shape} if shape or facts is not None or texts is not None else {}
+    )
     said["type"] = of_type
     if texts is not None:
         said["values"] = f"{len(texts)}: {_some(texts)}"

@@ -79,14 +79,12 @@ def report(context: typer.Context) -> None:
         summary.print_report(result, given["output"])
 
 
-def _report(
-    context: typer.Context, inputs: Inputs, output: Path, choices: Any, title: str
-) -> dict[str, Any]:
+def _report(context: typer.Context, inputs: Inputs, output: Path, choices: Any, title: str) -> Any:
     """Make the report, write it, and return its numbers."""
     from sigmax.report.page import page
     from sigmax.report.study import study
 
-    result = {
+    result: Any = {
         "schema": 1,
         **provenance(context, inputs.paths),
         "title": title,
@@ -207,7 +205,9 @@ def softmax_of_file(context: typer.Context) -> None:
     output, axis = given["output"], given["axis"]
     with plain_errors():
         if not 0 < given["temperature"] < math.inf:
-            raise DataError(f"--temperature must be positive and finite, got {given['temperature']:g}")
+            raise DataError(
+                f"--temperature must be positive and finite, got {given['temperature']:g}"
+            )
         check_place(output, *KINDS, inputs=_paths(given))
         (logits,) = from_standard_input_of(given["logits"])
         x, names, at = read_array(logits, _options(given))

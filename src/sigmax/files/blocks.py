@@ -23,7 +23,10 @@ def row_blocks(array: Any, numbers: int | None = None) -> Iterator[slice]:
 def each_block(function: Callable[..., Any], array: Any, *beside: Any) -> list[Any]:
     """Return a function of each block of rows, and of the same rows of the arrays beside it."""
     if not is_dask(array):
-        return [function(np.asarray(array[rows]), *(b[rows] for b in beside)) for rows in row_blocks(array)]
+        return [
+            function(np.asarray(array[rows]), *(b[rows] for b in beside))
+            for rows in row_blocks(array)
+        ]
     import dask
 
     bounds = np.cumsum([0, *array.chunks[0]]).tolist()
@@ -32,7 +35,9 @@ def each_block(function: Callable[..., Any], array: Any, *beside: Any) -> list[A
         dask.compute(
             *(
                 delayed(block, *(b[start:stop] for b in beside))
-                for block, start, stop in zip(array.to_delayed().ravel(), bounds, bounds[1:], strict=False)
+                for block, start, stop in zip(
+                    array.to_delayed().ravel(), bounds, bounds[1:], strict=False
+                )
             )
         )
     )

@@ -34,7 +34,9 @@ def remote_looks(path: Path, names: list[str] | None, look: Callable[[Any], Any]
     import dask
 
     path = path.resolve()
-    return list(dask.compute(*(dask.delayed(_looked)(path, names, rows, look) for rows in parts(path))))
+    return list(
+        dask.compute(*(dask.delayed(_looked)(path, names, rows, look) for rows in parts(path)))
+    )
 
 
 def _looked(path: Path, names: list[str] | None, rows: slice, look: Callable[[Any], Any]) -> Any:

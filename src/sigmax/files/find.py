@@ -89,7 +89,9 @@ def columns(
     found: dict[str, None] = {}
     for word in key.split(","):
         word = word if word in known else word.strip()
-        matching = [n for n in names if fnmatchcase(n, word)] if _is_pattern(word, known) else [word]
+        matching = (
+            [n for n in names if fnmatchcase(n, word)] if _is_pattern(word, known) else [word]
+        )
         if kind(path) != ".npy" and not may_miss and not (matching and set(matching) <= known):
             raise DataError(
                 f"{path}: {option}: no {'array' if kind(path) == '.npz' else 'column'} {word!r}; "
@@ -150,4 +152,6 @@ def _known(names: list[str], known: tuple[str, ...]) -> list[str]:
 
 
 def _refuse(path: Path, names: list[str], option: str, what: str) -> list[str]:
-    raise DataError(f"{path}: which are the {what}? Name them with {option}: {', '.join(names[:50])}")
+    raise DataError(
+        f"{path}: which are the {what}? Name them with {option}: {', '.join(names[:50])}"
+    )

@@ -50,12 +50,14 @@ class Inputs:
 
     def selected(self, kept: Any) -> "Inputs":
         """Return some of the rows."""
-        beside = {
+        beside: Any = {
             name: None if x is None else x[kept]
             for name in ("groups", "weights", "impossible")
             for x in [getattr(self, name)]
         }
-        return replace(self, logits=select(self.logits, kept), labels=select(self.labels, kept), **beside)
+        return replace(
+            self, logits=select(self.logits, kept), labels=select(self.labels, kept), **beside
+        )
 
 
 def read_logits(
@@ -207,10 +209,14 @@ def _dropped(array: Any, options: Options, where: Where) -> Any:
     except ValueError:
         dropped = {-1}
     if array.ndim != 2 or not dropped <= set(range(array.shape[1])):
-        legal = f"numbers of its columns, 0 to {array.shape[-1] - 1}" if array.ndim == 2 else "left out"
+        legal = (
+            f"numbers of its columns, 0 to {array.shape[-1] - 1}" if array.ndim == 2 else "left out"
+        )
         raise DataError(f"{where}: --drop must be {legal}, got {options.drop!r}")
     kept = [k for k in range(array.shape[1]) if k not in dropped]
-    return spill(array[rows][:, kept] for rows in row_blocks(array)) if len(array) else array[:, kept]
+    return (
+        spill(array[rows][:, kept] for rows in row_blocks(array)) if len(array) else array[:, kept]
+    )
 
 
 def _classes_last(array: Any, options: Options, where: Where) -> Any:
@@ -272,7 +278,9 @@ class Preparation:
             return np.concatenate([one - x, x], axis=1)
         with np.errstate(invalid="ignore"):
             if self.normalize:
-                self._require((x >= 0) & (x < np.inf), x, first, "probabilities must not be negative")
+                self._require(
+                    (x >= 0) & (x < np.inf), x, first, "probabilities must not be negative"
+                )
             else:
                 self._require((x >= 0) & (x <= 1), x, first, _LEGAL, _LOGITS)
         sums = x.sum(axis=1, dtype=np.float64)
@@ -297,10 +305,10 @@ _LOGITS = "; leave out --probabilities if these are logits"
 
 
 def tolerance(dtype: Any, text: bool = False) -> float:
-    """Return how far the sum of probabilities may be off: as in the library, by their type, text as single precision."""
-    if text or dtype.kind != "f":
-        return float(np.finfo(np.float32).eps) ** 0.5 if text else 2.0**-26
-    return float(np.finfo(dtype).eps) ** 0.5
+    """Return how far sums of probabilities may be off: as in the library, by their type; text is single precision."""
+    if dtype.kind != "f":
+        return 2.0**-26
+    return float(np.finfo(np.float32 if text else dtype).eps ** 0.5)
 
 
 def place(row: int, batch: tuple[int, ...]) -> str:
@@ -321,7 +329,9 @@ def _class_names(
         return numbers, "numbered, as the file has no names for them"
     if re.fullmatch(r"\d+", options.classes.strip()):
         if int(options.classes) != count:
-            raise DataError(f"{where.path}: has {count:,} classes, --classes says {options.classes}")
+            raise DataError(
+                f"{where.path}: has {count:,} classes, --classes says {options.classes}"
+            )
         named = columns is not None and len(columns) == count
         return (tuple(columns or ()) if named else numbers), f"--classes {options.classes}"
     names = _listed_classes(options.classes)
@@ -371,7 +381,9 @@ def _labels(where: Where, inputs: Inputs, options: Options) -> tuple[Any, str, S
         return spill(check(labels[part], part.start) for part in row_blocks(labels)), words, ()
     if labels.dtype.kind == "f":
         labels = _whole_indices(labels, where, inputs)
-    return _indices(labels.astype(np.int64) if labels.dtype.kind in "bu" else labels, where, inputs, options)
+    return _indices(
+        labels.astype(np.int64) if labels.dtype.kind in "bu" else labels, where, inputs, options
+    )
 
 
 def _labels_as_rows(labels: Any, where: Where, inputs: Inputs, options: Options) -> Any:
@@ -389,7 +401,9 @@ def _labels_as_rows(labels: Any, where: Where, inputs: Inputs, options: Options)
     if labels.ndim == 1 and labels.size == rows + 1 and kind(where.path) == ".csv":
         hints.append(f"if the first line of {where.path.name} is a name, say --header")
     if labels.ndim == 1 and labels.size == rows - 1 and kind(where.path) == ".csv":
-        hints.append("if the first line of a file is a name, or is none, say --header or --no-header")
+        hints.append(
+            "if the first line of a file is a name, or is none, say --header or --no-header"
+        )
     if where.names and len(where.names) > 1:
         hints.append(f"name the column of the labels with --labels-key: {_some(where.names)}")
     raise DataError(
@@ -438,10 +452,16 @@ def _whole_indices(labels: Any, where: Where, inputs: Inputs) -> Any:
     return labels.astype(np.int64)
 
 
-def _indices(labels: Any, where: Where, inputs: Inputs, options: Options) -> tuple[Any, str, Sequence[str]]:
+def _indices(
+    labels: Any, where: Where, inputs: Inputs, options: Options
+) -> tuple[Any, str, Sequence[str]]:
     """Return whole numbers as class indices, which they are unless they are names or count from 1."""
     classes = len(inputs.classes)
-    kept = np.ones(len(labels), bool) if options.ignore_index is None else labels != options.ignore_index
+    kept = (
+        np.ones(len(labels), bool)
+        if options.ignore_index is None
+        else labels != options.ignore_index
+    )
     present = np.unique(labels[kept])
     numbers = _numbers(inputs.classes)
     named = numbers is not None and set(present.tolist()) <= set(numbers)
@@ -456,10 +476,14 @@ def _indices(labels: Any, where: Where, inputs: Inputs, options: Options) -> tup
             form = "names"
     if form == "names":
         if not named:
-            raise DataError(f"{where}: --labels-as names: labels must be of {_some(inputs.classes)}")
+            raise DataError(
+                f"{where}: --labels-as names: labels must be of {_some(inputs.classes)}"
+            )
         place_of = {number: k for k, number in enumerate(numbers or ())}
         indices = np.array([place_of[n] for n in present.tolist()], np.int64)
-        found = np.full(len(labels), -1 if options.ignore_index is None else options.ignore_index, np.int64)
+        found = np.full(
+            len(labels), -1 if options.ignore_index is None else options.ignore_index, np.int64
+        )
         found[kept] = indices[np.searchsorted(present, labels[kept])]
         return found, "numbers that are names of classes", [str(n) for n in present.tolist()]
     if form == "indices-from-1":
@@ -515,7 +539,9 @@ class Distributions:
         with np.errstate(invalid="ignore", over="ignore"):
             q = np.stack([1.0 - q, q], axis=1) if q.ndim == 1 else q
             sums = q.sum(axis=1, keepdims=True)
-            near = (sums > 0) & (sums < np.inf) if self.normalize else np.abs(sums - 1.0) <= precision
+            near = (
+                (sums > 0) & (sums < np.inf) if self.normalize else np.abs(sums - 1.0) <= precision
+            )
             legal = ((q >= 0) & ((q <= 1) | self.normalize) & near).all(axis=1)
         if legal.all():
             return q / sums
@@ -621,7 +647,11 @@ def _require_drops(options: Options, *paths: Path) -> None:
     if options.drop is None or not tables:
         return
     known = {name for path in tables for name in arrays(path, options.header)}
-    found = {name for path in tables for name in columns(path, options.drop, "--drop", options, may_miss=True)}
+    found = {
+        name
+        for path in tables
+        for name in columns(path, options.drop, "--drop", options, may_miss=True)
+    }
     missing = sorted(found - known)
     if missing or not found:
         what = missing[0] if missing else options.drop
@@ -636,7 +666,11 @@ def doubt_columns(inputs: Inputs, where: Where, options: Options, texts: Sequenc
     if options.classes is None and not (where.named and where.names and len(where.names) > 1):
         names = where.names if len(where.names or ()) == len(look.whole) else None
         reading.doubts += doubts_about_columns(look, names, str(where), texts)
-    if options.probabilities is False and 2 * look.distributions > look.rows and look.low < look.high:
+    if (
+        options.probabilities is False
+        and 2 * look.distributions > look.rows
+        and look.low < look.high
+    ):
         reading.notices.append(
             "The numbers are read as logits, as --logits says, but they look like probabilities: "
             f"{look.distributions:,} of {look.rows:,} rows are in [0, 1] and sum to 1, or nearly. If they are "
@@ -647,7 +681,9 @@ def doubt_columns(inputs: Inputs, where: Where, options: Options, texts: Sequenc
         reading.doubts += doubts_about_values(look, str(where), name)
 
 
-def _described(inputs: Inputs, where: Where, of_labels: Where, form: str, options: Options) -> Reading:
+def _described(
+    inputs: Inputs, where: Where, of_labels: Where, form: str, options: Options
+) -> Reading:
     reading = inputs.reading
     assert reading is not None
     reading.labels = str(of_labels.path.name) + (
@@ -705,12 +741,17 @@ def _doubts_about_classes(inputs: Inputs, where: Where, options: Options) -> lis
         if classes == pairs and classes > present
         else ""
     )
-    first = "; if they count from 1, say --labels-as indices-from-1" if missing[0] and not where.names else ""
-    return [
+    first = (
+        "; if they count from 1, say --labels-as indices-from-1"
+        if missing[0] and not where.names
+        else ""
+    )
+    doubt = (
         f"{where}: are there {classes:,} classes? No label is {_some(names)}, of which the model expects "
         f"{expected:,.0f} of {rows:,} rows{why}: say --classes {classes} if there are{first}, or leave out columns "
         "that are no classes with --drop"
-    ]
+    )
+    return [doubt]
 
 
 def _mass(x: Any, kept: Any) -> Any:
@@ -728,14 +769,17 @@ def _doubts_about_the_first_label(inputs: Inputs, where: Where, options: Options
         return []
     if "numbers" in str(inputs.reading.label_form) or "names" in str(inputs.reading.label_form):
         return []
-    as_is, shifted, rows = (sum(x) for x in zip(*each_block(_right, inputs.logits, labels, kept), strict=True))
+    as_is, shifted, rows = (
+        sum(x) for x in zip(*each_block(_right, inputs.logits, labels, kept), strict=True)
+    )
     if shifted - as_is <= 0.1 * rows + 3 * math.sqrt(rows):
         return []
-    return [
+    doubt = (
         f"{where}: do the labels count from 1? None is 0, and the most likely class is right in {as_is / rows:.0%} of "
         f"the rows as they are, in {shifted / rows:.0%} if they count from 1: say --labels-as indices-from-1 or "
         "--labels-as indices"
-    ]
+    )
+    return [doubt]
 
 
 def _right(x: Any, labels: Any, kept: Any) -> tuple[int, int, int]:

@@ -38,7 +38,12 @@ class Look:
     whole: Any  # by column: all are whole numbers
 
     def columns_that_are_steps(self) -> Any:
-        return np.flatnonzero(self.stepping & (self.step != 0)) if self.rows > 2 else []
+        found = self.stepping & (self.step != 0)
+        return (
+            np.flatnonzero(found if self.rows >= _FEW else found & self.whole)
+            if self.rows > 2
+            else []
+        )
 
     def columns_of_whole_numbers(self) -> Any:
         """Return the columns of whole numbers, of which few are, and which are not all the same number."""
@@ -69,8 +74,12 @@ def look_at(x: Any) -> Look:
             x[0].astype(np.float64),
             x[-1].astype(np.float64),
             step,
-            _where_all(x, lambda part, k: _is_step(np.diff(part.astype(np.float64), axis=0), step[k], part)),
-            _where_all(x, lambda part, _: part == np.floor(part)) if x.dtype.kind == "f" else np.ones(x.shape[1], bool),
+            _where_all(
+                x, lambda part, k: _is_step(np.diff(part.astype(np.float64), axis=0), step[k], part)
+            ),
+            _where_all(x, lambda part, _: part == np.floor(part))
+            if x.dtype.kind == "f"
+            else np.ones(x.shape[1], bool),
         )
 
 
@@ -128,11 +137,20 @@ def doubts_about_columns(
 
     A column that is named as one of the labels is.
     """
-    why = {int(k): f"grows by {look.step[k]:g} from row to row" for k in look.columns_that_are_steps()}
+    why = {
+        int(k): f"grows by {look.step[k]:g} from row to row" for k in look.columns_that_are_steps()
+    }
     if look.rows and len(look.whole) > 1:
-        why = {int(k): "is of whole numbers, unlike the others" for k in look.columns_of_whole_numbers()} | why
+        why = {
+            int(k): "is of whole numbers, unlike the others"
+            for k in look.columns_of_whole_numbers()
+        } | why
     if names is not None:
-        by_name = {k: "is named like something else" for k, n in enumerate(names) if _OTHER_THINGS.fullmatch(n.strip())}
+        by_name = {
+            k: "is named like something else"
+            for k, n in enumerate(names)
+            if _OTHER_THINGS.fullmatch(n.strip())
+        }
         why = by_name | why
         why = {k: reason for k, reason in why.items() if names[k] not in labels}
     if not why or len(look.whole) < 2:
@@ -140,12 +158,13 @@ def doubts_about_columns(
     called = {k: repr(str(k) if names is None else names[k]) for k in why}
     some = sorted(why)[:5]
     said = ", ".join(f"{called[k]} {why[k]}" for k in some) + (", …" if len(why) > 5 else "")
-    drop = ",".join(str(k) if names is None else names[k] for k in sorted(why))
-    return [
+    drop = ",".join([str(k) if names is None else names[k] for k in sorted(why)][:20])
+    doubt = (
         f"{what}: is every column the score of a class? Column {said}: leave out what is none with "
         f"--drop {_quoted(drop)}, or name those that are with "
         f"{'--classes ' + str(len(look.whole)) if names is None else '--logits-key'}"
-    ]
+    )
+    return [doubt]
 
 
 def _quoted(text: str) -> str:
@@ -153,7 +172,10 @@ def _quoted(text: str) -> str:
 
 
 def doubts_about_values(
-    look: Look, what: str, name: str | None, settle: str = "say --probabilities{}, or --logits if they are logits"
+    look: Look,
+    what: str,
+    name: str | None,
+    settle: str = "say --probabilities{}, or --logits if they are logits",
 ) -> list[str]:
     """Return why numbers that are to be read as logits may not be logits, in a sentence."""
     rows, one = look.rows, len(look.whole) == 1
@@ -174,4 +196,6 @@ def doubts_about_values(
     return [f"{what}: {why}: {settle.format(normalize)}"]
 
 
-_PROBABILITIES = re.compile(r"(y_)?(p|probs?|probas?|probability|probabilities|softmax)(_.*)?", re.IGNORECASE)
+_PROBABILITIES = re.compile(
+    r"(y_)?(p|probs?|probas?|probability|probabilities|softmax)(_.*)?", re.IGNORECASE
+)

@@ -29,7 +29,8 @@ _PACKED = (".npy", ".csv", ".tsv")  # these may end in .gz too
 _PART = 2**22  # numbers that a worker of a cluster reads at once
 _BROKEN = (  # what the readers of archives raise on bytes that are none
     zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, struct.error,
-    tokenize.TokenError, ValueError, KeyError, OverflowError, SyntaxError, TypeError, UnicodeError, RecursionError, MemoryError,
+    tokenize.TokenError, ValueError, KeyError, OverflowError, SyntaxError, TypeError, UnicodeError, RecursionError,
+    MemoryError,
 )  # fmt: skip
 
 
@@ -93,7 +94,9 @@ def _require_file(path: Path) -> None:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(mode):
-        raise DataError(f"{path}: is not a file; what comes through a pipe is read with - as the name")
+        raise DataError(
+            f"{path}: is not a file; what comes through a pipe is read with - as the name"
+        )
 
 
 def parts(path: Path) -> list[slice]:
@@ -225,4 +228,3 @@ def _npy_header(file: Any, name: str) -> tuple[tuple[int, ...], bool, Any]:
     except _BROKEN as error:
         raise DataError(f"{name}: not a .npy file: {error}") from error
     return shape, fortran, dtype
-

@@ -35,7 +35,11 @@ def check_place(path: Path, *suffixes: str, inputs: Iterable[Path | None] = ()) 
 
 
 def check_text_place(
-    path: Path, suffixes: tuple[str, ...], what: str, marks: tuple[str, ...], inputs: Iterable[Path | None]
+    path: Path,
+    suffixes: tuple[str, ...],
+    what: str,
+    marks: tuple[str, ...],
+    inputs: Iterable[Path | None],
 ) -> None:
     """As `check_place`, of a text that replaces only its like, which has one of these marks in it."""
     check_place(path, *suffixes, inputs=inputs)
@@ -43,7 +47,9 @@ def check_text_place(
         return
     text = path.read_bytes()
     if not any(mark.encode() in text for mark in marks):
-        raise DataError(f"{path}: exists and is no {what}: it is not overwritten; choose another name with --output")
+        raise DataError(
+            f"{path}: exists and is no {what}: it is not overwritten; choose another name with --output"
+        )
 
 
 PAGE = ('data-verdict="', 'data-sigmax="')

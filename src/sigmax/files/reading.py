@@ -24,7 +24,9 @@ class Reading:
     left_out: tuple[str, ...] = ()  # columns
     remarks: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)  # what an option has settled, and the data speak against
+    notices: list[str] = field(
+        default_factory=list
+    )  # what an option has settled, and the data speak against
 
     def settle(self) -> None:
         """Refuse what is doubtful."""

@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from .errors import DataError
 
@@ -12,7 +13,7 @@ _BEGINNINGS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet"}
 _kept: dict[str, str] = {}  # the temporary files, and what messages call them
 
 
-def from_standard_input_of(*paths: Path | None) -> list[Path | None]:
+def from_standard_input_of(*paths: Path | None) -> list[Any]:
     """Return these files, with standard input in place of -."""
     if sum(str(path) == "-" for path in paths) > 1:
         raise DataError("standard input is read once: give - for one file only")

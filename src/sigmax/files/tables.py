@@ -61,7 +61,9 @@ class Facts:
 
 def listed(names: list[str]) -> str:
     """Return names for a message: the first dozen."""
-    shown = ", ".join(repr(name) if len(name) < 60 else repr(name[:57] + "…") for name in names[:12])
+    shown = ", ".join(
+        repr(name) if len(name) < 60 else repr(name[:57] + "…") for name in names[:12]
+    )
     return shown + (f", … ({len(names):,} in all)" if len(names) > 12 else "")
 
 
@@ -121,13 +123,17 @@ class Csv(Table):
     def __post_init__(self) -> None:
         head = self._head()
         self.delimiter = _delimiter(head)
-        table = [row for _, row in itertools.islice(self._rows(io.StringIO("".join(head))), _SNIFFED)]
+        table = [
+            row for _, row in itertools.islice(self._rows(io.StringIO("".join(head))), _SNIFFED)
+        ]
         if not table:
             raise DataError(f"{self.path}: is empty")
         first = table[0]
         self.decimal = "," if self.delimiter != "," and _has_decimal_commas(table[1:]) else "."
         self.headed = self._is_headed(first, table[1:]) if self.header is None else self.header
-        self.names = [x.strip() for x in first] if self.headed else [str(k) for k in range(len(first))]
+        self.names = (
+            [x.strip() for x in first] if self.headed else [str(k) for k in range(len(first))]
+        )
         if self.headed and len(set(self.names)) < len(first):
             twice = next(name for k, name in enumerate(self.names) if name in self.names[:k])
             raise DataError(f"{self.path}: two columns have the same name: {twice!r}")
@@ -141,7 +147,9 @@ class Csv(Table):
         if not all(any(not _is_whole(x) for x in row) for row in rest):
             return False
         if [int(x) for x in first] == list(range(len(first))):
-            self.why = f"its first line {first[0]}…{first[-1]}, as no other line is of whole numbers,"
+            self.why = (
+                f"its first line {first[0]}…{first[-1]}, as no other line is of whole numbers,"
+            )
             return True
         if len(first) > 1 and len({int(x) for x in first}) == len(first):
             raise DataError(
@@ -153,7 +161,11 @@ class Csv(Table):
     def remarks(self) -> tuple[str, ...]:
         said = []
         if self.headed:
-            said.append(f"{self.path.name}: columns are named by {self.why or 'its first line (--header)'}".rstrip(","))
+            said.append(
+                f"{self.path.name}: columns are named by {self.why or 'its first line (--header)'}".rstrip(
+                    ","
+                )
+            )
         if self.delimiter != ",":
             of = {"\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}[self.delimiter]
             said.append(f"{self.path.name}: values are separated by {of}")
@@ -225,7 +237,7 @@ class Csv(Table):
             yield block[:, 0] if len(names) == 1 else block
 
     def _numbers(self, rows: list[list[str]], names: list[str], first: int) -> Any:
-        cells = itertools.chain.from_iterable(rows)
+        cells: Iterator[str] = itertools.chain.from_iterable(rows)
         if self.decimal == ",":
             cells = (cell.replace(",", ".") for cell in cells)
         try:
@@ -269,7 +281,8 @@ class Csv(Table):
             for k, column in enumerate(zip(*rows, strict=True)):
                 try:
                     values = self._numbers([[x] for x in column], [self.names[k]], first)
-                    facts[k] = facts[k] and facts[k].and_of(values.ravel())
+                    so_far = facts[k]
+                    facts[k] = so_far and so_far.and_of(values.ravel())
                 except DataError:
                     facts[k] = None
         return [
@@ -469,7 +482,9 @@ class Parquet(Table):
             encoded = column if hasattr(column, "dictionary") else column.dictionary_encode()
             texts = map(str, encoded.dictionary.to_pylist())
             of_batch = [known.setdefault(text, len(known)) for text in texts]
-            codes.append(np.array(of_batch, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)])
+            codes.append(
+                np.array(of_batch, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
+            )
             first += len(column)
         return Opened(np.concatenate(codes), names=[name], texts=list(known))
 

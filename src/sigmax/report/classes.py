@@ -23,7 +23,9 @@ def per_class(names: tuple[str, ...], before: Any, after: Any) -> list[dict[str,
 
 
 def _columns(side: Any) -> dict[str, Any]:
-    data = rows(side.logits, side.labels, -1, temperature=side.temperature, sample_weight=side.weights)
+    data = rows(
+        side.logits, side.labels, -1, temperature=side.temperature, sample_weight=side.weights
+    )
     number, count, winners, right, probability, gaps = data.sum(_sums, side.bins)
     total = count.sum()
     return {

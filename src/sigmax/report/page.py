@@ -1,7 +1,6 @@
 """The report as one page of HTML that needs nothing else."""
 
 from importlib.resources import files
-from typing import Any
 
 import jinja2
 

@@ -170,7 +170,10 @@ class _Side:
     def numbers(self) -> dict[str, Any]:
         counts, confidence = self.reliability.count, self.reliability.confidence
         if self.weights is not None:
-            counts, confidence = self.weights, np.concatenate(each_block(self._confidence, self.logits))
+            counts, confidence = (
+                self.weights,
+                np.concatenate(each_block(self._confidence, self.logits)),
+            )
         mean = np.sum(counts * np.nan_to_num(confidence)) / np.sum(counts)
         return {**self.evaluation.to_dict(), "mean_confidence": mean}
 
@@ -228,7 +231,11 @@ def _temperature_curve(before: _Side, fit: Any, seed: int) -> dict[str, Any]:
         "rows": len(logits),
         "temperature": temperatures,
         "nll": [
-            float(np.average(cross_entropy(logits, labels, temperature=t, reduction="none"), weights=weights))
+            float(
+                np.average(
+                    cross_entropy(logits, labels, temperature=t, reduction="none"), weights=weights
+                )
+            )
             for t in temperatures
         ],
         "ece": [

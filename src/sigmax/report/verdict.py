@@ -64,7 +64,9 @@ def verdict(result: Numbers) -> Verdict:
 
 def _few(result: Numbers) -> bool:
     split = result["split"]
-    return split["test"] < ROWS or (split["groups"] is not None and split["groups"]["test"] < GROUPS)
+    return split["test"] < ROWS or (
+        split["groups"] is not None and split["groups"]["test"] < GROUPS
+    )
 
 
 def _loss(result: Numbers) -> Name:
@@ -119,7 +121,9 @@ def _too_few(result: Numbers) -> Verdict:
     )
     if fit is not None and fit["status"] != "ok":
         text += f" {fit['message']}"
-    least = f"{ROWS if fit is None else 2 * ROWS} rows" + (f" and {2 * GROUPS} groups" if groups else "")
+    least = f"{ROWS if fit is None else 2 * ROWS} rows" + (
+        f" and {2 * GROUPS} groups" if groups else ""
+    )
     return {
         "key": "too_few",
         "headline": f"Too few rows to tell: {what} to test with",
@@ -167,7 +171,10 @@ def _no_gain(result: Numbers, method: str) -> Verdict:
     advice = "Keep the probabilities as they are."
     if not honest and method == "temperature":
         advice += " If the classes below differ in how honest they are, try --method vector."
-    small = _is_sure(result) and "same" not in (_certain(result, _loss(result)), _certain(result, "ece"))
+    small = _is_sure(result) and "same" not in (
+        _certain(result, _loss(result)),
+        _certain(result, "ece"),
+    )
     why = f"The changes are certain, but below what is worth having ({LOSS:.0%} of the loss, {points(ECE)}). "
     if fit is not None and not _is_sure(result):
         why = (
@@ -195,7 +202,11 @@ def _measured(result: Numbers) -> Verdict:
             "text": _remaining(before),
             "advice": f"Make the report of more rows: chance alone makes an ECE of up to {percent(chance)} of these.",
         }
-    headline = attitude.capitalize() if attitude != _NEITHER else "Not honest: some are over-, some underconfident"
+    headline = (
+        attitude.capitalize()
+        if attitude != _NEITHER
+        else "Not honest: some are over-, some underconfident"
+    )
     return {
         "key": "measured",
         "headline": "Honest already" if honest else headline,
@@ -287,7 +298,10 @@ def _changes(result: Numbers) -> str:
 
 
 def _move(result: Numbers, name: Name, words: Words) -> str:
-    before, after = result["before"][name]["value"], (result["after"] or result["before"])[name]["value"]
+    before, after = (
+        result["before"][name]["value"],
+        (result["after"] or result["before"])[name]["value"],
+    )
     significance = "not significant" if _certain(result, name) == "same" else "significant"
     title = _TITLES[name]
     if words(before) == words(after):
