@@ -171,10 +171,10 @@ class Rows:
         return chunk
 
     def _put_logits(self, chunk: Chunk, x: Any, mask: Any) -> None:
-        x = _computable(x)
+        dtype, x = x.dtype, _computable(x)
         if not self.from_logits:
             x = x if mask is None else np.where(mask, x, x.dtype.type(0))
-            _check_distributions(chunk, x, "logits", x.dtype)
+            _check_distributions(chunk, x, "logits", dtype)
             chunk.probabilities = x
             with np.errstate(divide="ignore"):
                 x = np.log(x, dtype=np.float64)

@@ -263,16 +263,17 @@ class Preparation:
         self._require(top > -np.inf, top, first, "logits must not all be -inf")
         if x.dtype.itemsize == 8:
             with np.errstate(over="ignore"):
-                spread = top - x.min(axis=1, where=x > -np.inf, initial=np.inf)
+                counted = x > np.finfo(x.dtype).min  # which, as -inf, is how classes are masked
+                spread = top - x.min(axis=1, where=counted, initial=np.inf)
             rule = "logits must be less than 2^500 apart in a row"
             self._require(spread < _SPREAD, spread, first, rule)
 
     def _checked_probabilities(self, x: Any, first: int) -> Any:
         """Return probabilities in [0, 1] that sum to 1; a single column is that of the second class."""
-        dtype = x.dtype
+        most = tolerance(x.dtype, self.text)
+        above = (x > 1) & (x <= 1 + most)  # by rounding
+        x = np.where(above, x.dtype.type(1), x) if above.any() and not self.normalize else x
         if x.shape[1] == 1:
-            most = 100.0 if self.normalize and x.max(initial=0) > 1 else 1.0
-            x = np.asarray(x, np.float64) / most if most > 1 else x
             self._require((x >= 0) & (x <= 1), x, first, _LEGAL, _LOGITS)
             one = x.dtype.type(1) if x.dtype.kind == "f" else 1.0
             return np.concatenate([one - x, x], axis=1)
@@ -287,7 +288,6 @@ class Preparation:
         if self.normalize:
             self._require(sums > 0, sums, first, "probabilities must not all be 0")
             return x / sums[:, None]
-        most = tolerance(dtype, self.text)
         hint = f", not 1 within {most:.2g}; --normalize divides rows by their sum"
         self._require(np.abs(sums - 1.0) <= most, sums, first, "probabilities must sum to 1", hint)
         return x
