@@ -108,7 +108,16 @@ def test_the_json_has_this_form():
         "command": str,
         "title": str,
         "files": [{"name": str, "bytes": int, "sha256": str}] * 2,
-        "data": {"rows": int, "ignored": int, "classes": int, "class_names": list, "labels": str},
+        "reading": {"rows": int, "values": str, "why": str, "labels": str, "label_form": str, "lines": list},
+        "data": {
+            "rows": int,
+            "ignored": int,
+            "impossible": int,
+            "weighted": bool,
+            "classes": int,
+            "class_names": list,
+            "labels": str,
+        },
         "split": {"fit": int, "test": int, "groups": None},
         "options": {"method": str, "seed": int, "bins": int, "confidence": float, "resamples": int},
         "fit": {
