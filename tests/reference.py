@@ -299,8 +299,14 @@ def teacher(q: Row, from_logits: arb, temperature: arb, where: Row | None) -> Ro
     return softmax(kept(q, where, -INF), temperature) if from_logits == 1 else q
 
 
-def divergence(q: Row, log_p: Row) -> arb:
-    return inner(q, [log(k) - v for k, v in zip(q, log_p, strict=True)])
+def log_teacher(q: Row, from_logits: arb, temperature: arb, where: Row | None) -> Row:
+    """Its logarithms: of logits not by way of probabilities, which may be smaller than any ball tells from 0."""
+    x = kept(q, where, -INF)
+    return log_softmax(x, temperature) if from_logits == 1 else [log(v) for v in q]
+
+
+def divergence(q: Row, log_q: Row, log_p: Row) -> arb:
+    return inner(q, [a - b for a, b in zip(log_q, log_p, strict=True)])
 
 
 def kl_divergence(
@@ -312,8 +318,11 @@ def kl_divergence(
     labels_from_logits: arb = ZERO,
 ) -> arb:
     """s·Σ q (log q − log p)."""
+    log_q = log_teacher(q, labels_from_logits, temperature, where)
     q = teacher(q, labels_from_logits, temperature, where)
-    return times(sample_weight, divergence(q, log_softmax(kept(x, where, -INF), temperature)))
+    return times(
+        sample_weight, divergence(q, log_q, log_softmax(kept(x, where, -INF), temperature))
+    )
 
 
 def kl_divergence_grad(
@@ -336,8 +345,9 @@ def kl_divergence_of_probabilities(
     where: Row | None = None,
     labels_from_logits: arb = ZERO,
 ) -> arb:
+    log_q = log_teacher(q, labels_from_logits, ONE, where)
     q = teacher(q, labels_from_logits, ONE, where)
-    return times(sample_weight, divergence(q, [log(v) for v in kept(p, where, arb(0))]))
+    return times(sample_weight, divergence(q, log_q, [log(v) for v in kept(p, where, arb(0))]))
 
 
 def kl_divergence_of_probabilities_grad(

@@ -12,7 +12,8 @@ from flint import ctx
 from kernel_inputs import TYPES
 
 import sigmax
-from sigmax.binary_cross_entropy import _binary_cross_entropy
+
+BOTH_OF = sigmax.value_and_grad(sigmax.binary_cross_entropy)
 
 INF, NAN = math.inf, math.nan
 CONTRACT = {"float16": 0.51, "bfloat16": 0.51, "float32": 1.0, "float64": 2.0}
@@ -31,7 +32,7 @@ def threads_and_precision() -> Iterator[None]:
 
 def value_and_gradient(logits: Any, labels: Any, **options: Any) -> tuple[Any, Any]:
     """Both, where the value is that of the public function to the last bit."""
-    value, gradient = _binary_cross_entropy(logits, labels, gradient=True, **options)
+    value, gradient = BOTH_OF(logits, labels, **options)
     options.pop("out", None)
     alone = sigmax.binary_cross_entropy(logits, labels, **options)
     assert (alone.dtype, alone.tobytes()) == (value.dtype, value.tobytes())
@@ -350,7 +351,7 @@ def test_gradient_in_place(dtype: str, from_logits: bool, shape: tuple[int, ...]
         value, expected = value_and_gradient(x, y, **options)
         for layout in (np.copy, *LAYOUTS):
             mine = layout(x)
-            found, gradient = _binary_cross_entropy(mine, y, gradient=True, out=mine, **options)
+            found, gradient = BOTH_OF(mine, y, out=mine, **options)
             assert gradient is mine
             assert found.tobytes() == value.tobytes()
             assert mine.tobytes() == expected.tobytes()
@@ -370,17 +371,17 @@ def test_read_only_operands_are_left_alone() -> None:
 
 X, Y = np.zeros((2, 3)), np.ones((2, 3))
 ERRORS: list[tuple[Any, Any, dict[str, Any], str]] = [
-    (X, Y[:, :1], {}, r"labels must have the shape of logits, \(2, 3\), got \(2, 1\)"),
+    (X, Y[:, :1], {}, r"labels must have the shape \(2, 3\) of logits, got shape \(2, 1\)"),
     (
         np.zeros((4, 1)),
         np.zeros(4),
         {},
-        r"labels must have the shape of logits, \(4, 1\), got \(4,\)",
+        r"labels must have the shape \(4, 1\) of logits, got shape \(4,\)",
     ),
     ([0.0, 0.0], [0.0, 1.5], {}, r"labels must be in \[0, 1\], got 1.5 at index \(1,\)"),
     ([0.0], [NAN], {}, r"labels must be in \[0, 1\], got nan at index \(0,\)"),
     (X, np.full((2, 3), -1), {}, r"labels must be in \[0, 1\], got -1.0 at index \(0, 0\)"),
-    (np.float32([0]), [1 + 1e-12], {}, r"labels must be in \[0, 1\], got 1.000000000001"),
+    (np.float32([0]), [1 + 1e-6], {}, r"labels must be in \[0, 1\], got 1.000001"),
     (0.0, 2, {}, r"labels must be in \[0, 1\], got 2.0$"),
     (
         [0.5, 1.25],
@@ -394,12 +395,12 @@ ERRORS: list[tuple[Any, Any, dict[str, Any], str]] = [
         {"from_logits": False},
         r"logits must be in \[0, 1\] for from_logits=False, got nan",
     ),
-    (X, Y, {"pos_weight": -2}, r"pos_weight must be in \[0, inf\), got -2.0"),
+    (X, Y, {"pos_weight": -2}, "pos_weight must be finite and not negative, got -2.0"),
     (
         X,
         Y,
         {"pos_weight": [1, INF, 1]},
-        r"pos_weight must be in \[0, inf\), got inf at index \(1,\)",
+        r"pos_weight must be finite and not negative, got inf at index \(1,\)",
     ),
     (
         X,
@@ -439,8 +440,8 @@ TYPE_ERRORS: list[tuple[Any, Any, dict[str, Any], str]] = [
     ([0.0, 1.0], [0, 1], {"sample_weight": MASKED}, "sample_weight is a masked array"),
     ([0.0, 1.0], [0, 1], {"pos_weight": 1j}, "pos_weight must be real numbers"),
     ([0.0, 1.0], [0, 1], {"where": [1, 0]}, "where must be boolean"),
-    ([0.0, 1.0], [0, 1], {"label_smoothing": "0.1"}, "label_smoothing must be a number"),
-    ([0.0, 1.0], [0, 1], {"normalizer": "2"}, "normalizer must be a positive number"),
+    ([0.0, 1.0], [0, 1], {"label_smoothing": "0.1"}, "label_smoothing must be a real number"),
+    ([0.0, 1.0], [0, 1], {"normalizer": "2"}, "normalizer must be a real number"),
 ]
 
 
@@ -458,5 +459,5 @@ def test_a_refused_call_writes_nothing(dtype: str) -> None:
     with pytest.raises(
         ValueError, match=r"labels must be in \[0, 1\], got 1.5 at index \(299, 199\)"
     ):
-        _binary_cross_entropy(x, y, gradient=True, out=x)
+        BOTH_OF(x, y, out=x)
     assert x.tobytes() == before

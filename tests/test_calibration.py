@@ -165,6 +165,55 @@ def test_the_scale_of_weights_changes_nothing():
     assert one.nll_before == pytest.approx(other.nll_before, rel=1e-12)
 
 
+@pytest.mark.parametrize("scale", [2.0**k for k in (-1074, -1000, -565, 532, 665, 1023)])
+@pytest.mark.parametrize("classes", [3, 130])
+def test_weights_of_any_scale(scale, classes):
+    """Powers of two change no bit; with 130 classes the fit takes other steps."""
+    logits, labels = sampled(np.random.default_rng(30), 100, classes)
+    logits, labels = np.vstack([logits, logits[:1]]), np.append(labels, -1)
+    once = np.append(np.ones(100), 1e300)  # that of a row which is left out: of no account
+    for fit in (sigmax.fit_temperature, sigmax.fit_vector_scaling):
+        one = fit(logits, labels, sample_weight=once, ignore_index=-1)
+        other = fit(logits, labels, sample_weight=np.full(101, scale), ignore_index=-1)
+        assert one.status == other.status == "ok"
+        for name, value in vars(one).items():
+            np.testing.assert_equal(vars(other)[name], value, err_msg=name)
+    result = sigmax.evaluate(logits[:100], labels[:100], sample_weight=np.full(100, scale))
+    expected = sigmax.evaluate(logits[:100], labels[:100], sample_weight=np.ones(100))
+    assert repr(result) == repr(expected)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e160, 1e200])
+def test_different_weights_of_any_scale(scale):
+    logits, labels = sampled(np.random.default_rng(31), 300, 3)
+    weight = np.random.default_rng(32).random(300)
+    for fit in (sigmax.fit_temperature, sigmax.fit_vector_scaling):
+        one, other = (fit(logits, labels, sample_weight=w) for w in (weight, scale * weight))
+        assert other.status == one.status == "ok"
+        assert other.nll_after == pytest.approx(one.nll_after, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_smallest_number_is_a_mask(dtype, added, smoothing):
+    """As padding of models that add finfo.min to logits, or set them to it."""
+    logits, labels = sampled(np.random.default_rng(33), 200, 5)
+    logits = logits.astype(dtype)
+    masked, padded = logits.copy(), logits.copy()
+    masked[:, 3:], least = -np.inf, np.finfo(dtype).min
+    with np.errstate(over="ignore"):
+        padded[:, 3:] = np.maximum(padded[:, 3:] + least, least) if added else least
+    labels %= 3
+    for fit in (sigmax.fit_temperature, sigmax.fit_vector_scaling):
+        one, other = (fit(x, labels, label_smoothing=smoothing) for x in (masked, padded))
+        assert one.status == "ok"
+        np.testing.assert_equal(vars(other), vars(one))
+        assert other.apply(padded).tobytes() == one.apply(masked).tobytes()
+        with pytest.raises(ValueError, match=r"labels must not be of a masked class.*index \(0,\)"):
+            fit(padded, np.where(np.arange(200) == 0, 4, labels))
+
+
 def test_losses_before_and_after():
     rng = np.random.default_rng(8)
     logits, labels = sampled(rng, 300, 5)
@@ -269,6 +318,71 @@ def test_interval_by_confidence():
     assert widths == sorted(widths)
     with pytest.raises(ValueError, match=r"confidence must be in \[0, 1\), got 1"):
         sigmax.fit_temperature(logits, labels, confidence=1.0)
+
+
+def by_definition(logits, labels):
+    """Status, T and the standard error of log T of the sandwich, by differences and bisection in 60 digits."""
+    rows = [[mpmath.mpf(float(v)) for v in row] for row in logits]
+
+    def loss(b, n):
+        return mpmath.log(mpmath.fsum(mpmath.exp(b * (v - rows[n][labels[n]])) for v in rows[n]))
+
+    def slope(b, n):
+        step = mpmath.mpf(10) ** -20
+        return (loss(b + step, n) - loss(b - step, n)) / (2 * step)
+
+    count = range(len(rows))
+    total = lambda b: mpmath.fsum(slope(b, n) for n in count)  # noqa: E731
+    if logits.shape[1] == 1 or len(set(labels)) == 1:
+        return "single_class", None, None
+    if all(len(set(row)) == 1 for row in rows):
+        return "flat", None, None
+    if total(mpmath.mpf(1000)) < 1e-15:
+        return "separable", None, None
+    if total(mpmath.mpf(0)) > -1e-15:
+        return "chance", None, None
+    b = mpmath.findroot(total, (mpmath.mpf(10) ** -9, 1000), solver="anderson", tol=1e-30)
+    curvature = (total(b + mpmath.mpf(10) ** -10) - total(b - mpmath.mpf(10) ** -10)) * 10**10 / 2
+    squares = mpmath.fsum(slope(b, n) ** 2 for n in count) * len(rows) / (len(rows) - 1)
+    return "ok", float(1 / b), float(mpmath.sqrt(squares) / (b * curvature))
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_tiny_data_against_the_definition(seed):
+    """1 to 5 rows of small whole numbers: ties, all right, all wrong, constant rows, labels of one class."""
+    rng = np.random.default_rng([34, seed])
+    shape = int(rng.integers(1, 6)), int(rng.choice([1, 2, 2, 3, 4]))
+    logits = rng.integers(-2, 3, shape).astype(float)
+    labels = rng.integers(0, shape[1], shape[0])
+    if seed % 4 == 0:
+        labels = logits.argmax(axis=1)
+    with mpmath.workdps(60):
+        status, temperature, error = by_definition(logits, labels)
+    fit = sigmax.fit_temperature(logits, labels)
+    assert fit.status == status
+    if status == "ok":
+        assert fit.temperature == pytest.approx(temperature, rel=1e-8)
+        low, high = fit.interval
+        assert 0 <= low < fit.temperature < high
+        if error < 300:
+            factor = math.exp(1.959963984540054 * error)
+            assert (low, high) == pytest.approx(
+                (temperature / factor, temperature * factor), rel=1e-6
+            )
+
+
+def test_the_interval_where_chance_shows_no_variance():
+    """Soft labels that the fit meets exactly, and a single row: never of width 0, never NaN."""
+    logits = np.array([[1.0, 0.0], [0.0, 1.0]])
+    exact = sigmax.fit_temperature(logits, sigmax.softmax(logits, temperature=2.0))
+    assert exact.status == "ok"
+    assert exact.interval[0] < exact.temperature < exact.interval[1]
+    assert exact.interval == pytest.approx((2.0, 2.0), rel=1e-12)
+    for confidence in (0.0, 0.5, 0.95):
+        one = sigmax.fit_temperature(logits[:1], [[0.6, 0.4]], confidence=confidence)
+        assert one.status == "ok"
+        expected = (one.temperature,) * 2 if confidence == 0 else (0.0, math.inf)
+        assert one.interval == expected
 
 
 # ---------------------------------------------------------------- data without a best temperature

@@ -346,7 +346,7 @@ def refused_places() -> Iterator[tuple[Any, Any, str]]:
             places[k].astype(np.float32),
             read_only(places[k]),
         ):
-            yield (*places[:k], wrong, *places[k + 1 :]), ValueError, f"out for {name} must be"
+            yield (*places[:k], wrong, *places[k + 1 :]), ValueError, f"out for {name} (must|is)"
     yield (F, None, None), ValueError, "out for features must not share memory"
     yield (None, W[:], None), ValueError, "out for weight must not share memory"
     yield places[0], TypeError, "out must be a tuple"

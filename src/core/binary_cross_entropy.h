@@ -21,9 +21,12 @@ struct LossOptions {
   Vec weight, pos_weight, smoothing, divisor;
 };
 
+// A large pos_weight leaves 2^600 of u and v to the weight of the element, so that products of theirs do not overflow.
 template <class W>
 struct Targets {
   W u, v;
+  Vec weight;
+  Mask has_one, has_zero;  // u and v are not 0, whatever they round to
 };
 
 template <class W>
@@ -32,12 +35,25 @@ SIGMAX_INLINE Targets<W> targets(Vec y, const LossOptions& options) {
   W kept = difference<W>(splat(1.0), options.smoothing);
   W one = add(multiply(kept, y), share);
   W zero = add(multiply(kept, difference<W>(splat(1.0), y)), share);
-  return {multiply(one, options.pos_weight), zero};
+  Mask large = options.pos_weight > 0x1p400;
+  Vec room = select(large, splat(0x1p-600), splat(1.0));
+  return {multiply(one, options.pos_weight * room), scale(zero, room),
+          select(large, options.weight * 0x1p600, options.weight), (leading(one) != 0.0) & (options.pos_weight != 0.0), leading(zero) != 0.0};
 }
 
 // As a double e^-800 is 0 to any weight below 2^80, e^-700 to any narrow number.
 template <class W>
 constexpr double kFarthest = kExpScale<W> == 1.0 ? -kNarrowFloor : -kExpFloor;
+
+// slope·weight/divisor, where the slope comes times 1/unscale: see times_cotangent.
+template <class W>
+SIGMAX_INLINE Vec times_quotient(W slope, Vec weight, Vec divisor, double unscale) {
+  Mask large = abs(weight) >= divisor;
+  W product = multiply(slope, select(large, weight * unscale, weight));
+  Vec result = rounded(divide(product, wide<W>(divisor)));
+  result = select(result == result, result, leading(product) / divisor);  // infinite
+  return select(large, result, result * unscale);
+}
 
 struct BinaryCrossEntropy {
   template <class W>
@@ -46,9 +62,9 @@ struct BinaryCrossEntropy {
     Targets<W> target = targets<W>(y, options);
     Vec magnitude = abs(x);
     W t = keep(magnitude <= kFarthest<W>, exp_scaled(wide<W>(-magnitude)));
-    return {keep_nan(x, loss(x, magnitude, t, target, options.weight)),
-            keep_nan(x, times_cotangent(slope(x, t, target, one_plus(scale(t, splat(unscale)))),
-                                        divide(wide<W>(options.weight), wide<W>(options.divisor))))};
+    return {keep_nan(x, loss(x, magnitude, t, target)),
+            keep_nan(x, times_quotient(slope(x, t, target, one_plus(scale(t, splat(unscale)))), target.weight,
+                                       options.divisor, unscale))};
   }
 
   // v·σ(x) - u·σ(-x), the difference divided once by 1 + t: times kExpScale<W>, as t is.
@@ -62,7 +78,7 @@ struct BinaryCrossEntropy {
 
   // s·((u + v)·log1p(t) + w·|x|), w = v for x > 0 and u for x < 0.
   template <class W>
-  static SIGMAX_INLINE Vec loss(Vec x, Vec magnitude, W t, const Targets<W>& target, Vec weight) {
+  static SIGMAX_INLINE Vec loss(Vec x, Vec magnitude, W t, const Targets<W>& target) {
     W wrong = choose(x > 0.0, target.v, target.u);
     Vec bounded = magnitude;
     W log1p_t = t;
@@ -75,9 +91,9 @@ struct BinaryCrossEntropy {
       huge = magnitude >= 0x1p500;  // t is 0, and |x| has no room for the scale
       bounded = select(huge, magnitude, magnitude * kExpScale<W>);
     }
-    Vec result = times_cotangent(add(multiply(add(target.u, target.v), log1p_t), multiply(wrong, bounded)), weight);
+    Vec result = times_cotangent(add(multiply(add(target.u, target.v), log1p_t), multiply(wrong, bounded)), target.weight);
     result = select(huge, result * kExpScale<W>, result);
-    Vec slope = leading(wrong) * weight;
+    Vec slope = leading(wrong) * target.weight;
     Vec beyond = select(slope == 0.0, splat(0.0), slope * magnitude);
     return select(result == result, result, beyond);  // infinite, or 0·inf
   }
@@ -112,24 +128,23 @@ struct BinaryCrossEntropyOfProbabilities {
   static SIGMAX_INLINE LossAndGradient apply(Vec p, Vec y, const LossOptions& options) {
     Targets<W> target = targets<W>(y, options);
     Mask zero = p == 0.0, one = p == 1.0;
-    Targets<W> finite = {keep(~zero, target.u), keep(~one, target.v)};
+    Targets<W> finite = {keep(~zero, target.u), keep(~one, target.v), target.weight, {}, {}};
     Vec above_0 = select(zero, splat(1.0), p), below_1 = select(one, splat(0.0), p);
     W terms = add(multiply(finite.u, minus_log<W>(above_0)), multiply(finite.v, minus_log1m<W>(below_1)));
-    W weight = divide(wide<W>(options.weight), wide<W>(options.divisor));
-    Mask refuted = (zero & (leading(target.u) != 0.0)) | (one & (leading(target.v) != 0.0));
-    Vec away = select(zero, -leading(weight), leading(weight));
-    return {select(refuted, infinite(options.weight), bounded_product(terms, wide<W>(options.weight))),
-            select(refuted, infinite(away), slope(above_0, below_1, finite, weight))};
+    Mask refuted = (zero & target.has_one) | (one & target.has_zero);
+    Vec away = select(zero, -options.weight, options.weight);
+    return {select(refuted, infinite(options.weight), bounded_product(terms, wide<W>(target.weight))),
+            select(refuted, infinite(away), slope(above_0, below_1, finite, options.divisor))};
   }
 
   // A p below 2^-900 is lifted by 2^108, and v/(1-p) lowered as much.
   template <class W>
-  static SIGMAX_INLINE Vec slope(Vec above_0, Vec below_1, const Targets<W>& target, W weight) {
+  static SIGMAX_INLINE Vec slope(Vec above_0, Vec below_1, const Targets<W>& target, Vec divisor) {
     Mask tiny = above_0 < kTiny;
     W rising = divide(target.v, difference<W>(splat(1.0), below_1));
     W falling = divide(target.u, wide<W>(lifted(above_0)));
     W lowered = scale(rising, select(tiny, splat(1.0 / kLift), splat(1.0)));
-    Vec result = bounded_product(add(lowered, negate(falling)), weight);
+    Vec result = times_quotient(add(lowered, negate(falling)), target.weight, divisor, 1.0);
     return select(tiny, result * kLift, result);
   }
 };

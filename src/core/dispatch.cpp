@@ -2,7 +2,11 @@
 
 #include <cstdint>
 
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef SIGMAX_ONLY_LEVEL
+#define SIGMAX_TABLE_OF(level) sigmax_kernels_##level
+#define SIGMAX_TABLE(level) SIGMAX_TABLE_OF(level)
+extern "C" const sigmax::KernelTable SIGMAX_TABLE(SIGMAX_ONLY_LEVEL);
+#elif defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
 
 extern "C" {
@@ -17,7 +21,10 @@ extern "C" const sigmax::KernelTable sigmax_kernels_baseline;
 namespace sigmax {
 namespace {
 
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef SIGMAX_ONLY_LEVEL
+std::vector<const KernelTable*> detect() { return {&SIGMAX_TABLE(SIGMAX_ONLY_LEVEL)}; }
+
+#elif defined(__x86_64__) || defined(_M_X64)
 
 // Asked by hand: __builtin_cpu_supports links but always says no when zig compiles.
 struct Cpuid {

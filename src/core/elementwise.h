@@ -126,27 +126,43 @@ SIGMAX_INLINE Vec times_cotangent(W derivative, G g) {
   return select(result == result, result, leading(derivative) * leading(g));  // infinite, or g is NaN
 }
 
+// e^-|x|·g where a Pair has no room for e^-|x|: by two factors of e^(-|x|/2), down to what is 0 times any g.
+SIGMAX_INLINE Vec far_product(Vec x, Vec g) {
+  Pair half = exp_scaled(wide<Pair>(max(opaque(-750.0), -0.5 * abs(x))));
+  Vec unscale = splat(1.0 / kExpScale<Pair>);
+  Vec product = rounded(multiply(multiply(half, g * unscale), half)) * unscale;
+  return select(abs(x) < 1500.0, product, splat(0.0));
+}
+
+// `near` where e^y, y <= 0, is a Pair; beyond, g·e^y.
+template <class W>
+SIGMAX_INLINE Vec with_far(Vec y, Vec g, Vec near) {
+  Mask far = y < -700.0;
+  if (kExpScale<W> == 1.0 || !any(far)) return near;
+  return select(far & (abs(g) < kInfinity), far_product(y, g), near);
+}
+
 // sigmoid' = t/(1+t)², even in x.
 struct SigmoidVjp {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
     W t = exp_scaled(wide<W>(-abs(x)));
     W q = reciprocal(one_plus(scale(t, splat(1.0 / kExpScale<W>))));
-    return keep_nan(x, times_cotangent(multiply(multiply(t, q), q), g));
+    return keep_nan(x, with_far<W>(-abs(x), g, times_cotangent(multiply(multiply(t, q), q), g)));
   }
 };
 
 struct LogSigmoidVjp {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
-    return keep_nan(x, times_cotangent(sigmoid_scaled<W>(-x), g));
+    return keep_nan(x, with_far<W>(-x, g, times_cotangent(sigmoid_scaled<W>(-x), g)));
   }
 };
 
 struct SoftplusVjp {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x, Vec g) {
-    return keep_nan(x, times_cotangent(sigmoid_scaled<W>(x), g));
+    return keep_nan(x, with_far<W>(x, g, times_cotangent(sigmoid_scaled<W>(x), g)));
   }
 };
 
@@ -158,7 +174,8 @@ struct LogitVjp {
     W numerator = wide<W>(select(small, g * kLift, g));
     W denominator = multiply(difference<W>(splat(1.0), p), lifted(p));
     Vec result = rounded(divide(numerator, denominator));
-    result = select(p < kTiny, result * kLift, select(small, result * (1.0 / kLift), result));
+    Mask tiny = p < kTiny;
+    result = select(tiny, select(small, result, result * kLift), select(small, result * (1.0 / kLift), result));
     Vec at_ends = select(g == 0.0, splat(0.0), g * kInfinity);
     result = select((p == 0.0) | (p == 1.0), at_ends, result);
     result = select(result == result, result, g / (p * (1.0 - p)));  // infinite, or g is NaN
@@ -175,7 +192,7 @@ struct Log1mexpVjp {
     OneMinusExp<W> v = one_minus_exp<W>(bounded);
     W ratio = divide(exp_scaled(wide<W>(bounded)), add(v.b, v.a));
     Vec at_zero = select(g == 0.0, splat(0.0), g * -kInfinity);
-    Vec result = select(tiny, select(x == 0.0, at_zero, g / x), -times_cotangent(ratio, g));
+    Vec result = select(tiny, select(x == 0.0, at_zero, g / x), -with_far<W>(x, g, times_cotangent(ratio, g)));
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));
   }
 };

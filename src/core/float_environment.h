@@ -45,4 +45,26 @@ class FloatEnvironment {
   FloatEnvironment& operator=(const FloatEnvironment&) = delete;
 };
 
+// The same for arithmetic outside the kernels: sets the control word and returns the one before. Where the processor has
+// no such word nothing changes.
+#if defined(__x86_64__) || defined(_M_X64)
+constexpr std::uint32_t kDefaultFloatEnvironment = 0x1F80;
+inline std::uint64_t set_float_environment(std::uint64_t control) {
+  const std::uint32_t before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(static_cast<std::uint32_t>(control) & 0xFFFF);  // a reserved bit would fault
+  return before;
+}
+#elif defined(__aarch64__)
+constexpr std::uint32_t kDefaultFloatEnvironment = 0;
+inline std::uint64_t set_float_environment(std::uint64_t control) {
+  std::uint64_t before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" : : "r"(control) : "memory");
+  return before;
+}
+#else
+constexpr std::uint32_t kDefaultFloatEnvironment = 0;
+inline std::uint64_t set_float_environment(std::uint64_t control) { return control; }
+#endif
+
 }  // namespace sigmax

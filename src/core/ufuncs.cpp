@@ -569,35 +569,35 @@ PyObject* py_call_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return allocates ? PyArray_Return(out) : reinterpret_cast<PyObject*>(out);
 }
 
-// Rows of an array whose last axis is the classes', as one operand; false where its other axes do not make one stride.
-bool rows_operand(PyArrayObject* array, Operand* operand) {
-  const int last = PyArray_NDIM(array) - 1;
-  const npy_intp *shape = PyArray_DIMS(array), *strides = PyArray_STRIDES(array);
-  *operand = {PyArray_BYTES(array), 0, strides[last]};
-  npy_intp next = 0;  // the stride that the axis before must have
-  for (int axis = last - 1; axis >= 0; --axis) {
+// The one place that looks at the shape and the strides of an operand of a loss. Its rows, of classes along the last axis
+// or of one number each, must be one stride apart; false where they are not, or where NumPy would have to convert.
+bool direct_operand(PyObject* object, int type, int dimensions, const npy_intp* shape, bool has_classes, Operand* operand) {
+  if (!PyArray_CheckExact(object)) return false;
+  PyArrayObject* array = reinterpret_cast<PyArrayObject*>(object);
+  if (PyArray_TYPE(array) != type || !PyArray_ISBEHAVED_RO(array) || PyArray_NDIM(array) != dimensions ||
+      !PyArray_CompareLists(PyArray_DIMS(array), shape, dimensions))
+    return false;
+  const npy_intp* strides = PyArray_STRIDES(array);
+  const int batch = dimensions - has_classes;
+  *operand = {PyArray_BYTES(array), 0, has_classes ? strides[batch] : 0};
+  bool is_first = true;
+  npy_intp next = 0;  // the stride that the axis before must have; 0 is one like any other
+  for (int axis = batch - 1; axis >= 0; --axis) {
     if (shape[axis] == 1) continue;
-    if (next == 0 && operand->row_stride == 0)
-      operand->row_stride = next = strides[axis];
-    else if (strides[axis] != next)
-      return false;
-    next *= shape[axis];
+    if (is_first) operand->row_stride = strides[axis];
+    if (!is_first && strides[axis] != next) return false;
+    is_first = false;
+    next = strides[axis] * shape[axis];
   }
   return true;
 }
 
-// One double for all rows, or a C-contiguous array of one per row.
+// One double for all rows, or one per row.
 bool numbers_operand(PyObject* object, PyArrayObject* x, double* number, Operand* operand) {
-  if (PyFloat_Check(object)) {
-    *number = PyFloat_AS_DOUBLE(object);
-    *operand = shared(number);
-    return true;
-  }
-  if (plain_type(object) != kFloat64) return false;
-  PyArrayObject* array = reinterpret_cast<PyArrayObject*>(object);
-  int batch = PyArray_NDIM(x) - 1;
-  *operand = {PyArray_BYTES(array), sizeof(double), 0};
-  return PyArray_NDIM(array) == batch && PyArray_CompareLists(PyArray_DIMS(array), PyArray_DIMS(x), batch);
+  if (!PyFloat_Check(object)) return direct_operand(object, NPY_DOUBLE, PyArray_NDIM(x) - 1, PyArray_DIMS(x), false, operand);
+  *number = PyFloat_AS_DOUBLE(object);
+  *operand = shared(number);
+  return true;
 }
 
 // A double per class, or one for all.
@@ -609,16 +609,9 @@ bool classes_operand(PyObject* object, npy_intp classes, Operand* operand) {
   return true;
 }
 
-bool same_shape(PyArrayObject* a, PyArrayObject* b, int dimensions) {
-  return PyArray_NDIM(a) == dimensions && PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(b), dimensions);
-}
-
 // An array of the shape of x, not necessarily contiguous.
 bool like_x(PyObject* object, PyArrayObject* x, int type, Operand* operand) {
-  if (!PyArray_CheckExact(object)) return false;
-  PyArrayObject* array = reinterpret_cast<PyArrayObject*>(object);
-  return PyArray_TYPE(array) == type && PyArray_ISBEHAVED_RO(array) && same_shape(array, x, PyArray_NDIM(x)) &&
-         rows_operand(array, operand);
+  return direct_operand(object, type, PyArray_NDIM(x), PyArray_DIMS(x), true, operand);
 }
 
 // class_indices(labels, classes): integers as contiguous int64, or None where one is not in [0, classes).
@@ -667,12 +660,8 @@ PyObject* py_loss_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
                numbers_operand(args[11], x, &z_loss, &call.loss.z_loss) &&
                numbers_operand(args[12], x, &scale, &call.loss.scale);
   call.loss.label = shared(&no_label);
-  if (plain && args[2] != Py_None) {
-    PyArrayObject* label = reinterpret_cast<PyArrayObject*>(args[2]);
-    plain = PyArray_CheckExact(args[2]) && PyArray_TYPE(label) == NPY_INT64 && PyArray_ISCARRAY_RO(label) &&
-            same_shape(label, x, batch);
-    if (plain) call.loss.label = {PyArray_BYTES(label), sizeof(std::int64_t), 0};
-  }
+  if (plain && args[2] != Py_None)
+    plain = direct_operand(args[2], NPY_INT64, batch, PyArray_DIMS(x), false, &call.loss.label);
   if (plain && row.soft) plain = like_x(args[3], x, PyArray_TYPE(x), &call.per_class);
   call.loss.mask = shared(&no_mask);
   if (plain && args[10] != Py_None) plain = like_x(args[10], x, NPY_BOOL, &call.loss.mask);
@@ -912,6 +901,13 @@ PyObject* make_moments() {
 
 // ---------------------------------------------------------------- module functions
 
+// set_float_environment(control): the control word of this thread's arithmetic; returns the one before.
+PyObject* py_set_float_environment(PyObject*, PyObject* control) {
+  const unsigned long long word = PyLong_AsUnsignedLongLong(control);
+  if (word == static_cast<unsigned long long>(-1) && PyErr_Occurred()) return nullptr;
+  return PyLong_FromUnsignedLongLong(set_float_environment(word));
+}
+
 PyObject* py_get_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(get_num_threads()); }
 
 PyObject* py_set_num_threads(PyObject*, PyObject* arg) {
@@ -984,6 +980,7 @@ PyObject* py_register_bfloat16(PyObject*, PyObject* args) {
 }
 
 PyMethodDef methods[] = {
+    {"set_float_environment", py_set_float_environment, METH_O, nullptr},
     {"get_num_threads", py_get_num_threads, METH_NOARGS, nullptr},
     {"set_num_threads", py_set_num_threads, METH_O, nullptr},
     {"release_memory", py_release_memory, METH_NOARGS, nullptr},
@@ -1057,7 +1054,7 @@ int execute(PyObject* module) {
   bool numbered = add_object(module, "axis_functions", function_numbers(axis_rows)) &&
                   add_object(module, "binary_loss_functions", function_numbers(binary_loss_rows)) &&
                   add_object(module, "loss_functions", loss_function_numbers());
-  return numbered ? 0 : -1;
+  return numbered && PyModule_AddIntConstant(module, "default_float_environment", kDefaultFloatEnvironment) == 0 ? 0 : -1;
 }
 
 PyModuleDef_Slot slots[] = {

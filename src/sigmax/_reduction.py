@@ -1,28 +1,110 @@
-"""What every loss has in common: from a float64 loss per row to all of them, their sum or their mean."""
+"""From a float64 loss per row to all of them, their sum or their mean, with weights of any exponent."""
 
-from numbers import Real
-from typing import Any, Literal
+import functools
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _core
-
-Reduction = Literal["none", "sum", "mean"]
-
-
-def check_reduction(reduction: Any, normalizer: Any) -> None:
-    if not isinstance(reduction, str) or reduction not in ("none", "sum", "mean"):
-        raise ValueError(f"reduction must be 'none', 'sum' or 'mean', got {reduction!r}")
-    if normalizer is None:
-        return
-    if not isinstance(normalizer, Real) or isinstance(normalizer, bool):
-        raise TypeError(f"normalizer must be a positive number, got {normalizer!r}")
-    if not 0 < float(normalizer) < np.inf:
-        raise ValueError(f"normalizer must be in (0, inf), got {normalizer}")
+from ._arguments import Reduction
 
 
-def divisor(weights: Any, count: int, reduction: Reduction, normalizer: Any) -> float:
-    """Return what the sum of the losses is divided by.
+class Extended(NamedTuple):
+    """Numbers m·2^e: products and sums of weights for which float64 has no exponents."""
+
+    m: Any
+    e: Any
+
+    @classmethod
+    def of(cls, x: Any) -> "Extended":
+        return x if isinstance(x, cls) else cls(*np.frexp(x))
+
+    def __mul__(self, other: Any) -> "Extended":
+        m, e = np.frexp(self.m * other.m)
+        return Extended(m, e + self.e + other.e)
+
+    def __truediv__(self, other: "Extended") -> "Extended":
+        m, e = np.frexp(self.m / other.m)
+        return Extended(m, e + self.e - other.e)
+
+    def to(self, dtype: Any = np.float64, power: Any = 0) -> Any:
+        """Return the numbers times 2^power, in a type."""
+        return np.ldexp(self.m, np.clip(self.e + power, -4096, 4096)).astype(dtype)
+
+    def total(self) -> "Extended":
+        """Return the sum of all, compensated."""
+        m, e = np.broadcast_arrays(self.m, self.e)
+        counts = (m != 0) & np.isfinite(m)
+        top = int(e[counts].max()) if counts.any() else 0
+        m, k = np.frexp(total(Extended(m, e).to(power=-top)))
+        return Extended(m, k + top)
+
+
+# Exponents: of ordinary numbers, of float64 with some room, of what a narrow number makes 0 or infinite.
+ROOM, _MOST, _ENOUGH, _ROOM_OF_WEIGHTS = 250, 1000, 600, 150
+_SMALL, _LARGE = 2.0**-ROOM, 2.0**ROOM
+
+
+def is_ordinary(*numbers: Any) -> bool:
+    """Whether products of four of these, zeros aside, neither overflow nor lose digits.
+
+    Of the numbers of an array the largest counts: what is small beside it adds nothing. Arrays of other libraries are
+    left to them.
+    """
+    for x in numbers:
+        if type(x) is float:
+            if x != 0.0 and not _SMALL <= abs(x) <= _LARGE:
+                return False
+        elif x is not None and not _is_ordinary(x):
+            return False
+    return True
+
+
+def _is_ordinary(x: Any) -> bool:
+    if isinstance(x, Extended):
+        return False
+    if not isinstance(x, np.ndarray | np.generic):
+        return True
+    largest = max(float(x.max()), -float(x.min())) if x.size else 0.0
+    return largest == 0 or _SMALL <= largest <= _LARGE
+
+
+def product(*factors: Any) -> Any:
+    """Return the product of numbers or arrays, None of them for 1; `Extended` unless all are ordinary."""
+    factors = tuple(x for x in factors if x is not None)
+    if len(factors) == 1:
+        return factors[0]
+    with np.errstate(all="ignore"):
+        if is_ordinary(*factors):
+            return math.prod(factors)
+        return functools.reduce(Extended.__mul__, map(Extended.of, factors))
+
+
+def exponents(
+    weights: tuple[Extended, ...], divisor: Extended, temperature: Any, narrow: bool
+) -> tuple[Any, Any]:
+    """Return the exponents to take out of the weights, 0 for ordinary ones, and those of weights over divisor.
+
+    The latter are no further from 0 than a float64 can be, or than matters to a gradient of a narrow type, which is
+    divided by the temperature.
+    """
+    exponent = functools.reduce(np.maximum, (np.where(x.m == 0, -_FAR, x.e) for x in weights))
+    exponent = np.where((np.abs(exponent) <= ROOM) | (exponent == -_FAR), 0, exponent)
+    of_scale = exponent - divisor.e
+    if narrow:
+        power = np.frexp(temperature)[1]
+        return exponent, np.clip(of_scale - power, -_ENOUGH, _ENOUGH) + power
+    rest = np.clip(of_scale, -_MOST - _ROOM_OF_WEIGHTS, _MOST + _ROOM_OF_WEIGHTS)
+    of_scale = np.clip(of_scale, -_MOST, _MOST)
+    return exponent - (rest - of_scale), of_scale
+
+
+_FAR = 1 << 20
+
+
+def divisor(weights: Any, count: int, reduction: Reduction, normalizer: Any) -> Any:
+    """Return what the sum of the losses is divided by: a float, or `Extended` where no float holds it.
 
     `weights` are those of the rows, 0 where a row does not count, or None for `count` rows of weight 1.
     Where nothing counts it is infinite: the mean is 0, and so are all gradients.
@@ -31,30 +113,54 @@ def divisor(weights: Any, count: int, reduction: Reduction, normalizer: Any) -> 
         return 1.0
     if normalizer is not None:
         return float(normalizer)
-    result = float(count) if weights is None else float(total(weights))
-    if 0 < result < np.inf:
-        return result
-    if result == 0 and (weights is None or not weights.any()):
+    if isinstance(weights, Extended):
+        with np.errstate(all="ignore"):
+            result = weights.total()
+            none, shown = not weights.m.any(), result.to()
+        if result.m > 0:
+            return result
+    else:
+        shown = float(count) if weights is None else float(total(weights))
+        if 0 < shown < np.inf:
+            return shown
+        if isinstance(weights, np.ndarray) and not is_ordinary(weights):
+            return divisor(Extended.of(weights), count, reduction, None)
+        none = weights is None or not weights.any()
+    if shown == 0 and none:
         return np.inf
     raise ValueError(
-        f"sample_weight must have a positive sum for reduction='mean', got {result}: "
+        f"sample_weight must have a positive sum for reduction='mean', got {shown}: "
         "pass normalizer, or reduction='sum'"
     )
 
 
-def reduced(losses: Any, reduction: Reduction, divisor: float, dtype: Any) -> Any:
+def reduced(losses: Any, reduction: Reduction, divisor: Any, dtype: Any) -> Any:
     """Return the losses, their sum or their mean in the type of the logits."""
+    if isinstance(losses, Extended) or isinstance(divisor, Extended):
+        return _reduced_extended(losses, reduction, divisor, dtype)
     if reduction != "none":
-        return quotient(total(losses), divisor, dtype)
+        sum_of_all = total(losses)
+        here = isinstance(sum_of_all, float)  # else another library's
+        if here and not np.isfinite(sum_of_all) and np.isfinite(losses).all():
+            return _reduced_extended(losses, reduction, divisor, dtype)
+        return quotient(sum_of_all, divisor, dtype)
     with np.errstate(all="ignore"):
         return losses.astype(dtype, copy=False)
+
+
+@np.errstate(all="ignore")
+def _reduced_extended(losses: Any, reduction: Reduction, divisor: Any, dtype: Any) -> Any:
+    losses = Extended.of(losses)
+    if reduction == "none":
+        return losses.to(dtype)
+    if isinstance(divisor, float) and divisor == np.inf:
+        return dtype.type(0)
+    return (losses.total() / Extended.of(divisor)).to(dtype)
 
 
 def quotient(total: Any, divisor: float, dtype: Any) -> Any:
     if divisor == np.inf and np.isinf(total):
         total = np.float64(0.0)
-    if dtype == np.float64 and divisor != 0:
-        return total / divisor
     with np.errstate(all="ignore"):
         return (total / divisor).astype(dtype)
 

@@ -8,15 +8,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from . import _core
+from . import _arguments, _core
+from ._arguments import ONE, classes_last, exact_arithmetic, in_exact_arithmetic, is_dask, tolerance
 from ._config import get_num_threads
-from .labels import _ONE, _class_axis, _epsilon, _integer, _is_hard, _number
-from .normalization import _broadcasts, _positive, _refuse_masked
 
 _CHUNK = 2**20  # logits: 4 MiB of float32, which a cache holds
 _FAN = 16  # partial sums that are merged at a time
@@ -77,6 +76,8 @@ class Rows:
     start: int = 0  # of a part of all rows: where it begins in `batch`
     first: int = 0  # and how many rows that count are before it
     batch: tuple[int, ...] = ()  # the batch dimensions of all rows
+    power: int = 0  # weights are divided by 2^power
+    padded: bool = False  # whether the smallest number of the logits' type is a mask
 
     @property
     def classes(self) -> int:
@@ -98,6 +99,14 @@ class Rows:
             count += int(np.count_nonzero(kept))
             groups.append(np.unique(np.array([]) if chunk.groups is None else chunk.groups))
         return count, np.unique(np.concatenate(groups))
+
+    def with_largest_weight_1(self) -> "Rows":
+        """Return these rows with weights whose squares do not overflow: the largest that counts is in [1, 2)."""
+        if self.weight is None:
+            return self
+        (counts,) = self.parts().map(_exponents).sum()
+        exponents = np.flatnonzero(counts)
+        return replace(self, power=int(exponents[-1]) - _LEAST) if exponents.size else self
 
     def _slices(self) -> Iterator[tuple[tuple[slice, ...], int]]:
         """Yield which rows are in a chunk, as slices of the batch dimensions, and how many are before."""
@@ -138,7 +147,7 @@ class Rows:
         self, part: tuple[slice, ...], start: int, first: int
     ) -> tuple[Chunk, Any, Any]:
         """Return a chunk without logits, which of its rows count, and the labels of all its rows."""
-        labels = np.asarray(self.labels[part])
+        labels = np.ascontiguousarray(self.labels[part])  # sums have one order, whatever the layout
         labels = labels.reshape(-1) if self.hard else labels.reshape(-1, self.classes)
         weight = np.ones(len(labels)) if self.weight is None else _flat(self.weight, part)
         chunk = Chunk(
@@ -157,12 +166,12 @@ class Rows:
             chunk.temperature = _flat(self.temperature, part)[kept]
         if self.groups is not None:
             chunk.groups = np.asarray(self.groups[part]).reshape(-1)[kept]
-        chunk.weight, chunk.places = weight[kept], chunk.places[kept]
+        chunk.weight, chunk.places = np.ldexp(weight[kept], -self.power), chunk.places[kept]
         return chunk, kept, labels
 
     def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
         chunk, kept, labels = self._start_of_chunk(part, start, first)
-        x = np.asarray(self.logits[part]).reshape(-1, self.classes)
+        x = np.ascontiguousarray(self.logits[part]).reshape(-1, self.classes)
         mask = None if self.mask is None else np.asarray(self.mask[part]).reshape(x.shape)
         if not kept.all():
             x, labels, mask = x[kept], labels[kept], None if mask is None else mask[kept]
@@ -171,13 +180,14 @@ class Rows:
         return chunk
 
     def _put_logits(self, chunk: Chunk, x: Any, mask: Any) -> None:
+        if self.padded and self.from_logits:
+            x = without_padding(x)
         dtype, x = x.dtype, _computable(x)
         if not self.from_logits:
             x = x if mask is None else np.where(mask, x, x.dtype.type(0))
-            _check_distributions(chunk, x, "logits", dtype)
+            x = _distributions(chunk, x, "logits", dtype)
             chunk.probabilities = x
-            with np.errstate(divide="ignore"):
-                x = np.log(x, dtype=np.float64)
+            x = np.log(x, dtype=np.float64)
         elif mask is not None:
             x = np.where(mask, x, x.dtype.type(-np.inf))
         chunk.logits = x
@@ -188,7 +198,7 @@ class Rows:
             chunk.require(legal, f"labels must be in [0, {self.classes})", labels)
             chunk.index = labels.astype(np.int64, copy=False)
         else:
-            _check_distributions(chunk, labels, "labels", labels.dtype, dtype)
+            labels = _distributions(chunk, labels, "labels", labels.dtype, dtype)
             chunk.soft = labels.astype(np.float64, copy=False)
 
 
@@ -253,45 +263,69 @@ def rows(
     ignore_index: Any = None,
     where: Any = None,
     groups: Any = None,
+    padded: bool = False,
 ) -> Rows:
     """Return the rows of these arguments: shapes and types are checked here, values in the chunks."""
-    x, labels = _numbers(logits, "logits"), _numbers(labels, "labels")
-    if any(math.isnan(n) for n in x.shape):
-        raise ValueError("logits must have blocks of known size: call compute_chunk_sizes() first")
-    axis = _class_axis(axis, x)
-    hard = _is_hard(labels, x, axis)
-    if hard and labels.dtype.kind not in "iu":
-        raise TypeError(
-            f"labels must be integers, as class indices of the shape {tuple(labels.shape)}, "
-            f"got dtype {labels.dtype}"
-        )
+    x, labels = _arguments.blocks(logits, "logits"), _label_blocks(labels)
+    axis = _arguments.class_axis(axis, x.ndim)
+    hard = _arguments.are_class_indices(labels, x, axis)
     classes = x.shape[axis]
     if classes == 0:
         raise ValueError(f"logits must have at least one class, got shape {tuple(x.shape)}")
     if ignore_index is not None:
-        ignore_index = _integer(ignore_index, "ignore_index")
-        if not hard and not 0 <= ignore_index < classes:
-            raise ValueError(
-                f"ignore_index must be a class in [0, {classes}) where labels are distributions, "
-                f"got {ignore_index}"
-            )
+        ignore_index = _arguments.ignored_class(ignore_index, classes, hard)
     batch = x.shape[:axis] + x.shape[axis + 1 :]
-    return Rows(
-        logits=np.moveaxis(x, axis, -1),
-        labels=labels if hard else np.moveaxis(labels, axis, -1),
+    if sample_weight is not None:
+        sample_weight = _arguments.block_numbers(sample_weight, "sample_weight", batch)
+    temperature = _arguments.temperatures(temperature, batch)
+    if np.ndim(temperature):
+        temperature = np.broadcast_to(temperature, batch)
+    all_rows = Rows(
+        logits=classes_last(x, axis),
+        labels=labels if hard else classes_last(labels, axis),
         hard=hard,
-        from_logits=from_logits,
-        weight=_per_row(sample_weight, "sample_weight", batch),
-        temperature=_temperatures(temperature, batch),
-        mask=None if where is None else np.moveaxis(_mask(where, x.shape), axis, -1),
-        groups=_groups(groups, batch),
+        from_logits=_arguments.flag(from_logits, "from_logits"),
+        weight=sample_weight,
+        temperature=temperature,
+        mask=None if where is None else classes_last(_arguments.mask(where, x.shape), axis),
+        groups=None if groups is None else _arguments.group_names(groups, batch),
         ignore_index=ignore_index,
         batch=batch,
+        padded=padded,
+    )
+    return all_rows.with_largest_weight_1()
+
+
+_LEAST = 1074  # of an exponent, but for its sign
+
+
+def _exponents(rows: Rows) -> tuple[Any]:
+    """Return how many weights of rows that count have each exponent, from the least on."""
+    counts = np.zeros(2 * _LEAST, np.int64)
+    for part, start in rows._slices():
+        weight = rows._start_of_chunk(part, start, 0)[0].weight
+        counts += np.bincount(np.frexp(weight)[1] + (_LEAST - 1), minlength=2 * _LEAST)
+    return (counts,)
+
+
+def without_padding(x: Any) -> Any:
+    """Return logits with -inf for those at the lower end of their type, as masks have it that are added to logits."""
+    if x.dtype.kind in "biu":
+        return x
+    least = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.finfo(np.float32).min
+    padding = x <= least / 2
+    return np.where(padding, x.dtype.type(-np.inf), x) if padding.any() else x
+
+
+def _label_blocks(labels: Any) -> Any:
+    return _arguments.blocks(
+        labels if hasattr(labels, "dtype") else _arguments.labels(labels), "labels"
     )
 
 
 def _sum_of_chunks(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
-    return merged(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+    with exact_arithmetic():
+        return merged(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
@@ -300,6 +334,7 @@ def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator
     if threads == 1:
         yield from map(function, items)
         return
+    function = in_exact_arithmetic(function)  # which is a thread's own
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Any]] = deque()
         for item in items:
@@ -346,66 +381,6 @@ def total(x: Any) -> float:
     return _core.total(np.ascontiguousarray(x, np.float64))
 
 
-# ---------------------------------------------------------------- arguments
-
-
-def confidence_level(value: Any) -> float:
-    number = _number(value, "confidence", 0.0, 1.0)
-    if number == 1.0:
-        raise ValueError("confidence must be in [0, 1), got 1")
-    return number
-
-
-def is_dask(x: Any) -> bool:
-    return hasattr(x, "to_delayed")
-
-
-def _numbers(x: Any, name: str) -> Any:
-    _refuse_masked(x, name)
-    if not isinstance(getattr(x, "dtype", None), np.dtype) or isinstance(x, np.generic):
-        x = np.asarray(x)
-    if x.dtype.kind not in "biufV" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
-        raise TypeError(f"{name} must be real numbers, got dtype {x.dtype}")
-    return x
-
-
-def _per_row(values: Any, name: str, batch: tuple[int, ...]) -> Any:
-    if values is None:
-        return None
-    values = _numbers(values, name)
-    if not _broadcasts(values.shape, batch):
-        raise ValueError(
-            f"{name} must broadcast to the shape {batch}, got shape {tuple(values.shape)}"
-        )
-    return np.broadcast_to(values, batch)
-
-
-def _temperatures(temperature: Any, batch: tuple[int, ...]) -> Any:
-    temperature = _positive(temperature)
-    return temperature if np.ndim(temperature) == 0 else _per_row(temperature, "temperature", batch)
-
-
-def _mask(where: Any, shape: tuple[int, ...]) -> Any:
-    where = _numbers(where, "where")
-    if where.dtype != np.bool_:
-        raise TypeError(f"where must be boolean, got dtype {where.dtype}")
-    if not _broadcasts(where.shape, shape):
-        raise ValueError(
-            f"where must broadcast to the shape {tuple(shape)}, got shape {tuple(where.shape)}"
-        )
-    return np.broadcast_to(where, shape)
-
-
-def _groups(groups: Any, batch: tuple[int, ...]) -> Any:
-    if groups is None:
-        return None
-    _refuse_masked(groups, "groups")
-    groups = groups if hasattr(groups, "dtype") else np.asarray(groups)
-    if groups.shape != batch:
-        raise ValueError(f"groups must have the shape {batch}, got shape {tuple(groups.shape)}")
-    return groups
-
-
 def _flat(values: Any, part: tuple[slice, ...]) -> Any:
     return np.asarray(values[part]).astype(np.float64).reshape(-1)
 
@@ -417,10 +392,14 @@ def _computable(x: Any) -> Any:
     return x.astype(np.float32, copy=False)
 
 
-def _check_distributions(chunk: Chunk, rows: Any, name: str, *dtypes: Any) -> None:
+def _distributions(chunk: Chunk, rows: Any, name: str, *dtypes: Any) -> Any:
+    """Return rows that must be distributions; numbers that rounding has put above 1 are 1."""
     rows = _computable(rows)
+    allowed = max(tolerance(dtype) for dtype in dtypes)
+    above = (rows > 1) & (rows <= 1 + allowed)
+    rows = np.where(above, rows.dtype.type(1), rows) if above.any() else rows
     chunk.require_classes((rows >= 0) & (rows <= 1), f"{name} must be in [0, 1]", rows)
-    sums = _core.mass(rows, _ONE)
-    tolerance = max(_epsilon(dtype) for dtype in dtypes) ** 0.5
-    message = f"{name} must sum to 1 within {tolerance:.2g} along the class axis"
-    chunk.require(np.abs(sums - 1.0) <= tolerance, message, sums)
+    sums = _core.mass(rows, ONE)
+    message = f"{name} must sum to 1 within {allowed:.2g} along the class axis"
+    chunk.require(np.abs(sums - 1.0) <= allowed, message, sums)
+    return rows

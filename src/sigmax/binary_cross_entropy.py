@@ -1,18 +1,20 @@
 """Binary cross-entropy of logits or probabilities, and its gradient."""
 
-from numbers import Real
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core
-from ._reduction import Reduction, check_reduction, divisor, quotient, reduced
-from .normalization import _broadcasts, _cast, _check_legal, _check_out, _masked, _real
+from . import _arguments, _core
+from ._arguments import Reduction
+from ._loss import loss
+from ._reduction import Extended, divisor, exponents, is_ordinary, quotient, reduced
 
 __all__ = ["binary_cross_entropy"]
 
 
+@loss
 def binary_cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -84,121 +86,124 @@ def binary_cross_entropy(
     >>> print(sigmax.binary_cross_entropy([0.9, 0.2], [1, 0], from_logits=False, reduction="sum"))
     0.32850406697203605
     """
-    return _binary_cross_entropy(
-        logits,
-        labels,
-        from_logits=from_logits,
-        pos_weight=pos_weight,
-        sample_weight=sample_weight,
-        label_smoothing=label_smoothing,
-        where=where,
-        reduction=reduction,
-        normalizer=normalizer,
-        gradient=False,
-    )
+    given = _arguments.real(logits, "logits")
+    labels = _arguments.labels(_arguments.same_library(labels, given))
+    y = _arguments.real(labels, "labels")
+    _arguments.require_shape(y, "labels", given, "logits")
+    weight, positive = _weight(sample_weight, where, given), 1.0
+    if pos_weight is not None:
+        pos_weight = _arguments.same_library(pos_weight, given)
+        positive = _number(_arguments.finite_weights(pos_weight, "pos_weight", given.shape))
+    smoothing = _arguments.smoothing(label_smoothing)
+    x, y = _counted(given, y, weight, 1.0 if smoothing else positive)
+    kernel = "binary_cross_entropy"
+    if not _arguments.flag(from_logits, "from_logits"):
+        kernel += "_of_probabilities"
+        x = _arguments.probabilities(x, "logits", "in [0, 1] for from_logits=False")
+    y = _arguments.cast(_arguments.probabilities(y, "labels"), x.dtype)
+    reduction, normalizer = _arguments.reduction(reduction, normalizer)
+    each = None if weight is None else np.broadcast_to(weight, x.shape)
+    over = divisor(each, x.size, reduction, normalizer)
+    scale, exponent = over, None
+    if over != np.inf and not is_ordinary(weight, over, positive):
+        weight, scale, exponent = _with_exponents(weight, Extended.of(over), positive, x)
+    options = (1.0 if weight is None else weight, positive, smoothing)
+    return _Elements(kernel, logits, given, x, y, options, reduction, over, scale, exponent)
 
 
-def _binary_cross_entropy(
-    logits: Any,
-    labels: Any,
-    /,
-    *,
-    from_logits: bool = True,
-    pos_weight: Any = None,
-    sample_weight: Any = None,
-    label_smoothing: Any = 0.0,
-    where: Any = None,
-    reduction: Any = "mean",
-    normalizer: Any = None,
-    gradient: bool,
-    out: np.ndarray | None = None,
-) -> Any:
-    """Return the value, or (value, gradient); `out` takes the gradient and may be `logits` itself."""
-    check_reduction(reduction, normalizer)
-    x = _real(logits, "logits")
-    y = _labels(labels, x, where)
-    x = _masked(x, where, 0.0)
-    if not from_logits:
-        _check_unit_interval(x, "logits", "in [0, 1] for from_logits=False")
-    weight = _sample_weight(sample_weight, x, where)
-    options = (
-        np.float64(1.0) if weight is None else weight,
-        _pos_weight(pos_weight, x),
-        _smoothing(label_smoothing),
-    )
-    if out is not None:
-        _check_out(out)
-    total_weight = divisor(
-        weight if weight is None else np.broadcast_to(weight, x.shape),
-        x.size,
-        reduction,
-        normalizer,
-    )
-    name = "binary_cross_entropy" if from_logits else "binary_cross_entropy_of_probabilities"
-    name += "_gradient" if gradient else ""
-    if reduction != "none":
-        number = _core.binary_loss_functions[name]
-        result = _core.sum_plain(number, x, y, *options, total_weight, out)
-        if result is not None:
-            total, *slopes = result if gradient else (result,)
-            value = quotient(np.float64(total), total_weight, x.dtype)
-            return (value, *slopes) if gradient else value
-    function = getattr(_core, name)
-    if not gradient:
-        return reduced(function(x, y, *options), reduction, total_weight, x.dtype)
-    losses, slopes = function(x, y, *options, np.float64(total_weight), out=(None, out))
-    return reduced(losses, reduction, total_weight, x.dtype), slopes
+def _with_exponents(weight: Any, over: Extended, pos_weight: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Return weights and divisors that kernels can multiply with, and the exponents taken out of the weights."""
+    w = Extended.of(1.0 if weight is None else weight)
+    large = w * Extended(1.0, np.where(pos_weight > 2.0**400, 600, 0))  # as the kernel takes it
+    exponent, of_scale = exponents((large,), over, 1.0, x.dtype != np.float64)
+    return w.to(power=-exponent), np.ldexp(over.m, -of_scale), exponent
 
 
-# ---------------------------------------------------------------- arguments
-
-
-def _labels(labels: Any, x: Any, where: Any) -> Any:
-    """Return labels in the type of x, 0 where masked."""
-    y = _real(labels, "labels")
-    if y.shape != x.shape:
-        raise ValueError(f"labels must have the shape of logits, {x.shape}, got {y.shape}")
-    y = _masked(y, where, 0.0)
-    _check_unit_interval(y, "labels", "in [0, 1]")
-    return _cast(y, x.dtype)
-
-
-def _check_unit_interval(values: Any, name: str, what: str) -> None:
-    if not _core.in_unit_interval(values):  # False too for what is not a plain array
-        _check_legal((values >= 0) & (values <= 1), values, name, what)
-
-
-def _broadcast_number(weights: Any, x: Any, name: str) -> Any:
-    """Return finite float64 weights that broadcast to the shape of x."""
-    weights = _cast(_real(weights, name), np.float64)
-    if not _broadcasts(weights.shape, x.shape):
-        raise ValueError(f"{name} must broadcast to the shape {x.shape}, got shape {weights.shape}")
-    return weights[()] if weights.ndim == 0 else weights
-
-
-def _sample_weight(sample_weight: Any, x: Any, where: Any) -> Any:
+def _weight(sample_weight: Any, where: Any, x: Any) -> Any:
     """Return a weight per element, 0 where masked, or None where all are 1."""
     if sample_weight is None and where is None:
         return None
-    given = 1.0 if sample_weight is None else sample_weight
-    weight = _broadcast_number(given, x, "sample_weight")
+    weight = np.float64(1.0) if sample_weight is None else sample_weight
+    weight, where = (_arguments.same_library(a, x) for a in (weight, where))
     if where is not None:
-        weight = _masked(np.broadcast_to(weight, x.shape), where, 0.0)
-    _check_legal(np.isfinite(weight), weight, "sample_weight", "finite")
-    return weight
+        weight = _arguments.real(weight, "sample_weight")
+        _arguments.require_broadcast(weight, "sample_weight", x.shape)
+        weight = _arguments.masked(np.broadcast_to(weight, x.shape), where, 0.0)
+    return _number(_arguments.finite_weights(weight, "sample_weight", x.shape, negative=True))
 
 
-def _pos_weight(pos_weight: Any, x: Any) -> Any:
-    if pos_weight is None:
-        return np.float64(1.0)
-    weight = _broadcast_number(pos_weight, x, "pos_weight")
-    _check_legal((weight >= 0) & (weight < np.inf), weight, "pos_weight", "in [0, inf)")
-    return weight
+def _number(weight: Any) -> Any:
+    return float(weight) if weight.ndim == 0 and isinstance(weight, np.ndarray) else weight
 
 
-def _smoothing(label_smoothing: Any) -> np.float64:
-    if not isinstance(label_smoothing, Real) or isinstance(label_smoothing, bool):
-        raise TypeError(f"label_smoothing must be a number in [0, 1], got {label_smoothing!r}")
-    if not 0 <= float(label_smoothing) <= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-    return np.float64(float(label_smoothing))
+def _counted(x: Any, y: Any, weight: Any, positive: Any) -> tuple[Any, Any]:
+    """Return logits and labels, 0 where the weight is: what is there counts for nothing, whatever it is."""
+    if weight is None and isinstance(positive, float) and positive:
+        return x, y
+    nothing: Any = np.False_ if weight is None else weight == 0
+    if np.any(nothing):
+        y = np.where(nothing, y.dtype.type(0), y)
+    if np.any(positive == 0):
+        nothing = nothing | ((y == 1) & (positive == 0))
+    return (np.where(nothing, x.dtype.type(0), x) if np.any(nothing) else x), y
+
+
+@dataclass
+class _Elements:
+    """Elements with all that their losses need."""
+
+    kernel: str
+    argument: Any
+    given: Any
+    x: Any
+    y: Any
+    options: tuple[Any, Any, float]  # weight, pos_weight, smoothing
+    reduction: Reduction
+    over: Any
+    scale: Any  # what the gradient is divided by
+    exponent: Any  # losses are to be multiplied by 2^exponent; None: as they are
+
+    def value(self) -> Any:
+        total = self.sum(self.kernel, None)
+        if total is not None and np.isfinite(total):
+            return quotient(np.float64(total), self.over, self.x.dtype)
+        return self.reduced(getattr(_core, self.kernel)(self.x, self.y, *self.options))
+
+    def reduced(self, losses: Any) -> Any:
+        if self.exponent is not None:
+            losses = Extended.of(losses) * Extended(1.0, self.exponent)
+        return reduced(losses, self.reduction, self.over, self.x.dtype)
+
+    def sum(self, kernel: str, out: Any) -> Any:
+        """Return the sum of the losses, with the kernel's gradient; None where they are needed one by one."""
+        if self.reduction == "none" or self.exponent is not None:
+            return None
+        function = _core.binary_loss_functions[kernel]
+        return _core.sum_plain(function, self.x, self.y, *self.options, self.scale, out)
+
+    def may_be_needed_twice(self) -> bool:
+        """Whether logits are so large that the sum of the losses may overflow, and not their mean."""
+        x = self.x
+        is_wide = x.dtype == np.float64 and x.size > 0
+        return is_wide and max(float(x.max()), -float(x.min())) > 2.0**900
+
+    def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
+        _arguments.numpy_array(self.given, "logits")
+        if out is not None:
+            _arguments.gradient_place(out, self.given)
+        kernel, place = self.kernel + "_gradient", out
+        twice = self.may_be_needed_twice()
+        if out is not None and twice and np.may_share_memory(out, self.x):
+            place = None
+        both = self.sum(kernel, place)
+        if both is not None and (np.isfinite(both[0]) or not twice):
+            value, slopes = quotient(np.float64(both[0]), self.over, self.x.dtype), both[1]
+        else:
+            options = (*self.options, self.scale)
+            losses, slopes = getattr(_core, kernel)(self.x, self.y, *options, out=(None, place))
+            value = self.reduced(losses)
+        if out is None:
+            return value, _arguments.as_given(slopes, self.argument)
+        if slopes is not out:
+            np.copyto(out, slopes)
+        return value, out

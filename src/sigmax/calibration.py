@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core, _rows
+from . import _arguments, _core, _rows
+from ._arguments import in_exact_arithmetic
 from ._rows import Chunk, Rows
-from .labels import _LARGEST, _class_axis, _number, one_hot, smooth_labels
+from .labels import one_hot, smooth_labels
 from .losses import cross_entropy
-from .normalization import _check_legal, _real, softmax
+from .normalization import softmax
 
 __all__ = ["TemperatureFit", "VectorScalingFit", "fit_temperature", "fit_vector_scaling"]
 
@@ -52,6 +53,7 @@ class TemperatureFit:
     iterations: int
     rows: int
 
+    @in_exact_arithmetic
     def apply(self, logits: ArrayLike, axis: int = -1, *, from_logits: bool = True) -> Any:
         """Return the probabilities of these logits (or probabilities) at the fitted temperature.
 
@@ -62,6 +64,7 @@ class TemperatureFit:
         return softmax(_logits(logits, from_logits), axis, temperature=self.temperature)
 
 
+@in_exact_arithmetic
 def fit_temperature(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -87,7 +90,8 @@ def fit_temperature(
     ----------
     logits : array_like of real numbers, shape (..., C, ...)
         One row per sample along ``axis``: logits, or probabilities with ``from_logits=False``. NumPy or Dask. A class
-        with logit -inf, or probability 0, is masked: it counts for nothing.
+        with logit -inf, or probability 0, is masked: it counts for nothing. So is one at the lower end of the type, as
+        ``np.finfo(x.dtype).min``, or a mask of this number that was added to the logits.
     labels : array_like
         q⁰: class indices, or distributions along ``axis``; as for :func:`cross_entropy`.
     axis : int
@@ -156,8 +160,9 @@ def fit_temperature(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        padded=True,
     )
-    confidence = _rows.confidence_level(confidence)
+    confidence = _arguments.confidence(confidence)
     start = _survey(rows)
     smoothing = _smoothing(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
@@ -168,9 +173,8 @@ def fit_temperature(
         return TemperatureFit(temperature, none, before, math.nan, status, message, 0, start.rows)
     b, error, iterations = _newton(rows, smoothing, start)
     temperature = 1.0 / b
-    factor = math.exp(NormalDist().inv_cdf(0.5 + confidence / 2) * error)
     after = _mean_nll(rows, temperature)
-    low, high = temperature / factor, temperature * factor
+    low, high = _interval(temperature, error, confidence)
     message = f"The best temperature is {temperature:.4g} ({low:.4g} to {high:.4g}) over {start.rows} rows."
     return TemperatureFit(
         temperature, (low, high), start.nll, after, "ok", message, iterations, start.rows
@@ -282,6 +286,14 @@ def _newton(rows: Rows, smoothing: float, start: _Start) -> tuple[float, float, 
     return b, math.sqrt(spread) / (curvature * b), iterations
 
 
+def _interval(temperature: float, error: float, confidence: float) -> tuple[float, float]:
+    """Return T·exp(±z·σ); σ is at least what the temperature itself is sure to, and infinite where nothing is known."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    power = z * max(error, 2.0**-50) if z > 0 else 0.0
+    factor = math.exp(power) if power < 700 else math.inf
+    return temperature / factor, temperature * factor
+
+
 def _between(low: float, high: float, b: float) -> float:
     if high == math.inf:
         return 4.0 * b
@@ -365,26 +377,16 @@ def _mean_nll(rows: Rows, temperature: float) -> float:
 
 
 def _smoothing(value: Any, rows: int) -> float:
-    if _is_word(value, "label_smoothing", "laplace"):
-        return 1.0 / (rows + 1)
-    return _number(value, "label_smoothing", 0.0, 1.0)
-
-
-def _is_word(value: Any, name: str, word: str) -> bool:
-    """Whether an option that is a number or a word is the word."""
-    if isinstance(value, str) and value != word:
-        raise ValueError(f"{name} must be a number or {word!r}, got {value!r}")
-    return isinstance(value, str)
+    number = _arguments.word_or_number(value, "label_smoothing", "laplace", 0.0, 1.0)
+    return 1.0 / (rows + 1) if number is None else number
 
 
 def _logits(x: Any, from_logits: bool) -> Any:
     """Return logits, of probabilities their logarithms."""
-    x = _real(x, "logits")
-    if from_logits:
+    x = _arguments.real(x, "logits")
+    if _arguments.flag(from_logits, "from_logits"):
         return x
-    _check_legal((x >= 0) & (x <= 1), x, "logits", "in [0, 1]")
-    with np.errstate(divide="ignore"):
-        return np.log(x)
+    return np.log(_arguments.probabilities(x, "logits"))
 
 
 # ---------------------------------------------------------------- vector scaling
@@ -419,6 +421,7 @@ class VectorScalingFit:
     iterations: int
     rows: int
 
+    @in_exact_arithmetic
     def apply(self, logits: ArrayLike, axis: int = -1, *, from_logits: bool = True) -> Any:
         """Return the probabilities of these logits (or probabilities) with the fitted scales and biases.
 
@@ -427,7 +430,8 @@ class VectorScalingFit:
         if self.status != "ok":
             raise ValueError(self.message)
         x = _logits(logits, from_logits)
-        moved = np.moveaxis(x, _class_axis(axis, x), -1)
+        x = _rows.without_padding(x) if from_logits else x
+        moved = np.moveaxis(x, _arguments.class_axis(axis, x.ndim), -1)
         if moved.shape[-1] != len(self.scale):
             raise ValueError(
                 f"logits must have {len(self.scale)} classes along the axis, got {moved.shape[-1]}"
@@ -436,6 +440,7 @@ class VectorScalingFit:
         return np.moveaxis(softmax(scaled), -1, axis)
 
 
+@in_exact_arithmetic
 def fit_vector_scaling(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -502,10 +507,10 @@ def fit_vector_scaling(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        padded=True,
     )
-    strength = None
-    if not _is_word(regularization, "regularization", "auto"):
-        strength = _number(regularization, "regularization", 0.0, _LARGEST)
+    largest = _arguments.LARGEST
+    strength = _arguments.word_or_number(regularization, "regularization", "auto", 0.0, largest)
     start = _survey(rows)
     smoothing = _smoothing(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
@@ -630,11 +635,14 @@ def _minimum(problem: _VectorProblem) -> tuple[Any, int, bool]:
         gain = -(slope @ direction)
         if gain <= _CLOSE:
             return theta, steps, bool(np.abs(direction).max() < _NEAR)
-        step, new, new_value, new_slope = 1.0, theta, math.inf, slope
-        while not new_value <= value - 1e-4 * step * gain + 1e-13 * abs(value):
+        for halvings in range(_MOST_HALVINGS):
+            step = 0.5**halvings
             new = theta + step * direction
             new_value, new_slope = problem.value_and_slope(new)
-            step /= 2
+            if new_value <= value - 1e-4 * step * gain + 1e-13 * abs(value):
+                break
+        else:
+            return theta, steps, False
         pairs = [*pairs[-29:], (new - theta, new_slope - slope)]
         theta, value, slope = new, new_value, new_slope
     return theta, _MOST_STEPS, False
@@ -710,3 +718,4 @@ _CLOSE = 1e-12  # twice what a step could still gain, in nats of all rows togeth
 _NEAR = 1e-3  # the last step in standard errors: a longer one, of no gain, goes towards infinity
 _FEW_CLASSES = 128
 _MOST_STEPS = 500
+_MOST_HALVINGS = 60  # of a step: beyond, it changes nothing

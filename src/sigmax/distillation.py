@@ -1,28 +1,22 @@
 """Distillation: a student learns from the soft labels of a teacher, and from the labels themselves."""
 
-from dataclasses import replace
+import math
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._reduction import Reduction, check_reduction, reduced, total
-from .labels import _class_axis, _number
-from .losses import (
-    _array,
-    _check_gradient_place,
-    _classes_last,
-    _finished,
-    _in_one_type,
-    _labelled_rows,
-    _Rows,
-    _rows,
-)
-from .normalization import _cast, _real
+from . import _arguments
+from ._arguments import Reduction, classes_last
+from ._loss import Rows, loss
+from ._reduction import Extended, is_ordinary, product, reduced
 
 __all__ = ["distillation_loss"]
 
 
+@loss
 def distillation_loss(
     student_logits: ArrayLike,
     teacher_logits: ArrayLike,
@@ -89,146 +83,108 @@ def distillation_loss(
     >>> print(sigmax.distillation_loss([1.0, 0.0], [2.0, 0.0], temperature=2.0))
     0.10537834390754515
     """
-    return _distillation_loss(
-        student_logits,
-        teacher_logits,
-        labels,
-        axis,
-        temperature=temperature,
-        alpha=alpha,
-        class_weight=class_weight,
-        sample_weight=sample_weight,
-        label_smoothing=label_smoothing,
-        smoothing_prior=smoothing_prior,
-        ignore_index=ignore_index,
-        where=where,
-        z_loss=z_loss,
-        reduction=reduction,
-        normalizer=normalizer,
-    )
-
-
-def _distillation_loss(
-    student_logits: Any,
-    teacher_logits: Any,
-    labels: Any = None,
-    axis: Any = -1,
-    *,
-    temperature: Any = 1.0,
-    alpha: Any = 1.0,
-    sample_weight: Any = None,
-    where: Any = None,
-    reduction: Reduction = "mean",
-    normalizer: Any = None,
-    gradient: bool = False,
-    out: Any = None,
-    **options: Any,
-) -> Any:
-    """Return the value, or with `gradient` the value and the gradient."""
-    check_reduction(reduction, normalizer)
-    share = _number(alpha, "alpha", 0.0, 1.0)
+    share = _arguments.number(alpha, "alpha", 0.0, 1.0)
     if labels is None and share < 1.0:
         raise ValueError(f"labels are needed for alpha < 1, got alpha={alpha!r} and no labels")
-    given = _real(student_logits, "student_logits")
-    axis = _class_axis(axis, given, "student_logits")
-    teacher = _real(_array(teacher_logits, "teacher_logits"), "teacher_logits")
-    if teacher.shape != given.shape:
-        raise ValueError(
-            f"teacher_logits must have the shape {tuple(given.shape)} of student_logits, "
-            f"got shape {tuple(teacher.shape)}"
-        )
-    if out is not None:
-        _check_gradient_place(out, given)
-    x, teacher = _in_one_type(given, teacher)
-    soft = _rows(x, axis, True, temperature, sample_weight, where)
-    soft.soft = _classes_last(teacher, axis)
+    hard = Rows(student_logits, axis, "student_logits")
+    hard.take_sample_weight(sample_weight)
+    hard.take_mask(where)
+    soft = copy(hard)
+    soft.take_second_rows(teacher_logits, "teacher_logits")
+    soft.take_temperature(temperature)
+    hard.take_class_options(class_weight, label_smoothing, smoothing_prior, z_loss)
     if labels is not None:
-        hard, sums = _labelled_rows(
-            given,
-            labels,
-            axis,
-            from_logits=True,
-            temperature=1.0,
-            sample_weight=sample_weight,
-            where=where,
-            **options,
+        hard.take_labels(labels)
+        hard.settle(ignore_index)
+        hard.reduce(reduction, normalizer)
+        soft.kept = hard.not_ignored
+    soft.settle(are_distributions=False)
+    soft.reduce(reduction, normalizer)
+    soft.kernel = "divergence"
+    soft.cool(squared=True)
+    soft.weight = product(share, soft.temperature, soft.temperature, soft.weight)
+    if labels is None or share == 1.0:
+        return soft
+    if share == 0.0:
+        return hard  # whatever the teacher holds
+    if hard.soft is not None or hard.smoothing or hard.z_loss:
+        return _Both(soft, _with_share(hard, 1.0 - share))
+    return _in_one_pass(soft, hard, 1.0 - share)
+
+
+def _in_one_pass(soft: Rows, hard: Rows, share: float) -> Rows:
+    """Return the divergence with the loss of class indices, whose weights are in units that give both one divisor."""
+    ratio = None
+    if soft.over != hard.over:
+        ordinary = is_ordinary(soft.over, hard.over) or hard.over == np.inf
+        ratio = (
+            soft.over / hard.over if ordinary else Extended.of(soft.over) / Extended.of(hard.over)
         )
-        soft.kept = hard.kept
-        hard_over = hard.divisor(sums, reduction, normalizer)
-    over = soft.divisor(None, reduction, normalizer)
-    factor = share * soft.temperature * soft.temperature
-    soft.weight = factor if soft.weight is None else factor * soft.weight
-    kernel = "divergence"
-    if soft.kept is not None:
-        soft.index = np.where(soft.kept, np.int64(0), np.int64(-1))
-    if labels is not None and share < 1.0:
-        if hard.soft is not None or hard.smoothing or hard.z_loss:
-            parts = (soft, over), (_share_of(hard, 1.0 - share), hard_over)
-            return _sum_of_parts(parts, axis, given, reduction, gradient, out)
-        soft.index, kernel = hard.index, "distillation"
-        soft.z_loss = _label_weights(hard, 1.0 - share, over, hard_over)
-    return _finished(soft, kernel, over, axis, given, reduction, gradient, out)
+    soft.z_loss = product(share, ratio, hard.masses())
+    soft.index, soft.kernel = hard.index, "distillation"
+    if soft.kept is not None or hard.kept is not None:
+        label = np.maximum(
+            hard.index, 0
+        )  # of a row that counts as one of the teacher's alone: its weight is 0
+        soft.index = label if soft.kept is None else np.where(soft.kept, label, np.int64(-1))
+    return soft
 
 
-def _label_weights(hard: _Rows, share: float, over: float, hard_over: float) -> Any:
-    """Return the weights of class indices, in units in which their mean has the teacher's divisor, `over`."""
-    masses = hard.masses(None)
-    if over != hard_over:
-        share *= over / hard_over
-    return share if masses is None else share * masses
+def _with_share(hard: Rows, share: float) -> Rows:
+    return hard.changed(weight=product(share, hard.weight), z_loss=product(share, hard.z_loss))
 
 
-def _share_of(hard: _Rows, share: float) -> _Rows:
-    weight = share if hard.weight is None else share * hard.weight
-    return replace(hard, weight=weight, z_loss=share * hard.z_loss)
+@dataclass
+class _Both:
+    """The sum of a divergence and a cross-entropy that have a kernel each."""
+
+    soft: Rows
+    hard: Rows
+
+    def value(self) -> Any:
+        return self.reduced([rows.losses(None) for rows in self.parts()])
+
+    def parts(self) -> tuple[Rows, Rows]:
+        return self.soft.scaled(), self.hard.scaled()
+
+    def reduced(self, losses: list[Any]) -> Any:
+        both = [
+            reduced(part, rows.reduction, rows.over, np.dtype(np.float64))
+            for part, rows in zip(losses, (self.soft, self.hard), strict=True)
+        ]
+        return reduced(sum(both), "none", 1.0, self.soft.given.dtype)
+
+    def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
+        self.soft.require_place(out)
+        parts = self.parts()
+        at_once = all(rows.x.dtype == np.float64 for rows in parts)
+        slopes: list[Any] = [np.empty(rows.x.shape) if at_once else None for rows in parts]
+        losses = [rows.losses(slope) for rows, slope in zip(parts, slopes, strict=True)]
+        place = np.empty_like(self.soft.given)
+        rows_of_place = classes_last(place, self.soft.axis)
+        if at_once:
+            np.copyto(rows_of_place, _arguments.cast(slopes[0] + slopes[1], place.dtype))
+        else:
+            _write_gradient(parts, rows_of_place)
+        return self.reduced(losses), self.soft.put(place, out)
 
 
-def _sum_of_parts(
-    parts: Any, axis: int, given: Any, reduction: Reduction, gradient: bool, out: Any
-) -> Any:
-    """Return what `_finished` does, of a divergence and a cross-entropy that have a kernel each."""
-    kernels = "divergence", parts[1][0].cross_entropy(True)
-    at_once = gradient and all(rows.x.dtype == np.float64 for rows, _ in parts)
-    slopes: list[Any] = [np.empty(rows.x.shape) if at_once else None for rows, _ in parts]
-    losses = [
-        rows.run(kernel, 1.0 / over, slope)
-        for (rows, over), kernel, slope in zip(parts, kernels, slopes, strict=True)
-    ]
-    if reduction == "none":
-        value = reduced(sum(losses), reduction, 1.0, given.dtype)
-    else:
-        means = [total(part) / over for part, (_, over) in zip(losses, parts, strict=True)]
-        value = _cast(np.float64(sum(means)), given.dtype)
-    if not gradient:
-        return value
-    place = np.empty_like(given) if out is None else out
-    rows_of_place = _classes_last(place, axis)
-    if at_once:
-        np.copyto(rows_of_place, _cast(slopes[0] + slopes[1], place.dtype))
-    else:
-        _write_gradient(parts, kernels, rows_of_place)
-    return value, place
-
-
-def _write_gradient(parts: Any, kernels: tuple[str, str], place: Any) -> None:
+def _write_gradient(parts: tuple[Rows, Rows], place: Any) -> None:
     """Write the sum of the gradients, rounded once: they are added as float64, a group of rows at a time."""
-    flat = np.empty((parts[0][0].count_all(), place.shape[-1]), place.dtype)
+    flat = np.empty((math.prod(place.shape[:-1]), place.shape[-1]), place.dtype)
     begin = 0
     step = max(1, _GROUP // max(1, place.shape[-1]))
-    for group in zip(*(rows.groups(step) for rows, _ in parts), strict=True):
+    for group in zip(*(rows.groups(step) for rows in parts), strict=True):
         slope: Any = 0.0
-        for rows, (_, over), kernel in zip(group, parts, kernels, strict=True):
-            wide = replace(rows, x=rows.x.astype(np.float64), soft=_widened(rows.soft))
-            one = np.empty_like(wide.x)
-            wide.run(kernel, 1.0 / over, one)
+        for rows in group:
+            rows.x = rows.x.astype(np.float64)
+            rows.soft = None if rows.soft is None else rows.soft.astype(np.float64)
+            one = np.empty_like(rows.x)
+            rows.run(one)
             slope = slope + one
-        flat[begin : begin + len(slope)] = _cast(slope, place.dtype)
+        flat[begin : begin + len(slope)] = _arguments.cast(slope, place.dtype)
         begin += len(slope)
     np.copyto(place, flat.reshape(place.shape))
 
 
 _GROUP = 1 << 16  # numbers of a group of rows, which stays in the cache
-
-
-def _widened(x: Any) -> Any:
-    return None if x is None else x.astype(np.float64)

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _intervals, _rows
+from . import _arguments, _intervals, _rows
+from ._arguments import in_exact_arithmetic
 from ._rows import Rows
 from ._tables import CELLS, NOTHING, Table, sums_of, sums_of_brier
-from .labels import _integer
 
 __all__ = [
     "Estimate",
@@ -154,6 +154,7 @@ class Evaluation:
             }
 
 
+@in_exact_arithmetic
 def evaluate(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -240,15 +241,14 @@ def evaluate(
         where=where,
         groups=groups,
     )
-    bins = _at_least_one(bins, "bins")
-    resamples = _at_least_one(resamples, "resamples")
-    confidence = _rows.confidence_level(confidence)
-    seed = _integer(seed, "seed")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+    bins = _arguments.integer(bins, "bins", 1)
+    resamples = _arguments.integer(resamples, "resamples", 1)
+    confidence = _arguments.confidence(confidence)
+    seed = _arguments.integer(seed, "seed", 0)
     return _evaluation(rows, bins, confidence, resamples, seed)
 
 
+@in_exact_arithmetic
 def calibration_error(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -296,8 +296,7 @@ def calibration_error(
     >>> print(round(sigmax.calibration_error([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False), 9))
     0.45
     """
-    if kind not in _KINDS:
-        raise ValueError(f"kind must be one of {', '.join(map(repr, _KINDS))}, got {kind!r}")
+    _arguments.choice(kind, "kind", tuple(_KINDS))
     rows = _rows.rows(
         logits,
         labels,
@@ -308,11 +307,12 @@ def calibration_error(
         ignore_index=ignore_index,
         where=where,
     )
-    bins = _at_least_one(bins, "bins")
+    bins = _arguments.integer(bins, "bins", 1)
     table = sums_of(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
     return _values(table)[_KINDS[kind]]
 
 
+@in_exact_arithmetic
 def brier_score(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -396,6 +396,7 @@ class ReliabilityCurve:
     interval: tuple[np.ndarray, np.ndarray]
 
 
+@in_exact_arithmetic
 def reliability_curve(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -457,8 +458,9 @@ def reliability_curve(
         ignore_index=ignore_index,
         where=where,
     )
-    bins = _at_least_one(bins, "bins")
-    quantile = _intervals.quantile(_rows.confidence_level(confidence))
+    bins = _arguments.integer(bins, "bins", 1)
+    quantile = _intervals.quantile(_arguments.confidence(confidence))
+    equal_mass = _arguments.flag(equal_mass, "equal_mass")
     table = sums_of(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
     sums = (table.by_mass if equal_mass else table.by_width)[0]
     count, weight, squares, gap, correct, _ = sums.T
@@ -651,10 +653,3 @@ def _rules(bins: int) -> dict[str, str]:
         "null_ece": "mean ece of labels drawn from the winners' probabilities: what a perfectly "
         f"calibrated model shows with so many rows; {width}",
     }
-
-
-def _at_least_one(value: Any, name: str) -> int:
-    number = _integer(value, name)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {number}")
-    return number

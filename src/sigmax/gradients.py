@@ -1,29 +1,17 @@
 """Gradients without a framework: the vector-Jacobian product of every function, value and gradient of every loss."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core, elementwise, losses, normalization
-from .binary_cross_entropy import _binary_cross_entropy, binary_cross_entropy
-from .distillation import _distillation_loss, distillation_loss
-from .linear_cross_entropy import _linear_cross_entropy, linear_cross_entropy
-from .normalization import (
-    Axis,
-    _axes,
-    _cast,
-    _check_batch,
-    _masked,
-    _per_class,
-    _positive,
-    _real,
-    _refuse_temperature,
-    _split,
-    _weights_for,
-)
+from . import _arguments, _core, elementwise, normalization
+from ._arguments import NO_TEMPERATURE, Axis, exact_arithmetic
+from ._axis import per_class, require_batch, result_shape, weighted
+from ._loss import definitions
 
 __all__ = ["value_and_grad", "vjp"]
 
@@ -75,21 +63,26 @@ def vjp(fn: Callable[..., Any], x: ArrayLike, cotangent: ArrayLike, /, **options
     if not callable(fn) or not (fn in _elementwise_rules or fn in _axis_rules):
         names = ", ".join(f.__name__ for f in (*_elementwise_rules, *_axis_rules))
         raise TypeError(f"fn must be one of {names}, got {fn!r}")
-    if fn in _elementwise_rules:
-        return _elementwise(_elementwise_rules[fn], x, cotangent, options)
+    rule = _elementwise if fn in _elementwise_rules else _axis_rules[fn]
     if fn in _plain_rules and options.keys() <= {"axis", "temperature"} and _is_last(options):
         temperature = options.get("temperature", 1.0)
         result = _core.call_plain(_plain_rules[fn], x, cotangent, temperature, None)
         if result is not None:
             return result
-    values = _real(x)
-    weights = _cast(_real(cotangent, "cotangent"), values.dtype)
-    shape = _shape_with_temperatures(values, options)
-    if shape == values.shape:
-        return _axis_rules[fn](values, weights, **options)
-    axes = tuple(axis - values.ndim for axis in _axes(options.get("axis", -1), values.ndim))
-    spread = np.broadcast_to(values, shape)
-    return _summed_to(_axis_rules[fn](spread, weights, **{**options, "axis": axes}), values.shape)
+    for option in options:
+        if option not in _options_of(rule):
+            raise TypeError(f"{fn.__name__} has no option {option!r} that vjp takes")
+    with exact_arithmetic():
+        values = _arguments.real(x, "p" if fn is normalization.inverse_softmax else "x")
+        cotangent = _arguments.same_library(cotangent, values)
+        for name in {"where", "weights"} & options.keys():
+            options[name] = _arguments.same_library(options[name], values)
+        values, weights = _arguments.in_common_type(values, cotangent, "cotangent")
+        if rule is _elementwise:
+            gradient = _elementwise(values, weights, _elementwise_rules[fn])
+        else:
+            gradient = _summed_to(rule(values, weights, **options), values.shape)
+        return _arguments.as_given(gradient, x)
 
 
 def _is_last(options: dict[str, Any]) -> bool:
@@ -97,81 +90,113 @@ def _is_last(options: dict[str, Any]) -> bool:
     return type(axis) is int and axis == -1
 
 
-def _shape_with_temperatures(x: Any, options: dict[str, Any]) -> tuple[int, ...]:
-    """Return the shape of x when its rows are repeated for an array of temperatures."""
-    if np.ndim(options.get("temperature", 1.0)) == 0:
-        return tuple(x.shape)
-    temperatures = _positive(options["temperature"])
-    axes = _axes(options.get("axis", -1), x.ndim)
-    _check_batch((temperatures,), x, axes)
-    batch = tuple(n for k, n in enumerate(x.shape) if k not in axes)
-    classes = int(np.prod([x.shape[axis] for axis in axes], dtype=np.intp))
-    rows = np.broadcast_shapes(batch, temperatures.shape)
-    return tuple(_split(np.broadcast_to(0.0, (*rows, classes)), x.shape, axes).shape)
+@functools.cache
+def _options_of(rule: Callable[..., Any]) -> set[str]:
+    return set() if rule is _elementwise else set(list(inspect.signature(rule).parameters)[2:])
 
 
 def _summed_to(gradient: Any, shape: tuple[int, ...]) -> Any:
     """Undo a broadcast: a number that was repeated gets the sum of the gradients."""
+    if gradient.shape == shape:
+        return gradient
     gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
     repeated = tuple(k for k, n in enumerate(shape) if n == 1 and gradient.shape[k] != 1)
     return gradient.sum(axis=repeated, keepdims=True)
 
 
-def _elementwise(rule: np.ufunc, x: Any, cotangent: Any, options: dict[str, Any]) -> Any:
-    if options:
-        raise TypeError(f"elementwise functions have no option {next(iter(options))!r}")
-    x = _real(x)
-    _check_shape(cotangent := _cast(_real(cotangent, "cotangent"), x.dtype), x.shape)
+def _elementwise(x: Any, cotangent: Any, rule: np.ufunc) -> Any:
+    _require_shape(cotangent, x.shape)
     return rule(x, cotangent)
 
 
-def _check_shape(cotangent: Any, shape: tuple[int, ...]) -> None:
-    if cotangent.shape != shape:
+def _require_shape(cotangent: Any, shape: tuple[int, ...]) -> None:
+    if cotangent.shape != tuple(shape):
         raise ValueError(
-            f"cotangent must have the shape of the output, {shape}, got {cotangent.shape}"
+            f"cotangent must have the shape of the output, {tuple(shape)}, got {cotangent.shape}"
         )
 
 
-def _vjp_per_class(
-    rule: np.ufunc,
+def _repeated(x: Any, axis: Axis, temperature: Any) -> tuple[Any, tuple[int, ...]]:
+    """Return x with its rows repeated for an array of temperatures, and the axes, counted from the end."""
+    axes = _arguments.axes(axis, x.ndim)
+    ends = tuple(k - x.ndim for k in axes)
+    if temperature is NO_TEMPERATURE or type(temperature) is float:
+        return x, ends
+    temperature = _arguments.temperatures(_arguments.same_library(temperature, x))
+    if np.ndim(temperature) == 0:
+        return x, ends
+    require_batch(temperature, x.shape, axes)
+    return np.broadcast_to(x, result_shape(x.shape, axes, (temperature,))), ends
+
+
+def _per_class(
+    ufunc: Any,
     x: Any,
     cotangent: Any,
     axis: Axis,
-    where: Any,
-    scalars: tuple[Any, ...],
-    masked: float,
+    temperature: Any = NO_TEMPERATURE,
+    *,
+    where: Any = None,
+    of_probabilities: bool = False,
 ) -> Any:
-    _check_shape(cotangent, x.shape)
-    cotangent = _masked(cotangent, where, 0.0)
-    gradient = _per_class(
-        rule, x, axis, scalars, where, None, None, operands=(cotangent,), masked=masked
+    """Return the gradient of a function with a result for each class."""
+    x, axes = _repeated(x, axis, temperature)
+    _require_shape(cotangent, x.shape)
+    gradient = per_class(
+        ufunc,
+        x,
+        axes,
+        temperature,
+        where=where,
+        operands=(_arguments.masked(cotangent, where, 0.0),),
+        of_probabilities=of_probabilities,
     )
-    return _masked(gradient, where, 0.0)
+    return _arguments.masked(gradient, where, 0.0)
 
 
 def _softmax(x: Any, c: Any, axis: Axis = -1, *, temperature: Any = 1.0, where: Any = None) -> Any:
-    return _vjp_per_class(_core.softmax_vjp, x, c, axis, where, (_positive(temperature),), -np.inf)
+    return _per_class(_core.softmax_vjp, x, c, axis, temperature, where=where)
 
 
 def _log_softmax(
     x: Any, c: Any, axis: Axis = -1, *, temperature: Any = 1.0, where: Any = None
 ) -> Any:
-    return _vjp_per_class(
-        _core.log_softmax_vjp, x, c, axis, where, (_positive(temperature),), -np.inf
-    )
+    return _per_class(_core.log_softmax_vjp, x, c, axis, temperature, where=where)
 
 
 def _inverse_softmax(p: Any, c: Any, axis: Axis = -1, *, where: Any = None) -> Any:
-    return _vjp_per_class(_core.inverse_softmax_vjp, p, c, axis, where, (), 0.0)
+    return _per_class(_core.inverse_softmax_vjp, p, c, axis, where=where, of_probabilities=True)
 
 
-def _row_cotangent(x: Any, cotangent: Any, axis: Axis, keepdims: bool) -> Any:
-    """Return the cotangent in the shape of the batch dimensions."""
-    axes = _axes(axis, x.ndim)
-    kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
-    batch = tuple(n for k, n in enumerate(x.shape) if k not in axes)
-    _check_shape(cotangent, kept if keepdims else batch)
-    return cotangent.reshape(batch)
+def _per_row(
+    ufunc: Any,
+    x: Any,
+    cotangent: Any,
+    axis: Axis,
+    temperature: Any,
+    keepdims: Any,
+    *,
+    where: Any = None,
+    operands: tuple[Any, ...] = (),
+    of_probabilities: bool = False,
+) -> Any:
+    """Return the gradient of a function with a result for each row."""
+    x, axes = _repeated(x, axis, temperature)
+    gone = {k % x.ndim for k in axes}
+    batch = tuple(n for k, n in enumerate(x.shape) if k not in gone)
+    kept = tuple(1 if k in gone else n for k, n in enumerate(x.shape))
+    _require_shape(cotangent, kept if _arguments.flag(keepdims, "keepdims") else batch)
+    gradient = per_class(
+        ufunc,
+        x,
+        axes,
+        temperature,
+        where=where,
+        operands=operands,
+        scalars=(cotangent.reshape(batch),),
+        of_probabilities=of_probabilities,
+    )
+    return _arguments.masked(gradient, where, 0.0)
 
 
 def _logsumexp(
@@ -182,14 +207,22 @@ def _logsumexp(
     temperature: Any = 1.0,
     weights: Any = None,
     where: Any = None,
-    keepdims: bool = False,
+    keepdims: Any = False,
 ) -> Any:
-    scalars = (_row_cotangent(x, c, axis, keepdims), _positive(temperature))
     if weights is None:
-        return _per_class(_core.logsumexp_vjp, x, axis, scalars, where, None, None)
-    operands = (_weights_for(weights, x),)
-    return _per_class(
-        _core.logsumexp_weighted_vjp, x, axis, scalars, where, None, None, operands=operands
+        return _per_row(_core.logsumexp_vjp, x, c, axis, temperature, keepdims, where=where)
+    x, (w,) = weighted(x, weights, where)
+    c = _arguments.cast(c, x.dtype)
+    rows, _ = _repeated(x, axis, temperature)
+    return _per_row(
+        _core.logsumexp_weighted_vjp,
+        x,
+        c,
+        axis,
+        temperature,
+        keepdims,
+        where=where,
+        operands=(np.broadcast_to(w, rows.shape),),
     )
 
 
@@ -198,19 +231,17 @@ def _entropy(
     c: Any,
     axis: Axis = -1,
     *,
-    from_logits: bool = True,
+    from_logits: Any = True,
     temperature: Any = 1.0,
     where: Any = None,
-    keepdims: bool = False,
+    keepdims: Any = False,
 ) -> Any:
-    row_cotangent = _row_cotangent(x, c, axis, keepdims)
-    if from_logits:
-        scalars = (row_cotangent, _positive(temperature))
-        return _per_class(_core.entropy_vjp, x, axis, scalars, where, None, None)
-    _refuse_temperature(temperature)
-    rule = _core.entropy_of_probabilities_vjp
-    gradient = _per_class(rule, x, axis, (row_cotangent,), where, None, None, masked=0.0)
-    return _masked(gradient, where, 0.0)
+    if _arguments.flag(from_logits, "from_logits"):
+        return _per_row(_core.entropy_vjp, x, c, axis, temperature, keepdims, where=where)
+    _arguments.no_temperature(temperature)
+    ufunc = _core.entropy_of_probabilities_vjp
+    options = {"where": where, "of_probabilities": True}
+    return _per_row(ufunc, x, c, axis, NO_TEMPERATURE, keepdims, **options)
 
 
 _elementwise_rules: dict[Any, np.ufunc] = {
@@ -289,22 +320,33 @@ def value_and_grad(loss: Callable[..., Any], /) -> Callable[..., Any]:
     >>> gradient
     array([[-4.24835426e-18,  4.24835426e-18]])
     """
-    if not callable(loss) or loss not in _losses:
-        names = ", ".join(f.__name__ for f in _losses)
+    if not callable(loss) or loss not in definitions:
+        names = ", ".join(f.__name__ for f in definitions)
         raise TypeError(f"loss must be one of {names}, got {loss!r}")
-    implementation = _losses[loss]
-
-    @functools.wraps(loss)
-    def both(*arguments: Any, out: Any = None, **options: Any) -> Any:
-        return implementation(*arguments, gradient=True, out=out, **options)
-
-    return both
+    return _value_and_gradient(loss)
 
 
-_losses: dict[Any, Callable[..., Any]] = {
-    binary_cross_entropy: _binary_cross_entropy,
-    losses.cross_entropy: losses._cross_entropy,
-    losses.kl_divergence: losses._kl_divergence,
-    distillation_loss: _distillation_loss,
-    linear_cross_entropy: _linear_cross_entropy,
-}
+@functools.cache
+def _value_and_gradient(loss: Callable[..., Any]) -> "ValueAndGradient":
+    return ValueAndGradient(loss)
+
+
+class ValueAndGradient:
+    """The function that :func:`value_and_grad` returns."""
+
+    def __init__(self, loss: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, loss)
+        signature = inspect.signature(loss)
+        out = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any)
+        self.__signature__ = signature.replace(parameters=[*signature.parameters.values(), out])
+        self.loss, self.definition = loss, definitions[loss]
+
+    def __call__(self, *arguments: Any, out: Any = None, **options: Any) -> Any:
+        with exact_arithmetic():
+            return self.definition(*arguments, **options).value_and_gradient(out)
+
+    def __reduce__(self) -> Any:
+        return value_and_grad, (self.loss,)
+
+    def __repr__(self) -> str:
+        return f"value_and_grad({self.loss.__name__})"

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core
-from ._reduction import Reduction, check_reduction, reduced
-from .losses import _labelled_rows, _Rows
-from .normalization import _cast, _check_out, _real
+from . import _arguments, _core
+from ._arguments import Reduction
+from ._loss import Rows, loss
+from ._reduction import reduced
 
 __all__ = ["linear_cross_entropy"]
 
@@ -20,6 +20,7 @@ _FEWEST_ROWS = 16
 _BLOCK = 2 << 20  # bytes of the weights of a block of classes
 
 
+@loss
 def linear_cross_entropy(
     features: ArrayLike,
     weight: ArrayLike,
@@ -82,47 +83,45 @@ def linear_cross_entropy(
     >>> print(sigmax.linear_cross_entropy([[1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]], [1]))
     0.3132616875182228
     """
-    return _linear_cross_entropy(
-        features,
-        weight,
-        labels,
-        bias=bias,
-        temperature=temperature,
-        class_weight=class_weight,
-        sample_weight=sample_weight,
-        label_smoothing=label_smoothing,
-        smoothing_prior=smoothing_prior,
-        ignore_index=ignore_index,
-        where=where,
-        z_loss=z_loss,
-        reduction=reduction,
-        normalizer=normalizer,
-    )
-
-
-def _linear_cross_entropy(
-    features: Any,
-    weight: Any,
-    labels: Any,
-    *,
-    bias: Any = None,
-    reduction: Reduction = "mean",
-    normalizer: Any = None,
-    gradient: bool = False,
-    out: Any = None,
-    **options: Any,
-) -> Any:
-    """Return the value, or with `gradient` the value and the gradients of features, weight and bias."""
-    check_reduction(reduction, normalizer)
     layer = _Layer.checked(features, weight, bias)
-    places = layer.places(out) if gradient else (None, None, None)
     # Stands for the logits where only their shape and type count.
     like = np.broadcast_to(layer.kind.type(0), (*layer.batch, len(layer.weight)))
-    rows, sums = _labelled_rows(like, labels, like.ndim - 1, from_logits=True, **options)
-    over = rows.divisor(sums, reduction, normalizer)
-    losses = layer.losses(rows, 1.0 / over, *places)
-    value = reduced(losses.reshape(layer.batch), reduction, over, layer.features.dtype)
-    return (value, places) if gradient else value
+    rows = Rows(like, -1)
+    rows.take_labels(_arguments.numpy_labels(labels))
+    rows.take_temperature(temperature)
+    rows.take_sample_weight(sample_weight)
+    rows.take_mask(where)
+    rows.take_class_options(class_weight, label_smoothing, smoothing_prior, z_loss)
+    rows.settle(ignore_index)
+    rows.reduce(reduction, normalizer)
+    return _LinearLoss(layer, rows, (features, weight, bias))
+
+
+@dataclass
+class _LinearLoss:
+    """A layer, and rows that stand for those of its logits."""
+
+    layer: "_Layer"
+    rows: Rows
+    arguments: tuple[Any, Any, Any]
+
+    def value(self) -> Any:
+        return self.reduced(None)
+
+    def reduced(self, gradient: "_Gradient | None") -> Any:
+        rows = self.rows.scaled()
+        losses = rows.with_exponents(self.layer.losses(rows, gradient).reshape(rows.batch))
+        return reduced(losses, rows.reduction, rows.over, self.layer.features.dtype)
+
+    def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
+        places = self.layer.places(out, self.rows.operands())
+        value = self.reduced(_Gradient(self.layer, *places))
+        given = (None, None, None) if out is None else out
+        gradients = (
+            place if place is None or own is not None else _arguments.as_given(place, argument)
+            for place, own, argument in zip(places, given, self.arguments, strict=True)
+        )
+        return value, tuple(gradients)
 
 
 class _Layer:
@@ -136,19 +135,20 @@ class _Layer:
 
     @classmethod
     def checked(cls, features: Any, weight: Any, bias: Any) -> "_Layer":
-        features, weight = _real(features, "features"), _real(weight, "weight")
+        features = _arguments.numpy_array(features, "features")
+        weight = _arguments.numpy_array(weight, "weight")
         if features.ndim == 0:
             raise ValueError("features must have at least one dimension")
         size = features.shape[-1]
         if weight.ndim != 2 or weight.shape[1] != size:
             raise ValueError(f"weight must have the shape (C, {size}), got shape {weight.shape}")
         if bias is not None:
-            bias = _real(bias, "bias")
+            bias = _arguments.numpy_array(bias, "bias")
             if bias.shape != weight.shape[:1]:
                 raise ValueError(f"bias must have the shape {weight.shape[:1]}, got {bias.shape}")
         return cls(features, weight, bias)
 
-    def places(self, out: Any) -> tuple[Any, Any, Any]:
+    def places(self, out: Any, operands: tuple[Any, ...]) -> tuple[Any, Any, Any]:
         """Return where the gradients go: to `out`, a tuple of three arrays or None, or to new arrays."""
         if out is None:
             out = (None, None, None)
@@ -156,25 +156,24 @@ class _Layer:
             raise TypeError(
                 "out must be a tuple: for features, weight and bias, each an array or None"
             )
-        of_features, of_weight, of_bias = out
-        return (
-            self.place(self.features, of_features, "features"),
-            self.place(self.weight, of_weight, "weight"),
-            None if self.bias is None else self.place(self.bias, of_bias, "bias"),
+        names = ("features", "weight", "bias")
+        arguments = (self.features, self.weight, self.bias)
+        for k, (place, x, name) in enumerate(zip(out, arguments, names, strict=True)):
+            if place is None:
+                continue
+            if x is None:
+                raise ValueError("out for bias must be None where there is no bias")
+            _arguments.gradient_place(place, x, f"out for {name}")
+            for other in (self.features, self.weight, *operands, *out[:k]):
+                if isinstance(other, np.ndarray) and np.may_share_memory(place, other):
+                    raise ValueError(
+                        f"out for {name} must not share memory with an argument or another out"
+                    )
+        of_features, of_weight, of_bias = (
+            x if x is None else _core.empty_like(x) if place is None else place
+            for place, x in zip(out, arguments, strict=True)
         )
-
-    def place(self, x: Any, place: Any, name: str) -> Any:
-        if place is None:
-            return _core.empty_like(x)
-        _check_out(place)
-        if place.shape != x.shape or place.dtype != x.dtype or not place.flags.writeable:
-            raise ValueError(
-                f"out for {name} must be a writable array of shape {x.shape} and type {x.dtype}, "
-                f"got shape {place.shape} and type {place.dtype}"
-            )
-        if any(np.may_share_memory(place, other) for other in (self.features, self.weight)):
-            raise ValueError(f"out for {name} must not share memory with features or weight")
-        return place
+        return of_features, of_weight, of_bias
 
     def blocks(self) -> Iterator[slice]:
         classes, size = self.weight.shape
@@ -190,27 +189,24 @@ class _Layer:
             for block in self.blocks():
                 yield block, self.weight[block].astype(self.kind)
 
-    def losses(self, rows: _Rows, scale: float, d_features: Any, d_weight: Any, d_bias: Any) -> Any:
-        """Return the losses of all rows, and write the gradients to their places."""
+    def losses(self, rows: Rows, gradient: "_Gradient | None") -> Any:
+        """Return the losses of all rows; the gradient grows by them."""
         classes, size = self.weight.shape
         features = self.features.reshape(math.prod(self.batch), size)
         step = max(_FEWEST_ROWS, _SCRATCH // max(1, classes * self.kind.itemsize))
         scratch = np.empty((min(step, len(features)), classes), self.kind)
         losses = np.empty(len(features))
-        gradient = None
-        if d_weight is not None:
-            gradient = _Gradient(self, d_features, d_weight, d_bias)
         begin = 0
         for group in rows.groups(step):
             part = slice(begin, begin + len(group.x))
             x = features[part].astype(self.kind, copy=False)
-            logits = scratch[: len(x)]
+            group.x = logits = scratch[: len(x)]
             self.write_logits(x, logits)
-            chunk = replace(group, x=logits, soft=_as(group.soft, self.kind))
+            group.soft = None if group.soft is None else _arguments.cast(group.soft, self.kind)
             place = None if gradient is None else logits
-            losses[part] = chunk.run(chunk.cross_entropy(True), scale, place)
+            losses[part] = group.run(place)
             if gradient is not None:
-                gradient.add(x, logits, part)
+                gradient.add(x, logits, part, not (group.kept is None and group.mask is None))
             begin = part.stop
         if gradient is not None:
             gradient.finish()
@@ -235,18 +231,22 @@ class _Gradient:
         self.is_empty = True
         self.of_bias = np.zeros(len(d_weight))
 
-    def add(self, x: Any, slopes: Any, part: slice) -> None:
-        products = (slopes[:, block] @ weights for block, weights in self.layer.weights())
+    def add(self, x: Any, slopes: Any, part: slice, some_are_out: bool) -> None:
+        """Add those of some rows; `some_are_out` where rows or classes do not count, whatever they hold."""
+        product = _product_of_counted if some_are_out else np.matmul
+        weights = self.layer.weights()
+        products = (product(slopes[:, block], weight) for block, weight in weights)
         of_features = next(products, np.zeros(()))  # the latter without a class
-        for product in products:
-            of_features += product
+        for more in products:
+            of_features += more
         for block in self.layer.blocks():
+            of_block = product(slopes[:, block].T, x)
             if self.is_empty:
-                np.matmul(slopes[:, block].T, x, out=self.of_weight[block])
+                self.of_weight[block] = of_block
             else:
-                self.of_weight[block] += slopes[:, block].T @ x
+                self.of_weight[block] += of_block
         self.is_empty = False
-        self.of_features[part] = _cast(of_features, self.of_features.dtype)
+        self.of_features[part] = _arguments.cast(of_features, self.of_features.dtype)
         if self.places[2] is not None:
             self.of_bias += np.ones(len(x), self.layer.kind) @ slopes
 
@@ -257,10 +257,20 @@ class _Gradient:
         if not np.shares_memory(self.of_features, d_features):
             np.copyto(d_features, self.of_features.reshape(d_features.shape))
         if self.of_weight is not d_weight:
-            np.copyto(d_weight, _cast(self.of_weight, d_weight.dtype))
+            np.copyto(d_weight, _arguments.cast(self.of_weight, d_weight.dtype))
         if d_bias is not None:
-            np.copyto(d_bias, _cast(self.of_bias, d_bias.dtype))
+            np.copyto(d_bias, _arguments.cast(self.of_bias, d_bias.dtype))
 
 
-def _as(labels: Any, kind: Any) -> Any:
-    return None if labels is None else _cast(labels, kind)
+def _product_of_counted(slopes: Any, x: Any) -> Any:
+    """Return slopes @ x, in which 0 times anything is 0."""
+    wrong = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if not wrong.size:
+        return slopes @ x
+    finite = x.copy()
+    finite[wrong] = 0
+    product = slopes @ finite
+    for k in wrong:
+        counts = slopes[:, k] != 0
+        product[counts] += slopes[counts, k, None] * x[k]
+    return product

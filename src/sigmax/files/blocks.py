@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sigmax._rows import is_dask
+from sigmax._arguments import is_dask
 from sigmax.calibration import _scaled
 
 _BLOCK = 2**20  # numbers that are read at once

@@ -263,7 +263,7 @@ class Preparation:
         self._require(top > -np.inf, top, first, "logits must not all be -inf")
         if x.dtype.itemsize == 8:
             with np.errstate(over="ignore"):
-                counted = x > np.finfo(x.dtype).min  # which, as -inf, is how classes are masked
+                counted = x > np.finfo(x.dtype).min / 2  # which, as -inf, is how classes are masked
                 spread = top - x.min(axis=1, where=counted, initial=np.inf)
             rule = "logits must be less than 2^500 apart in a row"
             self._require(spread < _SPREAD, spread, first, rule)

@@ -1,0 +1,473 @@
+"""What all losses have in common.
+
+The definition of a loss checks its arguments and returns a `Problem`; the decorator `loss` makes of it the public
+function, which returns the value, and `value_and_grad` the one that returns the gradient too.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any, ParamSpec, Protocol
+
+import numpy as np
+
+from . import _arguments, _core
+from ._arguments import ONE, Reduction, classes_last, exact_arithmetic
+from ._reduction import ROOM, Extended, divisor, exponents, is_ordinary, product, reduced
+
+P = ParamSpec("P")
+
+
+class Problem(Protocol):
+    """A loss with its arguments, checked."""
+
+    def value(self) -> Any: ...
+
+    def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
+        """Return both; the gradient goes to `out` where that is given."""
+
+
+definitions: dict[Any, Callable[..., Problem]] = {}  # of the public functions
+
+
+def loss(definition: Callable[P, Problem]) -> Callable[P, Any]:
+    """Turn the definition of a loss into the function that returns its value."""
+
+    @functools.wraps(definition)
+    def value(*arguments: P.args, **options: P.kwargs) -> Any:
+        with exact_arithmetic():
+            return definition(*arguments, **options).value()
+
+    definitions[value] = definition
+    return value
+
+
+class Rows:
+    """Rows of logits (or probabilities) with labels and options, checked, classes last: a loss of classes.
+
+    What a method is not called for is not there.
+    """
+
+    def __init__(
+        self, logits: Any, axis: Any, name: str = "logits", *, from_logits: Any = True
+    ) -> None:
+        self.name, self.argument = name, logits
+        self.from_logits = _arguments.flag(from_logits, "from_logits")
+        self.given = _arguments.real(logits, name)
+        self.axis = _arguments.class_axis(axis, self.given.ndim, name)
+        _arguments.one_block(self.given, name, (self.axis,))
+        self.x = classes_last(self.given, self.axis)
+        self.batch = self.x.shape[:-1]
+        self.classes = self.x.shape[-1]
+        self.labels: Any = None  # class indices as given
+        self.index: Any = (
+            None  # the same as int64, -1 for a row that does not count; None: all rows count
+        )
+        self.soft: Any = None  # distributions, or logits of such
+        self.soft_type: Any = None  # as given
+        self.soft_sums: Any = None
+        self.kept: Any = None  # which rows count; None: all
+        self.not_ignored: Any = None  # which rows have not the label that is ignored; None: all
+        self.weight: Any = None
+        self.temperature: Any = 1.0
+        self.class_weight: Any = None
+        self.smoothing = 0.0
+        self.prior: Any = None
+        self.mask: Any = None
+        self.z_loss: Any = 0.0  # of a distillation the weights of the labels
+        self.kernel = ""
+        self.over: Any = 1.0  # what the sum of the losses is divided by
+        self.reduction: Reduction = "mean"
+        self.scale: Any = 1.0  # of the gradient
+        self.exponent: Any = 0  # losses are to be multiplied by 2^exponent
+
+    # ------------------------------------------------------------ arguments
+
+    def take_labels(self, labels: Any) -> None:
+        """Take class indices or distributions; `settle` checks their values."""
+        labels = _arguments.labels(_arguments.same_library(labels, self.given))
+        if _arguments.are_class_indices(labels, self.given, self.axis):
+            self.labels = labels
+        else:
+            self._take_soft(labels)
+        kernel = "cross_entropy" if self.soft is None else "soft_cross_entropy"
+        self.kernel = kernel if self.from_logits else kernel + "_of_probabilities"
+
+    def take_second_rows(self, rows: Any, name: str) -> None:
+        """Take distributions or logits for each row; never class indices."""
+        rows = _arguments.real(_arguments.same_library(rows, self.given), name)
+        _arguments.require_shape(rows, name, self.given, self.name)
+        self._take_soft(rows)
+
+    def _take_soft(self, labels: Any) -> None:
+        self.soft_type = labels.dtype
+        if labels.dtype.kind not in "biu":
+            labels = _arguments.real(labels, "labels")
+        self.x, self.soft = _in_one_type(self.x, classes_last(labels, self.axis))
+
+    def take_temperature(self, temperature: Any) -> None:
+        if self.from_logits:
+            temperature = _arguments.same_library(temperature, self.given)
+            self.temperature = _arguments.temperatures(temperature, self.batch)
+        else:
+            _arguments.no_temperature(temperature)
+
+    def take_mask(self, where: Any) -> None:
+        """Take a mask; a masked class has probability 0."""
+        if where is None:
+            return
+        where = _arguments.same_library(where, self.given)
+        mask = _arguments.mask(where, self.given.shape)
+        self.mask = classes_last(mask, self.axis)
+        if not _arguments.is_foreign(mask):
+            # Whether the core goes the way without a mask depends on values, never on layouts.
+            self.mask = None if mask.all() else np.ascontiguousarray(self.mask)
+        if self.mask is not None and not self.from_logits:
+            self.x = np.where(self.mask, self.x, self.x.dtype.type(0))
+
+    def take_sample_weight(self, weight: Any) -> None:
+        if weight is not None:
+            weight = _arguments.same_library(weight, self.given)
+            self.weight = _arguments.finite_weights(
+                weight, "sample_weight", self.batch, negative=True
+            )
+
+    def take_class_options(
+        self, class_weight: Any, label_smoothing: Any, smoothing_prior: Any, z_loss: Any
+    ) -> None:
+        if class_weight is not None:
+            self.class_weight = _arguments.class_weights(class_weight, "class_weight", self.classes)
+        self.smoothing = _arguments.smoothing(label_smoothing)
+        if smoothing_prior is not None:
+            self.prior = _arguments.prior(smoothing_prior, "smoothing_prior", self.classes)
+        self.z_loss = _arguments.number(z_loss, "z_loss", 0.0, _arguments.LARGEST)
+        if self.z_loss and not self.from_logits:
+            raise ValueError(f"z_loss needs from_logits=True, got z_loss={z_loss!r}")
+
+    def settle(self, ignore_index: Any = None, *, are_distributions: bool = True) -> None:
+        """Find out which rows count, and check the values of those."""
+        if ignore_index is not None:
+            k = _arguments.ignored_class(ignore_index, self.classes, self.soft is None)
+            self._keep(self.labels != k if self.soft is None else self.soft[..., k] != 1)
+            self.not_ignored = self.kept
+        if self.weight is not None and not np.any(self.z_loss):
+            self._keep(np.broadcast_to(self.weight != 0, self.batch))
+        if self.labels is not None:
+            self.index = _arguments.class_indices(self.labels, self.classes, self.kept)
+        elif are_distributions:
+            self.soft, self.soft_sums = _arguments.distributions(
+                self.soft, "labels", self.kept, self.given.dtype, self.soft_type
+            )
+        if self.class_weight is not None and not (self.smoothing or self.z_loss):
+            self._leave_out_labels_of_weight_0()
+        if not self.from_logits:
+            self.x, _ = _arguments.distributions(self.x, self.name, self.kept, self.given.dtype)
+        if self.kept is not None:
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Tell the core which rows do not count: their label is -1, and their logits are passed over."""
+        index = np.int64(0) if self.index is None else self.index
+        self.index = np.where(self.kept, index, np.int64(-1))
+        kept = self.kept[..., None]
+        if self.soft is not None:
+            self.soft = np.where(kept, self.soft, self.soft.dtype.type(0))
+        if not self.from_logits:
+            self.x = np.where(kept, self.x, self.x.dtype.type(0))
+
+    def _leave_out_labels_of_weight_0(self) -> None:
+        if self.class_weight.all():
+            return
+        if self.soft is None:
+            self._keep(self.class_weight[self.index] != 0)
+        else:
+            counts = (self.class_weight != 0).astype(np.float64)  # products may round to 0
+            self._keep(_core.mass(self.soft, counts) != 0)
+
+    def _keep(self, kept: Any) -> None:
+        if not kept.all():
+            self.kept = kept if self.kept is None else self.kept & kept
+
+    # ------------------------------------------------------------ the mean
+
+    def count(self) -> int:
+        return math.prod(self.batch) if self.kept is None else int(np.count_nonzero(self.kept))
+
+    def masses(self) -> Any:
+        """Return s·Σ w·q of every row, 0 for those that do not count; None where all others have 1."""
+        if self.class_weight is None:
+            mass = self.soft_sums
+        elif self.soft is None:
+            mass = self.class_weight[self.index]
+        elif is_ordinary(self.class_weight):
+            mass = _core.mass(self.soft, self.class_weight)
+        else:  # sums of large ones may overflow, products of tiny ones have few digits
+            power = min(60, int(np.frexp(self.class_weight.max())[1]))
+            mass = _core.mass(self.soft, np.ldexp(self.class_weight, -power))
+            mass = Extended.of(mass) * Extended(1.0, power)
+        if self.weight is not None:
+            mass = product(np.broadcast_to(self.weight, self.batch), mass)
+        if mass is None or self.kept is None:
+            return mass
+        if isinstance(mass, Extended):
+            return mass._replace(m=np.where(self.kept, mass.m, 0.0))
+        return np.where(self.kept, mass, 0.0)
+
+    def reduce(self, reduction: Any, normalizer: Any) -> "Rows":
+        """Take the reduction and find its divisor: the last step of a definition."""
+        self.reduction, normalizer = _arguments.reduction(reduction, normalizer)
+        needed = self.reduction == "mean" and normalizer is None
+        masses = self.masses() if needed else None
+        self.over = divisor(masses, self.count(), self.reduction, normalizer)
+        return self
+
+    def cool(self, squared: bool) -> None:
+        """Lower the temperatures of divergences of logits to where rows are as good as uniform: digits are left there.
+
+        T² times the divergence, and times its gradient, is the same but for 2^-60: both are of second order in 1/T.
+        With `squared` the weights have that factor, else they get what it changes by.
+        """
+        if type(self.x) is not np.ndarray or np.max(self.temperature, initial=0.0) <= 2.0**30:
+            return
+        enough = np.maximum(*(_exponent_of_range(x, self.mask) for x in (self.x, self.soft))) + 60
+        powers = np.maximum(0, np.frexp(self.temperature)[1] - np.maximum(enough, -1000))
+        if not powers.any():
+            return
+        self.temperature = np.broadcast_to(np.ldexp(self.temperature, -powers), self.batch)
+        if not squared:
+            self.weight = Extended.of(self._row_weight()) * Extended(0.5, 1 - 2 * powers)
+
+    def scaled(self) -> "Rows":
+        """Return the rows with the gradient's scale, and weights that kernels can multiply."""
+        nothing = type(self.over) is float and self.over == np.inf
+        over = 1.0 if nothing else self.over
+        if is_ordinary(over, self.weight, self.z_loss, self.class_weight):
+            return self.changed(scale=1.0 / self.over)
+        if nothing:
+            return self.changed(weight=0.0, z_loss=0.0, class_weight=None, scale=0.0)
+        return self._with_exponents(Extended.of(over))
+
+    def _with_exponents(self, over: Extended) -> "Rows":
+        """Take a power of two out of the weights of rows and classes and of z where they are not ordinary."""
+        weight, class_weight, power = Extended.of(self._row_weight()), self.class_weight, 0
+        if class_weight is not None and self.soft is None and not self.smoothing:
+            weight, class_weight = weight * Extended.of(class_weight[self.index]), None
+        elif not is_ordinary(class_weight):
+            power = int(np.frexp(class_weight.max())[1])
+            power -= min(ROOM, max(0, power))  # the small ones shall not vanish
+            class_weight = np.ldexp(class_weight, -power)
+        weight, z_loss = weight * Extended(1.0, power), Extended.of(self.z_loss)
+        if self.x.shape[-1] == 1 and z_loss.m.any():  # all of the loss of a single class
+            weight = Extended.of(0.0)
+        narrow = self.from_logits and self.x.dtype != np.float64
+        exponent, of_scale = exponents((weight, z_loss), over, self.temperature, narrow)
+        exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
+        return self.changed(
+            weight=weight.to(power=-exponent),
+            z_loss=z_loss.to(power=-exponent),
+            class_weight=class_weight,
+            scale=np.ldexp(1.0 / over.m, of_scale),
+            exponent=exponent,
+        )
+
+    def changed(self, **attributes: Any) -> "Rows":
+        other = copy(self)
+        vars(other).update(attributes)
+        return other
+
+    # ------------------------------------------------------------ the core
+
+    def losses(self, place: Any) -> Any:
+        """Return the losses; with a place, the gradient times `scale` is written there."""
+        return self.with_exponents(self.run(place))
+
+    def with_exponents(self, losses: Any) -> Any:
+        if type(self.exponent) is int:
+            return losses
+        m, e = np.frexp(losses)
+        return Extended(m, e + self.exponent)
+
+    def run(self, place: Any) -> Any:
+        """Return the losses but for `exponent`, as float64."""
+        kernel = self.kernel if place is None else self.kernel + "_gradient"
+        losses = None
+        if type(self.x) is np.ndarray:
+            losses = self._run_plain(_core.loss_functions[kernel], place)
+        if losses is None:
+            losses = self._run_ufunc(getattr(_core, kernel), place)
+        if self.mask is not None and not self.from_logits:
+            losses = np.where(self._refuted(), self._row_weight() * np.inf, losses)
+        if "relative_entropy" in kernel:
+            losses = np.where((losses < 0) & (losses >= self._rounding()), 0.0, losses)
+        return losses
+
+    def _rounding(self) -> Any:
+        """Return how negative a divergence may be because its labels are rounded: it is 0."""
+        return -abs(self._row_weight()) * _arguments.tolerance(self.soft_type) ** 2
+
+    def _run_ufunc(self, ufunc: Any, place: Any) -> Any:
+        operands = (
+            self.x,
+            np.int64(0) if self.index is None else self.index,
+            *(() if self.soft is None else (self.soft,)),
+            self._row_weight(),
+            self.temperature,
+            ONE if self.class_weight is None else self.class_weight,
+            self.smoothing,
+            ONE if self.prior is None else self.prior,
+            self._prior_total(),
+            _UNMASKED if self.mask is None else self.mask,
+            self.z_loss,
+            self.scale,
+        )
+        operands = tuple(_arguments.in_blocks(operand, self.x) for operand in operands)
+        return ufunc(*operands) if place is None else ufunc(*operands, out=(None, place))[0]
+
+    def _run_plain(self, function: int, place: Any) -> Any:
+        """Do without NumPy's machinery; None where that is not possible."""
+        return _core.loss_plain(
+            function,
+            self.x,
+            self.index,
+            self.soft,
+            self._per_row(self._row_weight()),
+            self._per_row(self.temperature),
+            ONE if self.class_weight is None else self.class_weight,
+            self.smoothing,
+            ONE if self.prior is None else self.prior,
+            self._per_row(self._prior_total()),
+            self.mask,
+            self._per_row(self.z_loss),
+            self._per_row(self.scale),
+            place,
+        )
+
+    def _per_row(self, numbers: Any) -> Any:
+        """Return a float, or one number for each row."""
+        if type(numbers) is float:
+            return numbers
+        return float(numbers) if np.ndim(numbers) == 0 else np.broadcast_to(numbers, self.batch)
+
+    def _row_weight(self) -> Any:
+        return 1.0 if self.weight is None else self.weight
+
+    def _prior_total(self) -> Any:
+        """Return the sum of the prior over the classes of each row."""
+        if self.smoothing == 0.0:
+            return 1.0
+        if self.mask is None:
+            return float(self.classes) if self.prior is None else 1.0
+        prior = 1.0 if self.prior is None else self.prior
+        return _arguments.row_sums(np.where(self.mask, prior, 0.0))
+
+    def _refuted(self) -> Any:
+        """Return which rows have a label of a masked class; the core sees to it for logits alone."""
+        if self.soft is None:
+            index = np.maximum(self.index, 0)
+            wrong = ~np.take_along_axis(self.mask, index[..., None], axis=-1)[..., 0]
+            wrong = wrong if self.class_weight is None else wrong & (self.class_weight[index] > 0)
+        else:
+            of_label = (self.soft > 0) & ~self.mask
+            wrong = (
+                of_label if self.class_weight is None else of_label & (self.class_weight > 0)
+            ).any(-1)
+        counts = wrong if self.kept is None else wrong & self.kept
+        return counts if self.smoothing < 1.0 else np.zeros_like(counts)
+
+    # ------------------------------------------------------------ value and gradient
+
+    def value(self) -> Any:
+        return self.reduced(self.scaled().losses(None))
+
+    def reduced(self, losses: Any) -> Any:
+        return reduced(losses, self.reduction, self.over, self.given.dtype)
+
+    def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
+        self.require_place(out)
+        direct = out is not None and out.dtype == self.x.dtype and self._is_apart(out)
+        place = out if direct else self.new_place(self.x.dtype)
+        value = self.reduced(self.scaled().losses(classes_last(place, self.axis)))
+        return value, place if direct else self.put(place, out)
+
+    def require_place(self, out: Any) -> None:
+        """Check where a gradient goes."""
+        _arguments.numpy_array(self.given, self.name)
+        if out is not None:
+            _arguments.gradient_place(out, self.given)
+
+    def new_place(self, dtype: Any) -> Any:
+        like = self.given
+        return _core.empty_like(like) if like.dtype == dtype else np.empty_like(like, dtype)
+
+    def put(self, slopes: Any, out: Any) -> Any:
+        """Return the gradient where it was asked for, and in the type of the logits."""
+        slopes = _arguments.cast(slopes, self.given.dtype)
+        if out is None:
+            return _arguments.as_given(slopes, self.argument)
+        np.copyto(out, slopes)
+        return out
+
+    def _is_apart(self, out: Any) -> bool:
+        """Whether writing the gradient to `out` cannot change an operand: it may be the logits themselves, in full."""
+        x = self.given
+        same = out is x or (out.ctypes.data == x.ctypes.data and out.strides == x.strides)
+        return (same or not np.may_share_memory(out, self.x)) and not any(
+            isinstance(other, np.ndarray) and np.may_share_memory(out, other)
+            for other in self.operands()
+        )
+
+    def operands(self) -> tuple[Any, ...]:
+        """Return all that the core reads besides the logits."""
+        options = (self.temperature, self.class_weight, self.prior, self.z_loss)
+        return (self.soft, self.mask, self.index, self.weight, *options)
+
+    # ------------------------------------------------------------ groups of rows
+
+    def groups(self, step: int) -> Iterator["Rows"]:
+        """Yield the rows by groups of `step`, with one batch dimension."""
+        rows = math.prod(self.batch)
+
+        def per_row(numbers: Any, part: slice) -> Any:
+            if numbers is None or np.ndim(numbers) == 0:
+                return numbers
+            return np.broadcast_to(numbers, self.batch).reshape(-1)[part]
+
+        def per_class(numbers: Any, part: slice) -> Any:
+            return None if numbers is None else numbers.reshape(rows, self.classes)[part]
+
+        for begin in range(0, rows, step):
+            part = slice(begin, begin + step)
+            of_classes = ("x", "soft", "mask")
+            of_rows = ("index", "kept", "weight", "temperature", "z_loss", "scale", "exponent")
+            group = self.changed(
+                **{name: per_class(getattr(self, name), part) for name in of_classes},
+                **{name: per_row(getattr(self, name), part) for name in of_rows},
+            )
+            group.batch = group.x.shape[:-1]
+            yield group
+
+
+_UNMASKED = np.ones(1, np.bool_)
+
+
+def _exponent_of_range(x: Any, mask: Any) -> Any:
+    """Return the exponents of the distances between the largest and the smallest finite number of each row."""
+    half = np.multiply(x, 0.5, dtype=np.float64)
+    counts = np.isfinite(half) if mask is None else np.isfinite(half) & mask
+    largest = np.max(half, axis=-1, where=counts, initial=-np.inf)
+    smallest = np.min(half, axis=-1, where=counts, initial=np.inf)
+    return np.frexp(np.where(largest > smallest, largest - smallest, 0.0))[1] + 1
+
+
+def _in_one_type(x: Any, labels: Any) -> tuple[Any, Any]:
+    """Return logits and soft labels in one type: that of x if it holds the labels, else one that holds both."""
+    if labels.dtype == x.dtype:
+        return x, labels
+    narrow = _arguments.cast(labels, x.dtype)
+    if labels.dtype.kind in "biu" or labels.dtype.itemsize < x.dtype.itemsize:
+        return x, narrow
+    wide = _arguments.common_type(x.dtype, labels.dtype)
+    if wide == x.dtype or bool((narrow == labels).all()):
+        return x, narrow
+    return x.astype(wide), _arguments.cast(labels, wide)

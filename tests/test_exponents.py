@@ -1,0 +1,171 @@
+"""A few cases of every plan of fuzz_exponents.py; `python tests/fuzz_exponents.py` runs as many as one likes.
+
+And cases that people met, with their right values.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fuzz_exponents import PLANS, TYPES, check_all, indices
+
+import sigmax
+
+CASES = 24
+
+# What does not hold yet; a line is taken out when it does.
+FAILING: dict[str, tuple[str, ...]] = {
+    "vjp(sigmoid)": ("float64",),
+    "vjp(log_sigmoid)": ("float64",),
+    "vjp(softplus)": ("float64",),
+    "vjp(log1mexp)": ("float64",),
+    "vjp(softmax)": TYPES,
+    "logsumexp": ("float64",),
+    "vjp(logsumexp)": TYPES,
+    "vjp(entropy)": TYPES,
+    "inverse_softmax": ("float64",),
+    "vjp(inverse_softmax)": ("float64",),
+    "binary_cross_entropy": ("float64", "float16"),
+    "binary_cross_entropy of probabilities": TYPES,
+    "cross_entropy of indices": TYPES,
+    "cross_entropy of distributions": ("float64",),
+    "cross_entropy of probabilities and distributions": ("float64",),
+    "kl_divergence of distributions": ("float64", "float16"),
+    "kl_divergence of logits": TYPES,
+    "kl_divergence of probabilities": ("float64",),
+    "distillation_loss of indices": TYPES,
+    "distillation_loss of distributions": TYPES,
+    "linear_cross_entropy of indices": ("float64", "float16"),
+    "linear_cross_entropy of distributions": ("float64", "float16"),
+}
+
+
+def known(plan: str, dtype: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.xfail(strict=True)] if dtype in FAILING.get(plan, ()) else []
+
+
+@pytest.mark.parametrize(
+    ("plan", "dtype"),
+    [pytest.param(p, t, marks=known(p, t), id=f"{p}, {t}") for p in PLANS for t in TYPES],
+)
+def test_exponents(plan: str, dtype: str) -> None:
+    failures = check_all(0, indices(plan, dtype, CASES))
+    assert not failures, failures
+
+
+# ---------------------------------------------------------------- cases
+
+INF, LEAST, LARGEST = math.inf, np.finfo(np.float64).min, np.finfo(np.float64).max
+LOG_2 = math.log(2)
+both = sigmax.value_and_grad
+narrow = np.array([3, 1, 2], np.float32)
+
+CASES_WITH_VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
+    "logsumexp of a large weight": (
+        lambda: sigmax.logsumexp([0.0], weights=[1e200]),
+        460.51701859880916,
+    ),
+    "logsumexp of a small weight": (
+        lambda: sigmax.logsumexp([0.0], weights=[1e-310]),
+        -713.8013788281542,
+    ),
+    "its gradient": (
+        lambda: sigmax.vjp(sigmax.logsumexp, [0.0, 1.0], 1.0, weights=[1e200, 1e200]),
+        [0.2689414213699951, 0.7310585786300049],
+    ),
+    "logsumexp beyond float64": (lambda: sigmax.logsumexp([1e307], temperature=1e-3), INF),
+    "logsumexp beyond float64, below": (lambda: sigmax.logsumexp([-1e307], temperature=1e-3), -INF),
+    "distillation, hot": (
+        lambda: [
+            sigmax.distillation_loss([1.0, 0.0], [2.0, 0.0], temperature=t)
+            for t in (1e155, 1e200, 1e300)
+        ],
+        [0.125] * 3,
+    ),
+    "distillation, hot, gradient": (
+        lambda: both(sigmax.distillation_loss)([1.0, 0.0], [2.0, 0.0], temperature=1e200)[1],
+        [-0.25, 0.25],
+    ),
+    "distillation, cold": (
+        lambda: sigmax.distillation_loss([1.0, 0.0], [0.0, 2.0], temperature=1e-200),
+        1e-200,
+    ),
+    "softmax's gradient, cold": (
+        lambda: sigmax.vjp(sigmax.softmax, narrow, [0, 1, 0], temperature=2.0**-1022),
+        [0, 0, 0],
+    ),
+    "cross-entropy, cold": (
+        lambda: both(sigmax.cross_entropy)(narrow, 0, temperature=1e-300),
+        (0.0, [0, 0, 0]),
+    ),
+    "a tiny weight": (
+        lambda: both(sigmax.cross_entropy)([[0.0, 0.0]], [0], sample_weight=[1e-310]),
+        (LOG_2, [[-0.5, 0.5]]),
+    ),
+    "the tiniest weight": (
+        lambda: sigmax.cross_entropy([[0.0, 0.0]], [0], sample_weight=[5e-324]),
+        LOG_2,
+    ),
+    "weights whose products are too small": (
+        lambda: sigmax.cross_entropy(
+            np.zeros((1, 2)), [0], class_weight=[1e-300, 1], sample_weight=[1e-300]
+        ),
+        LOG_2,
+    ),
+    "weights whose sum is too large": (
+        lambda: both(sigmax.binary_cross_entropy)([0.0, 0.0], [0, 1], sample_weight=[1e308, 1e308]),
+        (LOG_2, [0.25, -0.25]),
+    ),
+    "a tiny normalizer": (
+        lambda: sigmax.cross_entropy([[0.0, 1000.0]], [0], normalizer=1e-306),
+        INF,
+    ),
+    "losses whose sum is too large": (
+        lambda: sigmax.cross_entropy([[1e308, 0.0]] * 3, [1, 1, 1]),
+        1e308,
+    ),
+    "finfo.min as a mask": (
+        lambda: both(sigmax.cross_entropy)([[1.0, 1.0, LEAST]], [0]),
+        (LOG_2, [[-0.5, 0.5, 0]]),
+    ),
+    "finfo.min and finfo.max": (lambda: sigmax.cross_entropy([[LEAST, LARGEST]], [1]), 0.0),
+    "far logits": (
+        lambda: both(sigmax.cross_entropy)([[1e200, 0.0]], [1]),
+        (1e200, [[1.0, -1.0]]),
+    ),
+}
+FAILING_CASES: tuple[str, ...] = (
+    "logsumexp of a large weight",
+    "logsumexp of a small weight",
+    "its gradient",
+    "logsumexp beyond float64",
+    "logsumexp beyond float64, below",
+    "distillation, cold",
+    "softmax's gradient, cold",
+    "cross-entropy, cold",
+    "losses whose sum is too large",
+    "finfo.min and finfo.max",
+    "far logits",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.xfail(strict=True)] if n in FAILING_CASES else [])
+        for n in CASES_WITH_VALUES
+    ],
+)
+def test_cases(name: str) -> None:
+    call, expected = CASES_WITH_VALUES[name]
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = call()
+    pairs = (
+        zip(result, expected, strict=True) if isinstance(result, tuple) else [(result, expected)]
+    )
+    for got, right in pairs:
+        np.testing.assert_allclose(got, right, rtol=1e-15, atol=0)
