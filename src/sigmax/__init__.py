@@ -22,17 +22,16 @@ from .elementwise import log1mexp, log_sigmoid, logit, sigmoid, softplus
 from .evaluation import (
     Estimate,
     Evaluation,
-    ReliabilityCurve,
     brier_score,
     calibration_error,
     evaluate,
-    reliability_curve,
 )
 from .gradients import value_and_grad, vjp
 from .labels import one_hot, smooth_labels
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
+from .reliability import ReliabilityCurve, reliability_curve
 
 __version__ = _version("sigmax")
 

@@ -7,19 +7,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _arguments, _intervals, _rows
+from . import _arguments, _intervals, _numbers, _rows
 from ._arguments import in_exact_arithmetic
 from ._rows import Rows
-from ._tables import CELLS, NOTHING, Table, sums_of, sums_of_brier
+from ._tables import NOTHING, Table, sums_of, sums_of_brier
 
 __all__ = [
     "Estimate",
     "Evaluation",
-    "ReliabilityCurve",
     "brier_score",
     "calibration_error",
     "evaluate",
-    "reliability_curve",
 ]
 
 _NAMES = (
@@ -41,8 +39,6 @@ _KINDS = {
     "debiased": "debiased_ece",
 }
 _BY_MASS = ("adaptive", "debiased")
-_RESAMPLES = 1000  # at a time
-_PRODUCT = 2**23  # and at most so many sums: 64 MiB
 _GROUPS = 2000  # of rows, for the bootstrap: an error of 1.6 % in the length of an interval
 
 
@@ -309,7 +305,7 @@ def calibration_error(
     )
     bins = _arguments.integer(bins, "bins", 1)
     table = sums_of(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
-    return _values(table)[_KINDS[kind]]
+    return _numbers.values(table)[_KINDS[kind]]
 
 
 @in_exact_arithmetic
@@ -372,195 +368,14 @@ def brier_score(
     return float(total / weight)
 
 
-@dataclass(frozen=True)
-class ReliabilityCurve:
-    """What :func:`reliability_curve` measures.
-
-    Attributes
-    ----------
-    lower, upper : ndarray, shape (bins,)
-        The edges of the bins; of bins of equal mass, the least and the largest confidence in them.
-    count : ndarray of int
-        Rows.
-    confidence, accuracy : ndarray
-        Means; NaN in an empty bin.
-    interval : (ndarray, ndarray)
-        Of the accuracy (Wilson); 0 and 1 in an empty bin.
-    """
-
-    lower: np.ndarray
-    upper: np.ndarray
-    count: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    interval: tuple[np.ndarray, np.ndarray]
-
-
-@in_exact_arithmetic
-def reliability_curve(
-    logits: ArrayLike,
-    labels: ArrayLike,
-    /,
-    axis: int = -1,
-    *,
-    bins: int = 15,
-    equal_mass: bool = False,
-    from_logits: bool = True,
-    temperature: ArrayLike = 1.0,
-    sample_weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    where: ArrayLike | None = None,
-    confidence: float = 0.95,
-) -> ReliabilityCurve:
-    r"""Measure accuracy by confidence: the points of a reliability diagram.
-
-    .. math:: \mathrm{acc}(b) = \frac{\sum_{n \in b} s_n [\operatorname{arg\,max} p_n = y_n]}{\sum_{n \in b} s_n}
-
-    Parameters
-    ----------
-    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
-        As for :func:`evaluate`.
-    equal_mass : bool
-        Bins of equal numbers of rows, not of equal width.
-    confidence : float
-        Of the intervals, in [0, 1).
-
-    Returns
-    -------
-    ReliabilityCurve
-        Largest error: as for :func:`evaluate`, from probabilities within 1 ULP. Weights count in an interval as
-        (Σ s)² / Σ s² rows.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for :func:`evaluate`.
-
-    References
-    ----------
-    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
-    doi:10.1080/01621459.1927.10502953.
-
-    Examples
-    --------
-    >>> import sigmax
-    >>> curve = sigmax.reliability_curve([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False, bins=2)
-    >>> curve.count, curve.accuracy
-    (array([0, 2]), array([nan, 0.5]))
-    """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-    )
-    bins = _arguments.integer(bins, "bins", 1)
-    quantile = _intervals.quantile(_arguments.confidence(confidence))
-    equal_mass = _arguments.flag(equal_mass, "equal_mass")
-    table = sums_of(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
-    sums = (table.by_mass if equal_mass else table.by_width)[0]
-    count, weight, squares, gap, correct, _ = sums.T
-    accuracy = _ratio(correct, weight, math.nan)
-    edges = table.edges if equal_mass else (np.arange(bins) / bins, np.arange(1, bins + 1) / bins)
-    lower, upper = edges
-    return ReliabilityCurve(
-        lower=lower,
-        upper=upper,
-        count=np.rint(count).astype(np.int64),
-        confidence=_ratio(gap + correct, weight, math.nan),
-        accuracy=accuracy,
-        interval=_intervals.wilson(accuracy, _ratio(weight**2, squares), quantile),
-    )
-
-
-# ---------------------------------------------------------------- numbers
-
-
-def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
-    """Return all numbers of some resamples. `draws` say how often each has each group, of so many groups."""
-    whole, by_width = _drawn(draws, table.whole), _drawn(draws, table.by_width)
-    weight, correct, nll, brier, infinite = np.moveaxis(whole, -1, 0)
-    gaps = np.abs(by_width[..., 3])
-    numbers = {
-        "accuracy": correct / weight,
-        "nll": np.where(infinite > 0, math.inf, nll / weight),
-        "brier": brier / weight,
-        "ece": gaps.sum(axis=-1) / weight,
-        "mce": _ratio(gaps, by_width[..., 1]).max(axis=-1),
-    }
-    if table.by_mass is not None:
-        by_mass = _drawn(draws, table.by_mass)
-        numbers["adaptive_ece"] = np.abs(by_mass[..., 3]).sum(axis=-1) / weight
-        numbers["debiased_ece"] = _debiased(by_mass) / weight  # its square
-    if table.by_class is not None:
-        classes = table.by_class.shape[-1]
-        gaps = np.abs(_drawn(draws, table.by_class)).sum(axis=(-1, -2))
-        numbers["classwise_ece"] = gaps / (classes * _drawn(draws, table.class_weight))
-    return numbers
-
-
-def _drawn(draws: dict[int, Any], table: Any) -> Any:
-    """Return the sums of the resamples."""
-    counts = draws[len(table)]
-    return (counts @ table.reshape(len(table), -1)).reshape(len(counts), *table.shape[1:])
-
-
-def _group_counts(table: Table) -> set[int]:
-    return {len(table.whole)} | (set() if table.by_class is None else {len(table.by_class)})
-
-
-def _values(table: Table) -> dict[str, float]:
-    """Return the numbers of the rows themselves."""
-    draws = {groups: np.ones((1, groups)) for groups in _group_counts(table)}
-    numbers = {name: float(x[0]) for name, x in _numbers(table, draws).items()}
-    if "debiased_ece" in numbers:
-        numbers["debiased_ece"] = math.sqrt(max(numbers["debiased_ece"], 0.0))
-    return numbers
-
-
-def _resampled(table: Table, resamples: int, seed: int) -> dict[str, Any]:
-    """Return the numbers of resamples, which depend on the seed and the number of groups alone."""
-    generators = {g: np.random.default_rng([seed, g]) for g in _group_counts(table)}
-    step = max(1, min(_RESAMPLES, _PRODUCT // table.by_class[0].size))
-    blocks = []
-    for begin in range(0, resamples, step):
-        count = min(step, resamples - begin)
-        draws = {groups: _draw(rng, count, groups) for groups, rng in generators.items()}
-        blocks.append(_numbers(table, draws))
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def _draw(rng: np.random.Generator, count: int, groups: int) -> Any:
-    """Return how often each of some resamples has each group."""
-    picks = rng.integers(0, groups, (count, groups)) + groups * np.arange(count)[:, None]
-    return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape) * 1.0
-
-
-def _debiased(sums: Any) -> Any:
-    """Return the sum over the bins of weight times the square of the mean gap, less what chance adds to it."""
-    _, weight, weight_squares, gap, correct, squares = np.moveaxis(sums, -1, 0)
-    count = _ratio(weight**2, weight_squares)
-    variance = _ratio(squares, weight) - _ratio(correct, weight) ** 2
-    chance = _ratio(variance, count - 1)
-    return (weight * (_ratio(gap, weight) ** 2 - chance)).sum(axis=-1)
-
-
-def _ratio(a: Any, b: Any, otherwise: float = 0.0) -> Any:
-    return np.divide(a, b, out=np.full_like(a, otherwise), where=b > 0)
-
-
 # ---------------------------------------------------------------- intervals
 
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
     table = sums_of(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
-    values = _values(table)
-    spreads = _resampled(table, resamples, seed)
-    null = _null(table.cells, resamples, seed)
+    values = _numbers.values(table)
+    spreads = _numbers.resampled(table, resamples, seed)
+    null = _numbers.null(table.cells, resamples, seed)
     intervals = _intervals_of(table, values, spreads, null, confidence, seed)
     estimates = {
         name: Estimate(values[name], intervals[name], _moved(name, values[name], spreads[name]))
@@ -609,7 +424,7 @@ def _intervals_of(
     rows = min(weight.sum() ** 2 / table.by_width[..., 2].sum(), table.units)
     accuracy = values["accuracy"]
     intervals["accuracy"] = _intervals.of_share(accuracy, rows, spreads["accuracy"], confidence)
-    draws = _draw(np.random.default_rng([seed, len(weight)]), len(null), len(weight))
+    draws = _numbers.draw(np.random.default_rng([seed, len(weight)]), len(null), len(weight))
     for name, x, most in (("nll", nll, math.inf), ("brier", brier, 2.0)):
         if name == "brier" or not infinite.any():
             low, high = _intervals.of_mean(values[name], x, weight, draws, confidence)
@@ -617,19 +432,6 @@ def _intervals_of(
     for name, of in (("ece", table.by_width), ("adaptive_ece", table.by_mass)):
         intervals[name] = _intervals.of_gaps(of, values[name], null, confidence, len(null), seed)
     return intervals
-
-
-def _null(cells: Any, resamples: int, seed: int) -> Any:
-    """Return the errors of labels that are drawn from the confidences themselves."""
-    bin_of = np.repeat(np.arange(len(cells) // CELLS), CELLS)[cells[:, 0] > 0]
-    weight, squares, confidence = cells[cells[:, 0] > 0].T
-    mean = np.minimum(confidence / weight, 1.0)
-    count = np.maximum(np.rint(weight**2 / squares), 1.0)
-    rng = np.random.default_rng([seed, 0])
-    drawn = rng.binomial(count.astype(np.int64), mean, (resamples, len(count)))
-    starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
-    gaps = np.add.reduceat(weight * (mean - drawn / count), starts, axis=1)
-    return np.abs(gaps).sum(axis=1) / weight.sum()
 
 
 def _rules(bins: int) -> dict[str, str]:

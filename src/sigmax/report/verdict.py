@@ -258,7 +258,8 @@ _NEITHER = "neither over- nor underconfident"
 def _attitude(side: Side) -> str:
     low, high = side["accuracy"]["interval"]
     sure, right = side["mean_confidence"], side["accuracy"]["value"]
-    if abs(sure - right) < ECE or low <= sure <= high:
+    enough = side["null_ece"]["interval"][1] <= CHANCE  # rows for the error to speak for itself
+    if abs(sure - right) < ECE or low <= sure <= high or (enough and _is_honest(side)):
         return _NEITHER
     return "overconfident" if sure > high else "underconfident"
 
