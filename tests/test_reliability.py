@@ -1,5 +1,6 @@
 """Reliability curves against short definitions, and the intervals against Wilson's equation."""
 
+import itertools
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ def softmax(x):
 
 def width_bins(confidence, bins):
     edges = np.arange(bins + 1) / bins
-    found = [(confidence > a) & (confidence <= b) for a, b in zip(edges, edges[1:], strict=False)]
+    found = [(confidence > a) & (confidence <= b) for a, b in itertools.pairwise(edges)]
     return [rows for rows in found if rows.any()]
 
 
