@@ -59,7 +59,7 @@ def report(model, rng, count, method="temperature"):
 def honest_models(runs, seed):
     """Return the verdicts by number of rows, and the changes of those that say better or worse."""
     verdicts, changes = defaultdict(Counter), []
-    for run in range(runs):
+    for run in runs:
         rng = np.random.default_rng([seed, run])
         rows, method = ROWS[run % len(ROWS)], ("temperature", "vector")[run % 10 == 0]
         result = report(Model(rng, 1.0), rng, rows, method)
@@ -91,7 +91,7 @@ def truth_of(logits, true, temperature):
 def other_models(runs, seed):
     """Return for each number of rows and each interval how often it held the truth."""
     held = defaultdict(lambda: defaultdict(list))
-    for run in range(runs):
+    for run in runs:
         rng = np.random.default_rng([seed, 1, run])
         rows = ROWS[run % len(ROWS)]
         model = Model(rng, TEMPERATURES[run // len(ROWS) % len(TEMPERATURES)])
@@ -125,9 +125,8 @@ def holds(interval, value):
 # ---------------------------------------------------------------- tables
 
 
-def tables(runs, seed):
-    verdicts, changes = honest_models(runs, seed)
-    print(verdicts, changes, flush=True)
+def table_of_verdicts(verdicts, changes):
+    runs = sum(of.total() for of in verdicts.values())
     keys = sorted({key for of in verdicts.values() for key in of})
     lines = [
         f"{runs:,} honest models (T = 1), 2 to 30 classes; reports by number of rows and verdict:",
@@ -147,14 +146,17 @@ def tables(runs, seed):
     lines += [
         "",
         f"{wrong} of {runs:,} say that calibration changes something ({wrong / runs:.1%}){size}.",
-        "",
     ]
-    held = other_models(runs, seed)
+    return "\n".join(lines)
+
+
+def table_of_intervals(held):
+    runs = sum(len(of["nll"]) for of in held.values())
     names = [
         "temperature", "accuracy", "nll", "brier", "ece", "nll after", "brier after", "ece after", "change of nll",
         "change of brier", "change of ece",
     ]  # fmt: skip
-    lines += [
+    lines = [
         f"{runs:,} other models (T = {', '.join(map(str, TEMPERATURES))}); 95 % intervals that hold the truth:",
         "",
         "| rows | " + " | ".join(names) + " |",
@@ -176,7 +178,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page", type=Path, help="put the tables between the marks of this page")
     arguments = parser.parse_args()
-    text = tables(arguments.runs, arguments.seed)
+    runs = range(arguments.runs)
+    text = "\n\n".join(
+        [
+            table_of_verdicts(*honest_models(runs, arguments.seed)),
+            table_of_intervals(other_models(runs, arguments.seed)),
+        ]
+    )
     print(text)
     if arguments.page:
         page = arguments.page.read_text()
