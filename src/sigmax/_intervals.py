@@ -66,8 +66,8 @@ def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> 
 
 def of_gaps(
     table: Any, value: float, null: Any, confidence: float, draws: int, seed: int
-) -> tuple[float, float]:
-    """Return the interval of the mean |gap| of the bins: what sums of groups of rows, by bin, say of its true value.
+) -> tuple[tuple[float, float], float]:
+    """Return interval and mean of what sums of groups of rows, by bin, say of the true mean |gap| of the bins.
 
     Chance adds to every gap, whatever its sign, so the mean of the gaps of a sample is too large. Here the true gaps
     are normal, with a mean and a spread that are unknown too (Morris 1983), and what is known of them is drawn. Where
@@ -86,7 +86,7 @@ def of_gaps(
     drawn = _true_gaps(mean, variance, rows, draws, np.random.default_rng([seed, 1]))
     low, high = percentiles(drawn, confidence)
     by_chance = value <= percentiles(null, confidence)[1]
-    return (0.0 if by_chance else low), min(high, 1.0)
+    return (0.0 if by_chance else low, min(high, 1.0)), float(drawn.mean())
 
 
 def _true_gaps(mean: Any, variance: Any, rows: Any, draws: int, rng: Any) -> Any:

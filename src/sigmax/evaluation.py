@@ -376,11 +376,13 @@ def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: 
     values = _numbers.values(table)
     spreads = _numbers.resampled(table, resamples, seed)
     null = _numbers.null(table.cells, resamples, seed)
-    intervals = _intervals_of(table, values, spreads, null, confidence, seed)
-    estimates = {
-        name: Estimate(values[name], intervals[name], _moved(name, values[name], spreads[name]))
-        for name in values
-    }
+    spreads = {name: _moved(name, values[name], spreads[name]) for name in values}
+    intervals = _intervals_of(table, values, spreads, confidence, seed)
+    for name, of in (("ece", table.by_width), ("adaptive_ece", table.by_mass)):
+        interval, mean = _intervals.of_gaps(of, values[name], null, confidence, resamples, seed)
+        intervals[name] = interval if table.units > 1 else (0.0, 1.0)
+        spreads[name] = np.maximum(spreads[name] - values[name] + mean, 0.0)
+    estimates = {name: Estimate(values[name], intervals[name], spreads[name]) for name in values}
     estimates["null_ece"] = Estimate(null.mean(), _intervals.percentiles(null, confidence), null)
     return Evaluation(
         **estimates,
@@ -407,30 +409,22 @@ def _moved(name: str, value: float, resamples: Any) -> Any:
 
 
 def _intervals_of(
-    table: Table,
-    values: dict[str, float],
-    spreads: dict[str, Any],
-    null: Any,
-    confidence: float,
-    seed: int,
+    table: Table, values: dict[str, float], spreads: dict[str, Any], confidence: float, seed: int
 ) -> dict[str, tuple[float, float]]:
-    intervals = {
-        name: _intervals.percentiles(_moved(name, values[name], spreads[name]), confidence)
-        for name in values
-    }
+    intervals = {name: _intervals.percentiles(spreads[name], confidence) for name in values}
     if table.units < 2:  # which leaves it open how much they vary
         intervals = dict.fromkeys(values, (math.nan, math.nan))
     weight, _, nll, brier, infinite = table.whole.T
     rows = min(weight.sum() ** 2 / table.by_width[..., 2].sum(), table.units)
     accuracy = values["accuracy"]
     intervals["accuracy"] = _intervals.of_share(accuracy, rows, spreads["accuracy"], confidence)
-    draws = _numbers.draw(np.random.default_rng([seed, len(weight)]), len(null), len(weight))
+    draws = _numbers.draw(
+        np.random.default_rng([seed, len(weight)]), len(spreads["nll"]), len(weight)
+    )
     for name, x, most in (("nll", nll, math.inf), ("brier", brier, 2.0)):
         if name == "brier" or not infinite.any():
             low, high = _intervals.of_mean(values[name], x, weight, draws, confidence)
             intervals[name] = (max(low, 0.0), min(high, most))
-    for name, of in (("ece", table.by_width), ("adaptive_ece", table.by_mass)):
-        intervals[name] = _intervals.of_gaps(of, values[name], null, confidence, len(null), seed)
     return intervals
 
 
