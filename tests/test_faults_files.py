@@ -358,9 +358,12 @@ def test_f3_a_calibration_knows_what_it_was_fitted_on(logits, labels):
     np.testing.assert_allclose(np.load("a.npy"), softmax(np.log(p) / temperature), rtol=1e-9)
     printed = run("apply", "z.npy", "calibration.json", "-o", "c.npy", code=BAD_DATA)
     assert "probabilities must be in [0, 1]" in printed
-    run(
-        "apply", "z.npy", "calibration.json", "-o", "c.npy", "--logits"
-    )  # the same for a temperature
+    # A temperature is the same for both.
+    run("apply", "z.npy", "calibration.json", "-o", "c.npy", "--logits")
+    np.savez("y.npz", logits=logits, labels=labels)
+    run("calibrate", "y.npz", "-o", "of_logits.json")
+    printed = run("apply", "p.npy", "of_logits.json", "-o", "e.npy", code=BAD_DATA)
+    assert "logits or probabilities?" in printed
     run("calibrate", "x.npz", "--probabilities", "--method", "vector")
     printed = run("apply", "z.npy", "calibration.json", "-o", "d.npy", "--logits", code=BAD_DATA)
     assert "was fitted on probabilities" in printed

@@ -31,12 +31,13 @@ class Calibration:
     def probabilities(self, path: Path, said: bool | None) -> bool | None:
         """Return whether a file is to be read as probabilities: as said, else as what the calibration was fitted on.
 
-        A temperature gives the same from logits and from the probabilities they make; scales and biases do not.
+        A calibration of logits says nothing: what looks like probabilities is refused as ever. A temperature gives the
+        same from logits and from the probabilities they make; scales and biases do not.
         """
-        fitted = None if self.input is None else self.input == "probabilities"
-        if said is None or fitted is None:
-            return fitted if said is None else said
-        if said != fitted and self.scale is not None:
+        fitted = self.input == "probabilities"
+        if said is None:
+            return True if fitted else None
+        if said != fitted and self.input is not None and self.scale is not None:
             raise DataError(
                 f"{path}: was fitted on {self.input}, and scales and biases are for these only"
             )

@@ -1,5 +1,6 @@
 """What the commands say: results on standard output, errors on standard error."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ def plain_errors() -> Iterator[None]:
         yield
     except DataError as error:
         _end(str(error), error)
+    except BrokenPipeError as error:  # who reads the output has enough of it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        raise typer.Exit(1) from error
     except OSError as error:
         what = (
             f"{error.filename}: {error.strerror}" if error.filename else str(error) or repr(error)

@@ -101,6 +101,10 @@ def print_file(path: Path, options: Options) -> None:
 
 def print_reading(path: Path, labels: Path | None, options: Options) -> None:
     """Print how the other commands would read it, and what is doubtful in that."""
+    if kind(path) == ".npy" and labels is None:
+        opened = open_file(path, None, text=True)
+        if opened.texts is not None or (opened.array.ndim < 2 and opened.array.dtype.kind in "biu"):
+            return  # labels, by all appearances
     out.print("As logits", style="bold")
     try:
         inputs = _read(path, labels, options)

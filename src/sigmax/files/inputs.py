@@ -373,7 +373,11 @@ def _labels(where: Where, inputs: Inputs, options: Options) -> tuple[Any, str, S
         form = "distributions" if not _whole(labels).all() else None
     if labels.ndim > 1 or form == "distributions":
         text = kind(where.path) == ".csv"
-        check = Distributions(str(where), inputs.batch, options.normalize, text).labels
+        columns = where.names if where.names and len(where.names) > 1 and not where.named else []
+        hint = f"; if one column has the labels, name it with --labels-key: {_some(columns)}"
+        check = Distributions(
+            str(where), inputs.batch, options.normalize, text, hint if columns else ""
+        ).labels
         words = "distributions" if labels.ndim > 1 else f"probabilities of {inputs.classes[1]!r}"
         if options.remote and kind(where.path) == ".npy":
             return remote_rows(where.path, where.names, check), words, ()
@@ -532,6 +536,7 @@ class Distributions:
     batch: tuple[int, ...]
     normalize: bool = False
     text: bool = False
+    hint: str = ""
 
     def labels(self, q: Any, first: int) -> Any:
         precision = tolerance(q.dtype, self.text)
@@ -549,7 +554,7 @@ class Distributions:
         raise DataError(
             f"{self.where}, {place(first + row, self.batch)}: labels must be in [0, 1] and sum to 1 within "
             f"{precision:.2g} (--normalize divides them by their sum), "
-            f"got {_some([f'{x:g}' for x in q[row]])} with the sum {sums[row, 0]:g}"
+            f"got {_some([f'{x:g}' for x in q[row]])} with the sum {sums[row, 0]:g}{self.hint}"
         )
 
 
