@@ -1,5 +1,12 @@
 """Everything between logits and loss: exact, fast, the same bits everywhere."""
 
+import sys as _sys
+
+if (_sys.argv or [""])[0] == "-m" or (_sys.argv or [""])[0].endswith("/sigmax"):  # the command
+    from .cli import answer_interruptions as _answer_interruptions
+
+    _answer_interruptions()
+
 from importlib.metadata import version as _version
 
 from ._config import get_num_threads, release_memory, set_num_threads, show_config
@@ -15,17 +22,16 @@ from .elementwise import log1mexp, log_sigmoid, logit, sigmoid, softplus
 from .evaluation import (
     Estimate,
     Evaluation,
-    ReliabilityCurve,
     brier_score,
     calibration_error,
     evaluate,
-    reliability_curve,
 )
 from .gradients import value_and_grad, vjp
 from .labels import one_hot, smooth_labels
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
+from .reliability import ReliabilityCurve, reliability_curve
 from .sampling import Accepted, Filtered, filter_probabilities, sample, speculative_accept
 
 __version__ = _version("sigmax")

@@ -9,21 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core, _sampling
+from . import _arguments, _core, _sampling
+from ._arguments import Axis
+from ._axis import _joined, _split
 from ._exact import window
-from .normalization import (
-    Axis,
-    _axes,
-    _broadcasts,
-    _check_legal,
-    _joined,
-    _masked,
-    _positive,
-    _real,
-    _refuse_masked,
-    _split,
-    softmax,
-)
+from .normalization import softmax
 
 __all__ = [
     "Accepted",
@@ -396,7 +386,7 @@ def speculative_accept(
 
     p, q = _in_one_type(drafts.kept_logits(), targets.kept_logits())
     chosen = np.take_along_axis(p, tokens.reshape(-1, 1), 1).reshape(tokens.shape)
-    _check_legal(chosen > -np.inf, tokens, "draft_tokens", "possible in the draft")
+    _arguments.require(chosen > -np.inf, tokens, "draft_tokens", "possible in the draft")
     q = q.reshape(count, positions, classes)
     temperatures = targets.temperatures().reshape(count, positions)
     numbers = bits.per_draw(tuple(sequences), 2 * (length + 1), _SPECULATION, 2)
@@ -448,7 +438,9 @@ def _draft_tokens(tokens: Any, drafts: "_Rows", targets: "_Rows") -> Any:
         raise TypeError(f"draft_tokens must be integers, got dtype {tokens.dtype}")
     if tokens.shape != drafts.shape:
         raise ValueError(f"draft_tokens must have the shape {drafts.shape}, got {tokens.shape}")
-    _check_legal((tokens >= 0) & (tokens < classes), tokens, "draft_tokens", f"in [0, {classes})")
+    _arguments.require(
+        (tokens >= 0) & (tokens < classes), tokens, "draft_tokens", f"in [0, {classes})"
+    )
     return np.ascontiguousarray(tokens, np.int64)
 
 
@@ -512,7 +504,7 @@ class _Options:
         order = self._order()
         given = {name: getattr(self, name) for name in _RANGES if getattr(self, name) is not None}
         checked = {name: _option(value, name) for name, value in given.items()}
-        temperature = _positive(self.temperature)
+        temperature = _arguments.temperatures(self.temperature)
         if type(temperature) is not float or temperature != 1.0:
             checked["temperature"] = np.asarray(temperature, np.float64)
         missing = sorted(set(checked) - set(order))
@@ -542,15 +534,14 @@ class _Options:
 
 def _option(value: Any, name: str) -> Any:
     """Return an option as float64 numbers, checked."""
-    _refuse_masked(value, name)
-    numbers = np.asarray(value)
+    numbers = np.asarray(_arguments.positions(value, name))
     kinds = "iu" if name == "top_k" else "fiu"
     if numbers.dtype.kind not in kinds:
         what = "integers" if name == "top_k" else "real numbers"
         raise TypeError(f"{name} must be {what}, got {value!r}")
     numbers = numbers.astype(np.float64)
     least, most, what = _RANGES[name]
-    _check_legal((numbers >= least) & (numbers <= most), numbers, name, what)
+    _arguments.require((numbers >= least) & (numbers <= most), numbers, name, what)
     return numbers
 
 
@@ -578,8 +569,8 @@ class _Rows:
     def __init__(
         self, logits: Any, axis: Axis, where: Any, options: _Options, name: str = "logits"
     ) -> None:
-        x = _masked(_real(logits, name), where, -np.inf)
-        self.axes, self.given, self.name = _axes(axis, x.ndim), x.shape, name
+        x = _arguments.masked(_arguments.numpy_array(logits, name), where, -np.inf)
+        self.axes, self.given, self.name = _arguments.axes(axis, x.ndim), x.shape, name
         x = _joined(x, self.axes)
         *batch, classes = x.shape
         steps = options.steps()
@@ -744,9 +735,8 @@ class _Bits:
         rows = np.asarray(self.rows)
         if rows.dtype.kind not in "iu":
             raise TypeError(f"rows must be integers, got {self.rows!r}")
-        _check_legal(rows >= 0, rows, "rows", "not negative")
-        if not _broadcasts(rows.shape, batch):
-            raise ValueError(f"rows must broadcast to the shape {batch}, got shape {rows.shape}")
+        _arguments.require(rows >= 0, rows, "rows", "not negative")
+        _arguments.require_broadcast(rows, "rows", batch)
         return np.ascontiguousarray(np.broadcast_to(rows.astype(np.uint64), batch)).reshape(-1)
 
 
