@@ -23,6 +23,7 @@ MATHEMATICAL = sorted(set(FUNCTIONS) - RUN_TIME)
 STATISTICAL = {
     *sigmax.calibration.__all__,
     *sigmax.evaluation.__all__,
+    *sigmax.linear.__all__,
 }  # their definitions are in their tests
 
 every_name = pytest.mark.parametrize("name", FUNCTIONS)

@@ -23,6 +23,7 @@ from .evaluation import (
 )
 from .gradients import value_and_grad, vjp
 from .labels import one_hot, smooth_labels
+from .linear import LinearHead, TopK, linear_log_softmax, linear_softmax, linear_top_k
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
@@ -32,8 +33,10 @@ __version__ = _version("sigmax")
 __all__ = [
     "Estimate",
     "Evaluation",
+    "LinearHead",
     "ReliabilityCurve",
     "TemperatureFit",
+    "TopK",
     "VectorScalingFit",
     "binary_cross_entropy",
     "brier_score",
@@ -48,6 +51,9 @@ __all__ = [
     "inverse_softmax",
     "kl_divergence",
     "linear_cross_entropy",
+    "linear_log_softmax",
+    "linear_softmax",
+    "linear_top_k",
     "log1mexp",
     "log_sigmoid",
     "log_softmax",

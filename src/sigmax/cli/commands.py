@@ -13,6 +13,7 @@ from sigmax import __version__, fit_temperature, fit_vector_scaling, show_config
 from . import calibration_file, options, summary
 from .cluster import cluster, write_remotely
 from .console import DataError, out, plain_errors, progress, tracked
+from .features import predict
 from .files import open_file
 from .inputs import read_inputs, read_logits
 from .outputs import check_place, check_shape, write_json, write_rows, write_text
@@ -319,3 +320,8 @@ def lesson_command(
             raise DataError(
                 f"the lesson needs {error.name}: pip install 'sigmax[lesson]'"
             ) from error
+
+
+app.command(epilog="Example: sigmax predict features.npy head.safetensors -o probabilities.npy")(
+    predict
+)
