@@ -27,6 +27,7 @@ from .linear import LinearHead, TopK, linear_log_softmax, linear_softmax, linear
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
+from .soft_labels import SparseLabels, read_soft_labels, write_soft_labels
 
 __version__ = _version("sigmax")
 
@@ -35,6 +36,7 @@ __all__ = [
     "Evaluation",
     "LinearHead",
     "ReliabilityCurve",
+    "SparseLabels",
     "TemperatureFit",
     "TopK",
     "VectorScalingFit",
@@ -60,6 +62,7 @@ __all__ = [
     "logit",
     "logsumexp",
     "one_hot",
+    "read_soft_labels",
     "release_memory",
     "reliability_curve",
     "set_num_threads",
@@ -70,4 +73,5 @@ __all__ = [
     "softplus",
     "value_and_grad",
     "vjp",
+    "write_soft_labels",
 ]

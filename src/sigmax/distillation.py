@@ -19,6 +19,7 @@ from .losses import (
     _rows,
 )
 from .normalization import _cast, _real
+from .soft_labels import SparseDistillation, SparseLabels, sparse_loss
 
 __all__ = ["distillation_loss"]
 
@@ -52,7 +53,7 @@ def distillation_loss(
     student_logits : array_like of real numbers, shape (..., C, ...)
         x, one row per sample along ``axis``.
     teacher_logits : array_like of real numbers, shape of ``student_logits``
-        t.
+        t. Or :class:`SparseLabels` at the same temperature: what is known of softmax(t/T).
     labels : array_like, optional
         y, class indices or distributions, as for :func:`cross_entropy`; not needed for ``alpha=1``.
     axis : int
@@ -127,6 +128,11 @@ def _distillation_loss(
     """Return the value, or with `gradient` the value and the gradient."""
     check_reduction(reduction, normalizer)
     share = _number(alpha, "alpha", 0.0, 1.0)
+    if isinstance(teacher_logits, SparseLabels):
+        options |= {"axis": axis, "temperature": temperature, "sample_weight": sample_weight}
+        options |= {"where": where, "reduction": reduction, "normalizer": normalizer}
+        problem = SparseDistillation(student_logits, teacher_logits, labels, share, options)
+        return sparse_loss(problem, gradient, out)
     if labels is None and share < 1.0:
         raise ValueError(f"labels are needed for alpha < 1, got alpha={alpha!r} and no labels")
     given = _real(student_logits, "student_logits")

@@ -34,6 +34,7 @@ from .normalization import (
     _refuse_temperature,
     softmax,
 )
+from .soft_labels import SparseLabels, SparseLoss, sparse_loss
 
 __all__ = ["cross_entropy", "kl_divergence"]
 
@@ -70,7 +71,8 @@ def cross_entropy(
         given, neither clipped nor normalised.
     labels : array_like
         q⁰. Of the shape of ``logits`` without ``axis``: class indices, of any integer type. Of the shape of
-        ``logits``: distributions along ``axis``, one-hot ones of bool or integers included.
+        ``logits``: distributions along ``axis``, one-hot ones of bool or integers included. Or :class:`SparseLabels`,
+        with the options that do not ask about all classes.
     axis : int
         The class axis.
     from_logits : bool
@@ -173,7 +175,8 @@ def kl_divergence(
     logits : array_like of real numbers, shape (..., C, ...)
         As for :func:`cross_entropy`.
     labels : array_like of real numbers, shape of ``logits``
-        q: distributions along ``axis``, or with ``labels_from_logits=True`` logits of such, at the same temperature.
+        q: distributions along ``axis``, or with ``labels_from_logits=True`` logits of such, at the same temperature. Or
+        :class:`SparseLabels`.
         Close rows of logits keep the digits of their small divergence.
     axis, from_logits, temperature, sample_weight, where
         As for :func:`cross_entropy`; a mask applies to both.
@@ -374,6 +377,9 @@ def _cross_entropy(
     **options: Any,
 ) -> Any:
     """Return the value, or with `gradient` the value and the gradient."""
+    if isinstance(labels, SparseLabels):
+        options |= {"axis": axis, "reduction": reduction, "normalizer": normalizer}
+        return sparse_loss(SparseLoss("cross_entropy", logits, labels, options), gradient, out)
     check_reduction(reduction, normalizer)
     given = _real(logits, "logits")
     axis = _class_axis(axis, given)
@@ -445,6 +451,18 @@ def _kl_divergence(
     out: Any = None,
 ) -> Any:
     """Return the value, or with `gradient` the value and the gradient."""
+    if isinstance(labels, SparseLabels):
+        options = {
+            "axis": axis,
+            "from_logits": from_logits,
+            "labels_from_logits": labels_from_logits,
+            "temperature": temperature,
+            "sample_weight": sample_weight,
+            "where": where,
+            "reduction": reduction,
+            "normalizer": normalizer,
+        }
+        return sparse_loss(SparseLoss("kl_divergence", logits, labels, options), gradient, out)
     check_reduction(reduction, normalizer)
     x = given = _real(logits, "logits")
     labels = given_labels = _real(_array(labels, "labels"), "labels")

@@ -19,6 +19,7 @@ from .inputs import read_inputs, read_logits
 from .outputs import check_place, check_shape, write_json, write_rows, write_text
 from .provenance import command_line, provenance
 from .rows import row_blocks, spill
+from .teachers import soften
 from .where import Options, find_logits
 
 app = typer.Typer(
@@ -325,3 +326,7 @@ def lesson_command(
 app.command(epilog="Example: sigmax predict features.npy head.safetensors -o probabilities.npy")(
     predict
 )
+
+app.command(
+    epilog="Example: sigmax soften logits.npy -o teacher.parquet --temperature 4 --top-k 64"
+)(soften)
