@@ -1,12 +1,16 @@
 """Sparse labels: losses against the coarser distributions written out, samples against the full sum, files."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sigmax
 from sigmax import SparseLabels
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def rows(count=5, classes=7, seed=0):
@@ -294,3 +298,15 @@ def test_soften(tmp_path, monkeypatch):
     np.testing.assert_allclose(labels.tail, expected.tail, rtol=1e-6)
     assert CliRunner().invoke(app, [*command, "8"]).exit_code == 1
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+
+
+@pytest.mark.slow
+def test_example(tmp_path, capfd):
+    spec = importlib.util.spec_from_file_location("distil_digits", EXAMPLES / "distil_digits.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    results = module.main(tmp_path)
+    assert results["accuracy of the teacher"] > 0.95
+    assert results["accuracy of the student"] > 0.94
+    assert {"teacher.html", "student.html"} <= {path.name for path in tmp_path.iterdir()}
+    assert "800 rows of 3 of 10 classes" in capfd.readouterr().out
