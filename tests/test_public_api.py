@@ -168,7 +168,7 @@ def test_examples_run(name):
 @pytest.mark.filterwarnings("default")
 def test_examples_of_the_pages_run(page):
     text = re.sub(r"(?m)^```.*", "", page.read_text())
-    for package in ("jax", "scipy", "torch"):
+    for package in ("jax", "scipy", "torch", "xarray"):
         imported = re.search(rf">>> import .*\b{package}\b", text)
         if imported and not importlib.util.find_spec(package):
             pytest.skip(f"needs {package}")
