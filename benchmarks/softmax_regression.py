@@ -34,11 +34,12 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=100)
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--tol", type=float, nargs="*", default=[1e-4, 1e-6])
+    parser.add_argument("--max-iter", type=int, default=10_000, help="of LogisticRegression")
     options = parser.parse_args()
     x, labels = data(options.rows, options.features, options.classes)
     results = []
-    ours = [SoftmaxRegression(tol=1.0), SoftmaxRegression(tol=1e-2), SoftmaxRegression()]
-    theirs = [LogisticRegression(tol=tol, max_iter=10_000) for tol in options.tol]
+    ours = [SoftmaxRegression(tol=1.0), SoftmaxRegression()]
+    theirs = [LogisticRegression(tol=tol, max_iter=options.max_iter) for tol in options.tol]
     for model in (*ours, *theirs):
         begin = time.perf_counter()
         with warnings.catch_warnings():

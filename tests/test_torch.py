@@ -196,8 +196,12 @@ def test_functions_without_a_gradient():
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_page_runs():
-    page = Path(__file__).parent.parent / "docs" / "jobs" / "train-with-pytorch.md"
+@pytest.mark.parametrize("name", ["jobs/train-with-pytorch.md", "reference/jax.md"])
+def test_the_pages_run(name):
+    """Here they are not skipped: this group installs both libraries."""
+    if "jax" in name:
+        pytest.importorskip("jax")
+    page = Path(__file__).parent.parent / "docs" / name
     text = re.sub(r"(?m)^```.*", "", page.read_text())
     report: list[str] = []
     test = doctest.DocTestParser().get_doctest(text, {}, page.name, page.name, 0)
