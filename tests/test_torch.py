@@ -593,3 +593,17 @@ def test_errors():
         ValueError, match=r"x must be on the CPU, got device cuda:0: pass x\.cpu\(\)"
     ):
         st.softmax(elsewhere)
+
+
+def test_sparse_labels():
+    x, z = numbers(4, 6), numbers(4, 6, seed=1)
+    labels = sigmax.SparseLabels.from_logits(z.numpy(), 2, temperature=2.0)
+    for name in ("kl_divergence", "cross_entropy"):
+        value, gradient = sigmax.value_and_grad(getattr(sigmax, name))(
+            x.numpy(), labels, temperature=2.0
+        )
+        leaf = x.clone().requires_grad_()
+        loss = getattr(st, name)(leaf, labels, temperature=2.0)
+        loss.backward()
+        same_bits(loss, value)
+        same_bits(leaf.grad, gradient)

@@ -414,6 +414,9 @@ def logsumexp(
     out: Tensor | None = None,
 ) -> Tensor:
     """``sigmax.logsumexp`` of a tensor; ``weights`` get no gradient."""
+    plain = axis == -1 and weights is where is out is None and not keepdims
+    if plain and type(temperature) is float and is_quick(x):
+        return tensor(sigmax.logsumexp(x.numpy(), temperature=temperature))
     return _along_axis(
         "logsumexp",
         x,
