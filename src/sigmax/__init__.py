@@ -28,11 +28,13 @@ from .evaluation import (
 )
 from .gradients import value_and_grad, vjp
 from .labels import one_hot, smooth_labels
+from .linear import LinearHead, TopK, linear_log_softmax, linear_softmax, linear_top_k
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
 from .reliability import ReliabilityCurve, reliability_curve
 from .sampling import Accepted, Filtered, filter_probabilities, sample, speculative_accept
+from .soft_labels import SparseLabels, read_soft_labels, write_soft_labels
 
 __version__ = _version("sigmax")
 
@@ -41,8 +43,11 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Filtered",
+    "LinearHead",
     "ReliabilityCurve",
+    "SparseLabels",
     "TemperatureFit",
+    "TopK",
     "VectorScalingFit",
     "binary_cross_entropy",
     "brier_score",
@@ -58,12 +63,16 @@ __all__ = [
     "inverse_softmax",
     "kl_divergence",
     "linear_cross_entropy",
+    "linear_log_softmax",
+    "linear_softmax",
+    "linear_top_k",
     "log1mexp",
     "log_sigmoid",
     "log_softmax",
     "logit",
     "logsumexp",
     "one_hot",
+    "read_soft_labels",
     "release_memory",
     "reliability_curve",
     "sample",
@@ -76,4 +85,5 @@ __all__ = [
     "speculative_accept",
     "value_and_grad",
     "vjp",
+    "write_soft_labels",
 ]

@@ -1,6 +1,6 @@
-"""The commands: their arguments and options. What they do is in `work`, which is imported when one runs.
+"""The commands: arguments and options. What they do is in `work`, `features` and `teachers`, imported when one runs.
 
-`work` takes the arguments from the context, by their names.
+These take the arguments from the context, by their names.
 """
 
 from pathlib import Path
@@ -257,3 +257,69 @@ def lesson_command(
     from . import work
 
     work.lesson(lang, port, browser, export, single_file, address)
+
+
+@app.command(epilog="Example: sigmax predict features.npy head.safetensors -o probabilities.npy")
+def predict(
+    context: typer.Context,
+    features: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="Features: .npy, .npz, .csv or .parquet."),
+    ],
+    head: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="The layer: .npz or .safetensors."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
+    ],
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", min=1, help="Only so many classes a row: index, probability, index, …"
+        ),
+    ] = None,
+    temperature: options.Temperature = 1.0,
+    features_key: Annotated[
+        str | None,
+        typer.Option(
+            "--features-key", help="The array of a .npz, or the columns (a,b,c) of a table."
+        ),
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="The name of the weight in the head's file.")
+    ] = None,
+    bias: Annotated[str | None, typer.Option(help="The name of the bias.")] = None,
+    classes: options.Classes = None,
+) -> None:
+    """Turn features into the probabilities of a linear layer, of any number of rows."""
+    from .features import predict
+
+    predict(context)
+
+
+@app.command(
+    epilog="Example: sigmax soften logits.npy -o teacher.parquet --temperature 4 --top-k 64"
+)
+def soften(
+    context: typer.Context,
+    logits: options.Logits,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Soft labels: .parquet or .arrow.")
+    ],
+    temperature: Annotated[
+        float,
+        typer.Option(help="What the logits are divided by; the student's loss needs the same."),
+    ] = 1.0,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            "--top-k", min=1, help="Classes a row; the others are one number. All unless given."
+        ),
+    ] = None,
+    logits_key: options.LogitsKey = None,
+) -> None:
+    """Turn a teacher's logits into a file of soft labels for a student."""
+    from .teachers import soften
+
+    soften(context)

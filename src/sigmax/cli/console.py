@@ -50,6 +50,15 @@ def plain_errors() -> Iterator[None]:
         _end(f"needs {error.name}: pip install 'sigmax[cli]'", error)
 
 
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what a function of the library refuses into an error about data: only around a call of such."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise DataError(str(error)) from error
+
+
 def _end(message: str, error: BaseException) -> None:
     print(f"sigmax: {spoken(message)}", file=sys.stderr)
     raise typer.Exit(1) from error

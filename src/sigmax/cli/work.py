@@ -3,7 +3,6 @@
 import math
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -40,7 +39,7 @@ from sigmax.files.progress import progress, tracked
 from sigmax.files.standard_input import from_standard_input_of
 
 from . import calibration_file, summary
-from .console import out, plain_errors
+from .console import out, plain_errors, refusals
 from .provenance import command_line, provenance
 
 _READING = (
@@ -221,7 +220,7 @@ def softmax_of_file(context: typer.Context) -> None:
         return likely.probabilities
 
     with plain_errors():
-        with _legal_options():
+        with refusals():
             function(np.zeros(1))
         check_place(output, *KINDS, inputs=_paths(given))
         (logits,) = from_standard_input_of(given["logits"])
@@ -240,7 +239,7 @@ def sample_of_file(context: typer.Context) -> None:
     seed = secrets.randbits(64) if given["seed"] is None else given["seed"]
     how = {"temperature": given["temperature"], "seed": seed, **_truncation(given)}
     with plain_errors():
-        with _legal_options():
+        with refusals():
             sample(np.zeros(1), **how)
         check_place(output, ".npy", inputs=_paths(given))
         (logits,) = from_standard_input_of(given["logits"])
@@ -275,15 +274,6 @@ def _truncation(given: dict[str, Any]) -> dict[str, Any]:
         names = given["order"].split(",")
         chosen["order"] = tuple(name.strip().replace("-", "_") for name in names)
     return chosen
-
-
-@contextmanager
-def _legal_options() -> Iterator[None]:
-    """Refuse what the functions say of their options, before a file is read."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise DataError(str(error)) from error
 
 
 def _check_classes(path: Path, rows: Any, numbers: Any) -> None:
@@ -351,5 +341,5 @@ def info(context: typer.Context) -> None:
 def lesson(*chosen: Any) -> None:
     from sigmax.lesson import lesson as start
 
-    with plain_errors(), _legal_options():
+    with plain_errors(), refusals():
         start(*chosen)
