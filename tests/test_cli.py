@@ -108,7 +108,14 @@ def test_the_json_has_this_form():
         "command": str,
         "title": str,
         "files": [{"name": str, "bytes": int, "sha256": str}] * 2,
-        "reading": {"rows": int, "values": str, "why": str, "labels": str, "label_form": str, "lines": list},
+        "reading": {
+            "rows": int,
+            "values": str,
+            "why": str,
+            "labels": str,
+            "label_form": str,
+            "lines": list,
+        },
         "data": {
             "rows": int,
             "ignored": int,

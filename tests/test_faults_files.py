@@ -119,20 +119,21 @@ def test_f1_probabilities_are_not_taken_for_logits(name, command, logits, labels
 
 
 @pytest.mark.parametrize(
-    "shape", ["rounded", "percent", "sigmoid", "one column", "some rows padded"]
+    "shape", ["rounded", "percent", "votes", "sigmoid", "one column", "some rows padded"]
 )
 def test_f1_what_looks_like_probabilities(shape, logits, labels):
     p = softmax(logits)
     x = {
         "rounded": p.round(2),
         "percent": 100 * p,
+        "votes": np.random.default_rng(1).multinomial(30, p),
         "sigmoid": 1 / (1 + np.exp(-logits)),
         "one column": p[:, 0],
         "some rows padded": np.where(np.arange(ROWS)[:, None] % 10 == 0, 0.0, p),
     }[shape]
     np.savez("x.npz", logits=x, labels=labels % 2 if x.ndim == 1 else labels)
     printed = report("x.npz", code=BAD_DATA)
-    assert "logits or p" in printed
+    assert "logits or p" in printed or "votes" in printed
     assert "--probabilities" in printed
 
 
@@ -836,6 +837,15 @@ def test_f10_classes_along_another_axis(logits, labels):
     np.save("z.npy", logits.T)
     np.save("four.npy", np.arange(600) % 4)
     assert "--axis" in report("z.npy", "four.npy", "--axis", 5, code=BAD_DATA)
+
+
+def test_f10_a_label_of_a_class_that_the_smallest_number_masks(logits, labels):
+    logits[:, 1] = np.finfo(float).min
+    np.savez("x.npz", logits=logits, labels=labels)
+    row = int(np.argmax(labels == 1))
+    assert f"row {row}: the label is of a masked class" in report("x.npz", code=BAD_DATA)
+    np.savez("x.npz", logits=logits, labels=np.where(labels == 1, 0, labels))
+    report("x.npz", "--classes", 4)
 
 
 # ---------------------------------------------------------------- options of the reader

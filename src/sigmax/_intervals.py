@@ -89,6 +89,30 @@ def of_gaps(
     return (0.0 if by_chance else low, min(high, 1.0)), float(drawn.mean())
 
 
+def of_difference(one: Any, other: Any) -> tuple[float, float]:
+    """Return the interval of one estimate less another, of the same rows, from their intervals (Zou, Donner 2008).
+
+    These may lie more to one side of the estimates, which a difference of resamples forgets.
+    """
+    a, b = one.resamples, other.resamples
+    spread = a.std() * b.std()
+    together = float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
+    middles = a.mean(), b.mean()
+    below, above = zip(
+        *(
+            (m - e.interval[0], e.interval[1] - m)
+            for m, e in zip(middles, (one, other), strict=True)
+        ),
+        strict=True,
+    )
+    low, high = (
+        np.sqrt(max(x * x + y * y - 2 * together * x * y, 0.0))
+        for x, y in ((below[0], above[1]), (above[0], below[1]))
+    )
+    middle = middles[0] - middles[1]
+    return float(middle - low), float(middle + high)
+
+
 def _true_gaps(mean: Any, variance: Any, rows: Any, draws: int, rng: Any) -> Any:
     """Return draws of Σ share · |gap| of the bins."""
     spread = _SPREADS**2

@@ -136,18 +136,19 @@ class Evaluation:
                 "other must be an evaluation of the same rows with the same options: (rows, classes, "
                 f"groups, seed, resamples, confidence) are {mine} and {its}"
             )
-        unknown = (math.nan, math.nan)  # how much one row varies
+        return {name: self._less(other, name) for name in _NAMES}
+
+    def _less(self, other: "Evaluation", name: str) -> Estimate:
+        a, b = getattr(self, name), getattr(other, name)
         with np.errstate(invalid="ignore"):  # infinite losses have no difference: NaN
-            return {
-                name: Estimate(
-                    float(a) - float(b),
-                    _intervals.percentiles(spread, self.confidence) if self.units > 1 else unknown,
-                    spread,
-                )
-                for name in _NAMES
-                for a, b in [(getattr(self, name), getattr(other, name))]
-                for spread in [a.resamples - b.resamples]
-            }
+            spread = a.resamples - b.resamples
+        if self.units < 2:
+            interval = (math.nan, math.nan)  # one row does not say how much it varies
+        elif name in ("ece", "adaptive_ece"):
+            interval = _intervals.of_difference(a, b)
+        else:
+            interval = _intervals.percentiles(spread, self.confidence)
+        return Estimate(float(a) - float(b), interval, spread)
 
 
 @in_exact_arithmetic

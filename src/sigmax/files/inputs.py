@@ -562,7 +562,9 @@ def _impossible(inputs: Inputs, where: Where, options: Options) -> Any:
     """Return which rows have a label of probability 0. A label whose logit is -inf is refused."""
 
     def of_block(x: Any, y: Any) -> Any:
-        masked = x == -np.inf
+        # The smallest number of a type masks, as in the library.
+        least = np.finfo(x.dtype).min / 2 if x.dtype.kind == "f" else -np.inf
+        masked = x <= least
         if not masked.any():
             return np.zeros(len(x), bool)
         if y.ndim > 1:

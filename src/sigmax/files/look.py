@@ -37,6 +37,11 @@ class Look:
     stepping: Any  # where that is the same for all rows
     whole: Any  # by column: all are whole numbers
 
+    def alike(self) -> bool:
+        """Whether all rows have nearly the same sum, which is not 1."""
+        least, most = self.sums
+        return least > 0 and most - least <= _CLOSE * most and abs(most - 1.0) > 2 * _CLOSE
+
     def columns_that_are_steps(self) -> Any:
         found = self.stepping & (self.step != 0)
         return (
@@ -182,6 +187,8 @@ def doubts_about_values(
     normalize = " --normalize"
     if rows and 2 * look.percents > rows:
         why = f"logits or percentages? {look.percents:,} of {rows:,} rows sum to 100"
+    elif rows > 2 and not one and 0 <= look.low < look.high and look.alike():
+        why = f"logits, or shares, votes or counts? All rows sum to {look.sums[1]:g}, or nearly"
     elif rows and 2 * look.distributions > rows and look.low < look.high:
         of = "are in [0, 1]" if one else "are in [0, 1] and sum to 1"
         why = f"logits or probabilities? {look.distributions:,} of {rows:,} rows {of}"

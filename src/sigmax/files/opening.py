@@ -193,7 +193,10 @@ def _members(path: Path) -> list[str]:
             names = archive.namelist()
     except _BROKEN as error:
         raise DataError(f"{path}: not a .npz file: {error}") from error
-    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+    arrays = [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+    if not arrays:
+        raise DataError(f"{path}: has no arrays")
+    return arrays
 
 
 def _mapped_file(file: Any, name: str) -> Any:
