@@ -109,7 +109,12 @@ def core_operands(name: str, arrays: list[Array]) -> tuple[object, ...]:
 
 # By their names in the core; what a loss needs beside its row is given it here.
 KERNELS = {name: value for name, value in vars(_core).items() if isinstance(value, np.ufunc)}
-LOSSES = [prefix + name for name in _core.rows_functions if KERNELS[name].nin > 5 for prefix in ("", "masked_")]
+LOSSES = [
+    prefix + name
+    for name in _core.rows_functions
+    if KERNELS[name].nin > 5
+    for prefix in ("", "masked_")
+]
 KERNELS |= {
     name: Loss(KERNELS[name.removeprefix("masked_")], name.startswith("masked_")) for name in LOSSES
 }

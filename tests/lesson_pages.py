@@ -73,7 +73,7 @@ def new_page(browser, address):
     def make(base: str = address, **options) -> Page:
         page = browser.new_page(**({"viewport": {"width": 1100, "height": 900}} | options))
         pages.append(page)
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)  # on a busy machine too
         page.on("console", lambda message: troubles.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
 

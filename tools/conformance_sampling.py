@@ -98,7 +98,7 @@ independently in `tests/decoders.py`, step by step as they document it. Written 
 | case | here | there | why |
 |---|---|---|---|
 | equal logits at the end of `top_k` (llama.cpp), `top_p` and `typical_p` | stay together | the sort decides which of them stay, in vLLM and Transformers in `top_p` too | the set would depend on positions, and on the batch where the sort does |
-| a sum of probabilities within float32's rounding of p | exact arithmetic on the given logits | cumulative sums of rounded probabilities, of logits rounded after the division by T | the set would depend on the order of additions |
+| a sum of probabilities within float32's rounding of p (none of these rows; more in wide ones) | exact arithmetic on the given logits | cumulative sums of rounded probabilities, of logits rounded after the division by T | the set would depend on the order of additions |
 | `typical_p` where the mass is reached exactly | stops there | llama.cpp goes on until it is exceeded | it happens with equal logits only; Transformers stops |
 | `top_k=0`, −1 | `ValueError` | no truncation | leave it out; per row: k ≥ C |
 | temperature 0 | `ValueError` | the winner | `top_k=1`, or the winner itself |

@@ -268,7 +268,9 @@ def step_lines() -> list[str]:
 
 def lines() -> list[str]:
     """The lines that the headers must contain."""
-    return [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines() + step_lines()
+    return (
+        [polynomial_line(p, p.degree)[0] for p in polynomials()] + constant_lines() + step_lines()
+    )
 
 
 def show() -> None:

@@ -40,7 +40,7 @@ if (($#)); then
   run "$@"
   exit
 fi
-run tests/test_elementwise.py tests/test_normalization.py tests/test_moderate.py tests/test_gradients.py tests/test_same_bits.py \
+run tests/test_elementwise.py tests/test_normalization.py tests/test_far_rows.py tests/test_gradients.py tests/test_same_bits.py \
   -k 'not (no_warnings or same_bits) or (in_the_middle and float32)' >"$work/functions" 2>&1 &
 functions=$!
 run tests/test_exponents.py tests/test_fuzz.py tests/test_losses.py tests/test_binary_cross_entropy.py tests/test_distillation.py \

@@ -1,23 +1,22 @@
 // The functions of the library that the lesson needs, as a WebAssembly module: the same kernels, the same bits as the
 // baseline level (no fused multiply-add). Built by tools/build_wasm.py into src/sigmax/lesson/static/sigmax.wasm.
 //
-// This file is the whole seam to the core. What it takes from there, to be re-pointed when the core changes:
-//   Sigmoid … LogitVjp             F::apply<W>(x[, cotangent]) on a vector, W = Arithmetic<T>::W
-//   SoftmaxPolicy … DivergencePolicy   AxisKernels<Policy, T>::kernel.rows(AxisCall, begin, end, scratch), scratch_bytes
-//   LossBlock<T>::compute          binary cross-entropy of up to kLossBlockSize elements
-//   Total                          the compensated sum
-//   load, store, Half              conversion between doubles and the stored types
+// This file is the whole seam to the core. What it takes from there:
+//   Sigmoid, LogitVjp, BinaryCrossEntropy, ...   F::apply<W>(...) on a vector, W = Arithmetic<T>::W
+//   Softmax, SoftmaxVjp, Divergence, ...         programs, run by Engine<P<W>, T>::kernel on a RowsCall
+//   Total                                        the compensated sum
+//   load, store, Half                            conversion between doubles and the stored types
 //
 // To JavaScript all numbers are doubles in the module's memory; `type` says what they are rounded to and computed in.
 // Pointers come from `reserve`; `release` takes everything back. Nothing is checked: sigmax.js does that.
-#include "../core/kernels.h"
-
-#include "../core/axis_kernels.h"
-#include "../core/binary_cross_entropy.h"
-#include "../core/divergence.h"
-#include "../core/elementwise.h"
-#include "../core/losses.h"
-#include "../core/total.h"
+#include "../core/functions/binary_cross_entropy.h"
+#include "../core/functions/cross_entropy.h"
+#include "../core/functions/divergence.h"
+#include "../core/functions/entropy.h"
+#include "../core/functions/probabilities.h"
+#include "../core/functions/softmax.h"
+#include "../core/functions/total.h"
+#include "../core/rows/engine.h"
 
 #define EXPORT(name) extern "C" __attribute__((export_name(#name)))
 
@@ -113,7 +112,6 @@ void elementwise_vjp(int type, std::ptrdiff_t n, const double* x, const double* 
 
 double nothing = 0.0, everything = 1.0;
 std::int64_t no_label = 0;
-std::uint8_t no_mask = 1;
 
 template <class N>
 Operand numbers(const N* data, std::ptrdiff_t row_stride = 0, std::ptrdiff_t class_stride = 0) {
@@ -121,65 +119,96 @@ Operand numbers(const N* data, std::ptrdiff_t row_stride = 0, std::ptrdiff_t cla
   return {const_cast<char*>(reinterpret_cast<const char*>(data)), row_stride * size, class_stride * size};
 }
 
-template <class P, class T>
-void run_rows(const AxisCall& call) {
-  const AxisKernel& kernel = AxisKernels<P, T>::kernel;
+// Float64 is computed in pairs, narrower types in doubles.
+template <template <class> class P, class T>
+void run_rows(RowsCall& call) {
+  constexpr bool is_double = sizeof(T) == sizeof(double);
+  typedef typename std::conditional<is_double, Pair, Vec>::type W;
+  const RowsKernel& kernel = Engine<P<W>, typename std::conditional<is_double, double, float>::type>::kernel;
+  call.type = is_double ? kFloat64 : sizeof(T) == sizeof(float) ? kFloat32 : kFloat16;
   kernel.rows(call, 0, call.rows, taken(kernel.scratch_bytes(call.classes)));
 }
 
 // `second`: the cotangents of a vector-Jacobian product. One temperature per row.
-template <class P, bool narrow>
+template <template <class> class P, bool narrow>
 void axis(int type, std::ptrdiff_t rows, std::ptrdiff_t classes, const double* x, const double* second,
           const double* temperature, double* out) {
   with_type<narrow>(type, [&](auto tag) {
     typedef typename decltype(tag)::Type T;
-    AxisCall call;
+    RowsCall call;
     call.rows = rows, call.classes = classes;
-    call.x = numbers(stored<T>(x, rows * classes), classes, 1);
-    if (second != nullptr) call.per_class = numbers(stored<T>(second, rows * classes), classes, 1);
-    call.temperature = numbers(temperature, 1);
-    std::ptrdiff_t results = P::reduces ? rows : rows * classes;
+    call[kX] = numbers(stored<T>(x, rows * classes), classes, 1);
+    if (second != nullptr) call[kSecond] = numbers(stored<T>(second, rows * classes), classes, 1);
+    call[kTemperature] = numbers(temperature, 1);
+    constexpr bool reduces = P<Vec>::has_result;
+    std::ptrdiff_t results = reduces ? rows : rows * classes;
     T* result = taken_of<T>(results);
-    call.out = P::reduces ? numbers(result, 1) : numbers(result, classes, 1);
+    if (reduces)
+      call[kResult] = numbers(result, 1);
+    else
+      call[kOut] = numbers(result, classes, 1);
     run_rows<P, T>(call);
     widened(out, result, results);
   });
 }
 
+template <class W>
+using SmoothedIndex = IndexCrossEntropy<W, true>;
+template <class W>
+using PlainIndex = IndexCrossEntropy<W, false>;
+template <class W>
+using SoftLabels = WeightedCrossEntropy<W, true, false>;
+template <class W>
+using CrossEntropyOfGiven = CrossEntropyOfProbabilities<W, false>;
+template <class W>
+using RelativeEntropyOfGiven = CrossEntropyOfProbabilities<W, true>;
+
+struct CrossEntropyOfLogits {
+  template <class T>
+  static void run(RowsCall& call, bool is_soft, bool is_smoothed) {
+    if (is_soft) return run_rows<SoftLabels, T>(call);
+    is_smoothed ? run_rows<SmoothedIndex, T>(call) : run_rows<PlainIndex, T>(call);
+  }
+};
+template <template <class> class P>
+struct Always {
+  template <class T>
+  static void run(RowsCall& call, bool, bool) {
+    run_rows<P, T>(call);
+  }
+};
+
 // `label`: a class index per row, or null; `soft`: labels per class, or null; `weight` and `temperature` per row. The
 // losses are doubles; the gradient, of their sum times `scale`, is written where there is a place for it.
-template <class Loss, class Gradient, bool narrow>
+template <class Loss, bool narrow>
 void loss(int type, std::ptrdiff_t rows, std::ptrdiff_t classes, const double* x, const double* label, const double* soft,
           const double* weight, const double* temperature, double smoothing, double scale, double* value,
           double* gradient) {
   with_type<narrow>(type, [&](auto tag) {
     typedef typename decltype(tag)::Type T;
-    AxisCall call;
+    RowsCall call;
     call.rows = rows, call.classes = classes;
-    call.x = numbers(stored<T>(x, rows * classes), classes, 1);
-    if (soft != nullptr) call.per_class = numbers(stored<T>(soft, rows * classes), classes, 1);
-    call.temperature = numbers(temperature, 1);
-    LossOperands& options = call.loss;
-    options.label = numbers(&no_label);
+    call[kX] = numbers(stored<T>(x, rows * classes), classes, 1);
+    if (soft != nullptr) call[kSecond] = numbers(stored<T>(soft, rows * classes), classes, 1);
+    call[kTemperature] = numbers(temperature, 1);
+    call[kLabel] = numbers(&no_label);
     if (label != nullptr) {
       std::int64_t* index = taken_of<std::int64_t>(rows);
       for (std::ptrdiff_t i = 0; i < rows; ++i) index[i] = static_cast<std::int64_t>(label[i]);
-      options.label = numbers(index, 1);
+      call[kLabel] = numbers(index, 1);
     }
     double total = smoothing == 0.0 ? 1.0 : static_cast<double>(classes);
-    options.weight = numbers(weight, 1);
-    options.class_weight = options.prior = numbers(&everything);
-    options.smoothing = numbers(&smoothing);
-    options.prior_total = numbers(&total);
-    options.mask = numbers(&no_mask);
-    options.z_loss = numbers(&nothing);
-    options.scale = numbers(&scale);
-    options.value = numbers(value, 1);
-    if (gradient == nullptr) return run_rows<Loss, T>(call);
-    T* slopes = taken_of<T>(rows * classes);
-    call.out = numbers(slopes, classes, 1);
-    run_rows<Gradient, T>(call);
-    widened(gradient, slopes, rows * classes);
+    call[kWeight] = numbers(weight, 1);
+    call[kClassWeight] = call[kPrior] = numbers(&everything);
+    call[kSmoothing] = numbers(&smoothing);
+    call[kPriorTotal] = numbers(&total);
+    call[kZLoss] = numbers(&nothing);
+    call[kScale] = numbers(&scale);
+    call[kValue] = numbers(value, 1);
+    T* slopes = gradient == nullptr ? nullptr : taken_of<T>(rows * classes);
+    if (gradient != nullptr) call[kOut] = numbers(slopes, classes, 1);
+    Loss::template run<T>(call, soft != nullptr, smoothing != 0.0);
+    if (gradient != nullptr) widened(gradient, slopes, rows * classes);
   });
 }
 
@@ -234,42 +263,38 @@ ELEMENTWISE_VJP(log_sigmoid_vjp, LogSigmoidVjp)
   EXPORT(name) void name(int type, int rows, int classes, const double* x, const double* second, const double* t, double* out) { \
     axis<P, narrow>(type, rows, classes, x, second, t, out);                                                              \
   }
-AXIS(softmax, SoftmaxPolicy, true)
-AXIS(log_softmax, LogSoftmaxPolicy, false)
-AXIS(logsumexp, LogsumexpPolicy, false)
-AXIS(entropy, EntropyPolicy, false)
-AXIS(entropy_of_probabilities, EntropyOfProbabilitiesPolicy, false)
-AXIS(softmax_vjp, SoftmaxVjpPolicy, true)
+AXIS(softmax, Softmax, true)
+AXIS(log_softmax, LogSoftmax, false)
+AXIS(logsumexp, Logsumexp, false)
+AXIS(entropy, Entropy, false)
+AXIS(entropy_of_probabilities, EntropyOfProbabilities, false)
+AXIS(softmax_vjp, SoftmaxVjp, true)
 
 #define LOSS(name, P, narrow)                                                                                           \
   EXPORT(name) void name(int type, int rows, int classes, const double* x, const double* label, const double* soft, \
                          const double* weight, const double* temperature, double smoothing, double scale,          \
                          double* value, double* gradient) {                                                        \
-    loss<P<false>, P<true>, narrow>(type, rows, classes, x, label, soft, weight, temperature, smoothing, scale, value,     \
+    loss<P, narrow>(type, rows, classes, x, label, soft, weight, temperature, smoothing, scale, value,     \
                             gradient);                                                                             \
   }
-LOSS(cross_entropy, CrossEntropyPolicy, true)
-LOSS(cross_entropy_of_probabilities, CrossEntropyOfProbabilitiesPolicy, true)
-LOSS(relative_entropy_of_probabilities, RelativeEntropyOfProbabilitiesPolicy, false)
-LOSS(divergence, DivergencePolicy, false)
+LOSS(cross_entropy, CrossEntropyOfLogits, true)
+LOSS(cross_entropy_of_probabilities, Always<CrossEntropyOfGiven>, true)
+LOSS(relative_entropy_of_probabilities, Always<RelativeEntropyOfGiven>, false)
+LOSS(divergence, Always<Divergence>, false)
 
 // The losses, and the gradient of their sum divided by `divisor` where there is a place for it.
 EXPORT(binary_cross_entropy) void binary_cross_entropy(int type, int n, const double* x, const double* labels, double divisor,
                                                        double* value, double* gradient) {
   with_type(type, [&](auto tag) {
     typedef typename decltype(tag)::Type T;
-    double ones[kLossBlockSize], zeros[kLossBlockSize], divisors[kLossBlockSize], losses[kLossBlockSize];
-    for (std::ptrdiff_t i = 0; i < kLossBlockSize; ++i) ones[i] = 1.0, zeros[i] = 0.0, divisors[i] = divisor;
+    typedef typename Arithmetic<T>::W W;
+    const LossOptions options = {splat(1.0), splat(1.0), Vec{}, splat(divisor)};
     T* slopes = taken_of<T>(n);
-    LossBlock<T> block;
-    block.weight = block.pos_weight = ones, block.smoothing = zeros, block.divisor = divisors;
-    block.loss = losses;
     const T *given = stored<T>(x, n), *y = stored<T>(labels, n);
-    for (std::ptrdiff_t at = 0; at < n; at += kLossBlockSize) {
-      std::ptrdiff_t count = n - at < kLossBlockSize ? n - at : kLossBlockSize;
-      block.x = given + at, block.labels = y + at, block.gradient = slopes + at;
-      block.template compute<BinaryCrossEntropy, true>(count);
-      std::memcpy(value + at, losses, count * sizeof(double));
+    for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
+      const LossAndGradient result = BinaryCrossEntropy::apply<W>(load(given + i), load(y + i), options);
+      store(slopes + i, result.gradient);
+      for (int k = 0; k < kLanes && i + k < n; ++k) value[i + k] = result.loss[k];
     }
     if (gradient != nullptr) widened(gradient, slopes, n);
   });

@@ -613,8 +613,10 @@ def writable(out: Any, shape: tuple[int, ...], name: str = "out") -> None:
         raise ValueError(f"{name} must have the shape {tuple(shape)}, got shape {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only: pass an array that may be written to")
-    if 0 in out.strides and any(
-        n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True)
+    if (
+        out.size
+        and 0 in out.strides
+        and any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True))
     ):
         raise ValueError(f"{name} must not be broadcast: several of its numbers are one in memory")
 

@@ -74,7 +74,7 @@ def per_row(
         if len(axes) == 1 and not keepdims:
             others = (_arguments.in_blocks(o, x, axes[0]) for o in (*operands, *scalars))
             return ufunc(x, *others, out, axis=axes[0] - x.ndim)
-        joined = [_joined(operand, axes) for operand in (x, *operands)]
+        joined = [join_axes(operand, axes) for operand in (x, *operands)]
         scalars = tuple(_arguments.in_blocks(scalar, joined[0]) for scalar in scalars)
         ends = tuple(k - x.ndim for k in axes)
         if out is not None:
@@ -161,9 +161,9 @@ def _call(
             out = _core.empty_like(x)
         others = (_arguments.in_blocks(o, x, axes[0]) for o in (*operands, *scalars))
         return ufunc(x, *others, out, axis=axes[0] - x.ndim)
-    joined = [_joined(operand, axes) for operand in (x, *operands)]
+    joined = [join_axes(operand, axes) for operand in (x, *operands)]
     scalars = tuple(_arguments.in_blocks(scalar, joined[0]) for scalar in scalars)
-    result = _split(ufunc(*joined, *scalars), x.shape, axes)
+    result = split_axes(ufunc(*joined, *scalars), x.shape, axes)
     if out is None:
         return result if result.ndim else result[()]
     np.copyto(out, result, casting="same_kind")
@@ -178,7 +178,7 @@ def _has_layout(x: Any, axis: int, scalars: tuple[Any, ...]) -> bool:
     return all(_arguments.broadcasts(np.shape(scalar), batch) for scalar in scalars)
 
 
-def _joined(x: Any, axes: tuple[int, ...]) -> Any:
+def join_axes(x: Any, axes: tuple[int, ...]) -> Any:
     """Return x with the given axes moved to the end and joined into one."""
     if len(axes) == 1:
         return np.moveaxis(x, axes[0], -1)
@@ -188,8 +188,8 @@ def _joined(x: Any, axes: tuple[int, ...]) -> Any:
     return moved.reshape((*batch, classes))
 
 
-def _split(y: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """Undo `_joined` on a result that may have more batch dimensions in front."""
+def split_axes(y: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """Undo `join_axes` on a result that may have more batch dimensions in front."""
     ends = tuple(axis - len(shape) for axis in axes)
     split = y.reshape(y.shape[:-1] + tuple(shape[axis] for axis in axes))
     return np.moveaxis(split, range(-len(axes), 0), ends) if axes else split

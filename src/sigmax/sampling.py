@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from . import _arguments, _core, _sampling
 from ._arguments import Axis
-from ._axis import _joined, _split
+from ._axis import join_axes, split_axes
 from ._exact import window
 from .normalization import softmax
 
@@ -169,7 +169,9 @@ def filter_probabilities(
     kept, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
     rows.run(kept=kept, log_mass=log_mass)
     probabilities = softmax(kept, temperature=rows.temperature, out=kept)
-    return Filtered(rows.per_class(probabilities), rows.per_row(log_mass.astype(kept.dtype)))
+    return Filtered(
+        rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, kept.dtype))
+    )
 
 
 def sample(
@@ -292,7 +294,7 @@ def sample(
     tokens = batch.per_row(drawn, many)
     if log_prob is None:
         return tokens
-    return tokens, batch.per_row(log_prob.astype(batch.x.dtype), many)
+    return tokens, batch.per_row(_arguments.cast(log_prob, batch.x.dtype), many)
 
 
 def speculative_accept(
@@ -571,7 +573,7 @@ class _Rows:
     ) -> None:
         x = _arguments.masked(_arguments.numpy_array(logits, name), where, -np.inf)
         self.axes, self.given, self.name = _arguments.axes(axis, x.ndim), x.shape, name
-        x = _joined(x, self.axes)
+        x = join_axes(x, self.axes)
         *batch, classes = x.shape
         steps = options.steps()
         self.shape = _batch_shape(tuple(batch), steps)
@@ -672,7 +674,7 @@ class _Rows:
 
     def per_class(self, result: Any) -> Any:
         """Return a result of rows and classes in the shape of the logits."""
-        return _split(result.reshape(*self.shape, result.shape[1]), self.given, self.axes)
+        return split_axes(result.reshape(*self.shape, result.shape[1]), self.given, self.axes)
 
     def per_row(self, result: Any, more: tuple[int, ...] = ()) -> Any:
         return result.reshape(self.shape + more)[()]
@@ -736,7 +738,8 @@ class _Bits:
         if rows.dtype.kind not in "iu":
             raise TypeError(f"rows must be integers, got {self.rows!r}")
         _arguments.require(rows >= 0, rows, "rows", "not negative")
-        _arguments.require_broadcast(rows, "rows", batch)
+        if not _arguments.broadcasts(rows.shape, batch):
+            raise ValueError(f"rows must broadcast to the shape {batch}, got shape {rows.shape}")
         return np.ascontiguousarray(np.broadcast_to(rows.astype(np.uint64), batch)).reshape(-1)
 
 

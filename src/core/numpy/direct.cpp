@@ -154,7 +154,7 @@ bool coincide(PyArrayObject* a, PyArrayObject* b) {
 }
 // No two elements share a byte.
 bool is_apart_from_itself(PyArrayObject* out) {
-  for (int axis = 0; axis < PyArray_NDIM(out); ++axis)
+  for (int axis = 0; PyArray_SIZE(out) > 0 && axis < PyArray_NDIM(out); ++axis)
     if (PyArray_DIM(out, axis) > 1 && PyArray_STRIDE(out, axis) == 0) return false;
   return true;
 }

@@ -74,6 +74,10 @@ struct Energy<Pair> {
   SIGMAX_INLINE Pair at(Vec x) const { return multiply(difference<Pair>(x, max), beta); }
   SIGMAX_INLINE Pair bounded(Vec x) const { return at_least_floor(at(x)); }
   SIGMAX_INLINE Pair factor(Vec x) const {
+#if !SIGMAX_HAS_FMA  // x - n·step is exact only where it is fused
+    const Pair y = at(x);
+    return keep(~(y.hi < kExpFloor), exp_scaled(y));
+#endif
     const Vec d = mul_add(x, scale, shift);
     const Mask there = ~(d < lowest);  // NaN too
     const Vec t = mul_add(d - top, rate, splat(kRoundToInteger + kTopSteps)), n = t - offset;

@@ -19,6 +19,9 @@ namespace {
 typedef std::ptrdiff_t Index;
 
 constexpr Index kBlock = 256, kSumLanes = 16;
+
+SIGMAX_INLINE double at(const PerRow& numbers, Index row) { return numbers.data[row * numbers.step]; }
+
 constexpr double kMinusInfinity = -kInfinity;
 
 // Relative to any sum of exponentials here: each has 2^-42.5 at most, where its argument is -700, and sums add less.
@@ -980,7 +983,7 @@ void sample_row(const SamplingCall& call, Index r, double* memory) {
   const S* x = static_cast<const S*>(call.x) + r * n;
   Row<V> row(values_of(x, n, scratch.row), n, scratch);
   if (is_settled_without<S>(call, r, row.is_nan(), row.is_empty())) return;
-  for (int k = 0; k < call.steps; ++k) row.apply(call.step[k], call.parameter[k][r]);
+  for (int k = 0; k < call.steps; ++k) row.apply(call.step[k], at(call.parameter[k], r));
   call.outcome[r] = row.is_doubtful() ? kDoubtful : kSettled;
   if (row.is_doubtful()) return;
   if (call.log_mass) call.log_mass[r] = row.log_mass();
@@ -1148,7 +1151,7 @@ class Tile {
 
   void apply(Step step, const PerRow& parameter) {
     double column[kSide];
-    for (Index r = 0; r < kSide; ++r) column[r] = parameter[first_ + (r < rows_ ? r : 0)];
+    for (Index r = 0; r < kSide; ++r) column[r] = sigmax::at(parameter, first_ + (r < rows_ ? r : 0));
     Side p;
     for (Index part = 0; part < kParts; ++part) p.at[part] = sigmax::load(column + part * kLanes);
     switch (step) {
@@ -1521,7 +1524,7 @@ void speculate_row(const SpeculationCall& call, Index r, double* memory) {
   V *first = reinterpret_cast<V*>(memory), *second = reinterpret_cast<V*>(memory + n);
   const V* draft = without_infinities(values_of(static_cast<const S*>(call.draft) + r * n, n, first), n, first);
   const V* target = without_infinities(values_of(static_cast<const S*>(call.target) + r * n, n, second), n, second);
-  const Speculation<V> speculation(draft, target, n, call.draft_temperature[r], call.target_temperature[r],
+  const Speculation<V> speculation(draft, target, n, at(call.draft_temperature, r), at(call.target_temperature, r),
                                    memory + 2 * n);
   const double acceptance = static_cast<double>(call.bits[2 * r]) * 0x1p-64;
   const double share = static_cast<double>(call.bits[2 * r + 1]) * 0x1p-64;

@@ -22,7 +22,6 @@ enum Outcome : std::uint8_t {
 struct PerRow {
   const double* data = nullptr;
   std::ptrdiff_t step = 0;
-  double operator[](std::ptrdiff_t row) const { return data[row * step]; }
 };
 
 struct SamplingCall {

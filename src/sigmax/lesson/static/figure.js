@@ -73,8 +73,7 @@ export class Figure {
     const placed = (wanted) => this.plots.filter((_, i) => Boolean(this.panels[i].below) === wanted).map(({ element }) => element);
     this.element = html("figure", { class: "figure", id: this.name },
       bind(html(`h${this.level}`, { class: "title" }), (element) => fillMarked(element, words("title"))),
-      html("div", { class: "stage" }, html("div", { class: "plots" }, this.formulaBox, html("div", { class: "panels" }, ...placed(false))), this.side),
-      this.panels.some(({ below }) => below) ? html("div", { class: "panels below" }, ...placed(true)) : "",
+      html("div", { class: "stage" }, html("div", { class: "plots" }, this.formulaBox, html("div", { class: "panels" }, ...placed(false))), this.side, ...(placed(true).length ? [html("div", { class: "panels below" }, ...placed(true))] : [])),
       this.spoken,
       caption,
       html("div", { class: "tools" },

@@ -1,4 +1,4 @@
-"""Moderate rows (docs/numerics/normalization.md) beside others: at the borders, mixed in one call, in every layout."""
+"""Rows far from 0, of huge spread or temperature, beside ordinary ones: at the borders, mixed, in every layout."""
 
 import numpy as np
 import pytest
