@@ -466,6 +466,12 @@ def test_info():
         (("softmax", "logits.npy", "-o", "p.npy", "--top-p", "2"), BAD_DATA, "top_p must be in"),
         (("sample", "logits.npy", "-o", "t.npy", "--top-k", "0"), BAD_DATA, "top_k must be at"),
         (("sample", "logits.npy", "-o", "t.csv"), BAD_DATA, "must be .npy, got .csv"),
+        (
+            ("sample", "logits.npy", "-o", "t.npy", "--no-replace", "--draws", "9"),
+            BAD_DATA,
+            "from row 0 on: shape must be at most the number of possible classes",
+        ),
+        (("sample", "logits.npy", "-o", "logits.npy"), BAD_DATA, "would be overwritten"),
         (("sample", "logits.npy", "-o", "t.npy", "--axis", "2"), BAD_DATA, "[-2, 2), got 2"),
         (
             ("sample", "logits.npy", "-o", "t.npy", "--preset", "vllm", "--typical-p", "0.5"),
