@@ -18,8 +18,8 @@ from distributed import LocalCluster
 from typer.testing import CliRunner
 
 import sigmax
-from sigmax.cli import files, rows
 from sigmax.cli.commands import app
+from sigmax.files import blocks, opening
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "command-line.md"
@@ -108,7 +108,23 @@ def test_the_json_has_this_form():
         "command": str,
         "title": str,
         "files": [{"name": str, "bytes": int, "sha256": str}] * 2,
-        "data": {"rows": int, "ignored": int, "classes": int, "class_names": list, "labels": str},
+        "reading": {
+            "rows": int,
+            "values": str,
+            "why": str,
+            "labels": str,
+            "label_form": str,
+            "lines": list,
+        },
+        "data": {
+            "rows": int,
+            "ignored": int,
+            "impossible": int,
+            "weighted": bool,
+            "classes": int,
+            "class_names": list,
+            "labels": str,
+        },
         "split": {"fit": int, "test": int, "groups": None},
         "options": {"method": str, "seed": int, "bins": int, "confidence": float, "resamples": int},
         "fit": {
@@ -236,7 +252,7 @@ def test_calibrate_and_apply(suffix, method, dtype):
 def test_apply_streams_what_is_larger_than_a_block(monkeypatch):
     run("calibrate", "logits.npy", "labels.npy")
     run("apply", "logits.npy", "calibration.json", "-o", "whole.npy")
-    monkeypatch.setattr(rows, "_BLOCK", 64)
+    monkeypatch.setattr(blocks, "_BLOCK", 64)
     run("apply", "logits.npy", "calibration.json", "-o", "blocks.npy")
     assert Path("whole.npy").read_bytes() == Path("blocks.npy").read_bytes()
 
@@ -302,7 +318,7 @@ def test_a_binary_model_in_one_column():
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 @pytest.mark.parametrize("block", [2**20, 16])
 def test_softmax_along_an_axis(axis, block, monkeypatch):
-    monkeypatch.setattr(rows, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     x = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
     np.save("x.npy", x)
     run("softmax", "x.npy", "-o", "p.npy", "--axis", axis, "--temperature", 2)
@@ -362,7 +378,7 @@ def test_softmax_of_the_likely_classes():
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("block", [2**20, 16])
 def test_sample(axis, block, monkeypatch):
-    monkeypatch.setattr(rows, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     x = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
     np.save("x.npy", x)
     printed = run("sample", "x.npy", "-o", "t.npy", "--axis", axis, "--seed", 4, *TRUNCATION)
@@ -450,6 +466,12 @@ def test_info():
         (("softmax", "logits.npy", "-o", "p.npy", "--top-p", "2"), BAD_DATA, "top_p must be in"),
         (("sample", "logits.npy", "-o", "t.npy", "--top-k", "0"), BAD_DATA, "top_k must be at"),
         (("sample", "logits.npy", "-o", "t.csv"), BAD_DATA, "must be .npy, got .csv"),
+        (
+            ("sample", "logits.npy", "-o", "t.npy", "--no-replace", "--draws", "9"),
+            BAD_DATA,
+            "from row 0 on: shape must be at most the number of possible classes",
+        ),
+        (("sample", "logits.npy", "-o", "logits.npy"), BAD_DATA, "would be overwritten"),
         (("sample", "logits.npy", "-o", "t.npy", "--axis", "2"), BAD_DATA, "[-2, 2), got 2"),
         (
             ("sample", "logits.npy", "-o", "t.npy", "--preset", "vllm", "--typical-p", "0.5"),
@@ -564,7 +586,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(by, suffix, here):
 @pytest.fixture(scope="module")
 def scheduler():
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -572,7 +594,7 @@ def scheduler():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [".npy", ".parquet", "soft labels", "probabilities"])
 def test_a_cluster_gives_the_same(kind, scheduler, monkeypatch):
-    monkeypatch.setattr(files, "_PART", 4 * 700)
+    monkeypatch.setattr(opening, "_PART", 4 * 700)
     logits, labels = np.load("logits.npy"), np.load("labels.npy")
     words = ["logits.npy", "labels.npy"]
     if kind == ".parquet":

@@ -8,13 +8,13 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from sigmax.cli import rows
-from sigmax.cli.console import DataError
-from sigmax.cli.files import arrays, open_file
-from sigmax.cli.inputs import read_inputs, read_logits
-from sigmax.cli.outputs import replacing, write_rows
-from sigmax.cli.rows import row_blocks, spill
-from sigmax.cli.where import Options
+from sigmax.files import blocks
+from sigmax.files.blocks import row_blocks, spill
+from sigmax.files.errors import DataError
+from sigmax.files.find import Options
+from sigmax.files.inputs import read_inputs, read_logits
+from sigmax.files.opening import arrays, open_file
+from sigmax.files.outputs import replacing, write_rows
 
 NAMES = ["cat", "dog", "eel"]
 
@@ -133,7 +133,7 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("block", [2**20, 8])
 def test_every_format_gives_the_same_numbers(kind, block, tmp_path, logits, labels, monkeypatch):
-    monkeypatch.setattr(rows, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     path, labels_path, options = written(kind, tmp_path, logits, labels)
     inputs = read_inputs(path, labels_path, options)
     np.testing.assert_array_equal(inputs.logits, logits)
@@ -157,7 +157,8 @@ def test_classes_from_a_file(tmp_path, logits):
 @pytest.mark.parametrize("dtype", ["f2", "f4", ">f4", "i1", "u2", "?"])
 def test_types_are_kept(dtype, tmp_path, logits):
     np.save(tmp_path / "x.npy", logits.astype(dtype))
-    assert read_logits(tmp_path / "x.npy", Options()).logits.dtype == np.dtype(dtype)
+    options = Options(probabilities=False)  # booleans look like probabilities
+    assert read_logits(tmp_path / "x.npy", options).logits.dtype == np.dtype(dtype)
 
 
 def test_float32_parquet_stays_float32(tmp_path, logits):
@@ -242,7 +243,7 @@ def test_a_memory_map_larger_than_a_block_is_not_copied(tmp_path, rng):
 @pytest.mark.parametrize("shape", [(10, 3), (3,), (0, 4), (7, 2, 5)])
 @pytest.mark.parametrize("block", [2**20, 7, 1])
 def test_blocks_cover_all_rows_once(shape, block, monkeypatch):
-    monkeypatch.setattr(rows, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     x = np.zeros(shape)
     seen = [i for part in row_blocks(x) for i in range(part.start, part.stop)]
     assert seen == list(range(len(x)))
@@ -420,7 +421,7 @@ def test_other_suffixes_and_types(tmp_path, labels):
 def test_which_array_is_meant(tmp_path, logits, labels):
     np.savez(tmp_path / "x.npz", a=logits, b=labels)
     refused(tmp_path / "x.npz", None, Options(), "labels", "--labels-key", "a, b")
-    refused(tmp_path / "x.npz", None, Options(labels_key="c"), "logits", "a, b")
+    refused(tmp_path / "x.npz", None, Options(labels_key="c"), "no array 'c'", "'a', 'b'")
     refused(tmp_path / "x.npz", None, Options("a", "c"), "no array 'c'", "'a', 'b'")
     np.save(tmp_path / "x.npy", logits)
     refused(tmp_path / "x.npy", None, Options(), "name the file of the labels")

@@ -19,11 +19,15 @@ PAGES = [p for p in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if ">>>" in
 RUN_TIME = {name for name in sigmax.__all__ if hasattr(sigmax._config, name)}
 RESULTS = {name for name in sigmax.__all__ if inspect.isclass(getattr(sigmax, name))}
 FUNCTIONS = sorted(set(sigmax.__all__) - RESULTS)
-MATHEMATICAL = sorted(set(FUNCTIONS) - RUN_TIME)
+FILES = {"read_soft_labels", "write_soft_labels"}
+MATHEMATICAL = sorted(set(FUNCTIONS) - RUN_TIME - FILES)
 STATISTICAL = {
     *sigmax.calibration.__all__,
     *sigmax.evaluation.__all__,
+    *sigmax.reliability.__all__,
     *sigmax.sampling.__all__,
+    *sigmax.linear.__all__,
+    *sigmax.soft_labels.__all__,
 }  # their definitions are in their tests
 
 every_name = pytest.mark.parametrize("name", FUNCTIONS)
@@ -166,7 +170,7 @@ def test_examples_run(name):
 @pytest.mark.filterwarnings("default")
 def test_examples_of_the_pages_run(page):
     text = re.sub(r"(?m)^```.*", "", page.read_text())
-    for package in ("jax", "scipy", "torch"):
+    for package in ("jax", "scipy", "torch", "xarray"):
         imported = re.search(rf">>> import .*\b{package}\b", text)
         if imported and not importlib.util.find_spec(package):
             pytest.skip(f"needs {package}")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import sigmax
-from sigmax.cli.console import DataError
-from sigmax.cli.inputs import Inputs
+from sigmax.files.errors import DataError
+from sigmax.files.inputs import Inputs
 from sigmax.report import verdict as verdicts
 from sigmax.report import words
 from sigmax.report.classes import per_class
@@ -73,6 +73,7 @@ def made(logits, labels, groups=None, names=None, **choices):
         "files": [{"name": "x.npy", "bytes": 12345, "sha256": "f00"}],
         "title": "a <b>bold</b> & title",
         "apply_commands": None,
+        "reading": None,
     }
     return {**about, **result}
 
@@ -112,8 +113,9 @@ def test_nll_better_but_ece_worse():
 
 def test_worse_on_groups_of_another_kind():
     logits, labels, _ = calibrated()
-    groups = np.arange(ROWS) % 2
-    logits = np.where(groups[:, None] == 0, 3.0, 1 / 3) * logits
+    groups = np.arange(ROWS) % 40
+    to_fit = np.random.default_rng(0).permutation(40)[:20]
+    logits = np.where(np.isin(groups, to_fit)[:, None], 3.0, 1 / 3) * logits
     verdict = made(logits, labels, groups)["verdict"]
     assert verdict["key"] == "worse"
     assert "do not apply" in verdict["headline"]
@@ -188,6 +190,7 @@ def test_every_status_has_a_headline(status):
     result = {
         "fit": {"status": status, "message": "Why."},
         "options": {"method": "vector"},
+        "split": {"fit": 100, "test": 100, "groups": None},
     }
     verdict = verdicts.verdict(result)
     assert verdict["key"] == status
@@ -312,7 +315,9 @@ def test_the_table_of_classes():
 
 def test_the_bins_of_the_table_hold_their_upper_ends():
     p = np.array([[0.5, 0.5], [0.5, 0.5], [0.9, 0.1], [0.9, 0.1]])
-    side = SimpleNamespace(logits=np.log(p), labels=np.array([0, 0, 1, 1]), temperature=1.0, bins=2)
+    side = SimpleNamespace(
+        logits=np.log(p), labels=np.array([0, 0, 1, 1]), temperature=1.0, bins=2, weights=None
+    )
     first = next(row for row in per_class(("a", "b"), side, None) if row["name"] == "a")
     assert first["ece"] == pytest.approx((2 * 0.5 + 2 * 0.9) / 4)
 

@@ -1,5 +1,12 @@
 """Everything between logits and loss: exact, fast, the same bits everywhere."""
 
+import sys as _sys
+
+if (_sys.argv or [""])[0] == "-m" or (_sys.argv or [""])[0].endswith("/sigmax"):  # the command
+    from .cli import answer_interruptions as _answer_interruptions
+
+    _answer_interruptions()
+
 from importlib.metadata import version as _version
 
 from ._config import get_num_threads, release_memory, set_num_threads, show_config
@@ -15,18 +22,19 @@ from .elementwise import log1mexp, log_sigmoid, logit, sigmoid, softplus
 from .evaluation import (
     Estimate,
     Evaluation,
-    ReliabilityCurve,
     brier_score,
     calibration_error,
     evaluate,
-    reliability_curve,
 )
 from .gradients import value_and_grad, vjp
 from .labels import one_hot, smooth_labels
+from .linear import LinearHead, TopK, linear_log_softmax, linear_softmax, linear_top_k
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
+from .reliability import ReliabilityCurve, reliability_curve
 from .sampling import Accepted, Filtered, filter_probabilities, sample, speculative_accept
+from .soft_labels import SparseLabels, read_soft_labels, write_soft_labels
 
 __version__ = _version("sigmax")
 
@@ -35,8 +43,11 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Filtered",
+    "LinearHead",
     "ReliabilityCurve",
+    "SparseLabels",
     "TemperatureFit",
+    "TopK",
     "VectorScalingFit",
     "binary_cross_entropy",
     "brier_score",
@@ -52,12 +63,16 @@ __all__ = [
     "inverse_softmax",
     "kl_divergence",
     "linear_cross_entropy",
+    "linear_log_softmax",
+    "linear_softmax",
+    "linear_top_k",
     "log1mexp",
     "log_sigmoid",
     "log_softmax",
     "logit",
     "logsumexp",
     "one_hot",
+    "read_soft_labels",
     "release_memory",
     "reliability_curve",
     "sample",
@@ -70,4 +85,5 @@ __all__ = [
     "speculative_accept",
     "value_and_grad",
     "vjp",
+    "write_soft_labels",
 ]

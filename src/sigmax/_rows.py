@@ -182,10 +182,10 @@ class Rows:
     def _put_logits(self, chunk: Chunk, x: Any, mask: Any) -> None:
         if self.padded and self.from_logits:
             x = without_padding(x)
-        x = _computable(x)
+        dtype, x = x.dtype, _computable(x)
         if not self.from_logits:
             x = x if mask is None else np.where(mask, x, x.dtype.type(0))
-            x = _distributions(chunk, x, "logits", x.dtype)
+            x = _distributions(chunk, x, "logits", dtype)
             chunk.probabilities = x
             x = np.log(x, dtype=np.float64)
         elif mask is not None:

@@ -38,7 +38,8 @@ class _Columns:
     @classmethod
     def of(cls, chunk: Chunk, p: Any, names: Any) -> "_Columns":
         n = np.arange(len(p))
-        winner = p.argmax(axis=-1)
+        # Probabilities of logits may be equal where the logits are not.
+        winner = (chunk.logits if chunk.probabilities is None else p).argmax(axis=-1)
         confidence = p[n, winner].astype(np.float64)
         _require_winner(chunk, confidence)
         correct = winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
@@ -55,6 +56,16 @@ class _Columns:
         """Return what the bins of equal mass need."""
         return replace(
             self, nll=None, brier=None, weight=None if (self.weight == 1).all() else self.weight
+        )
+
+    def some(self, rows: Any) -> "_Columns":
+        """Return some of the rows, of which the places are no longer known but by their units."""
+        return replace(
+            self,
+            confidence=self.confidence[rows],
+            correct=self.correct[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            group=self.unit[rows],
         )
 
     def __len__(self) -> int:
@@ -327,14 +338,23 @@ def _cuts(columns: Parts, count: int, bins: int) -> tuple[Any, Any]:
     less, equal = (
         np.array(x) for x in zip(*order.map(_less_and_equal, least).gather(), strict=True)
     )
-    # Of the rows as confident as the first of a bin, this many go to the bins before, in whatever part they are.
-    tie = starts - less.sum(axis=0)
-    local = list(tie - (np.cumsum(equal, axis=0) - equal))
-    least = least.view(np.float64)
-    (number,) = columns.map(_tied_row, least, each=[local]).sum()
+    shares = _shares(least, less.sum(axis=0), equal.sum(axis=0), starts, ends, bins)
+    least, most = least.view(np.float64), most.view(np.float64)
     empty = np.full(bins - len(ends), math.nan)
-    edges = (np.append(least, empty), np.append(most.view(np.float64), empty))
-    return (least[1:], number.astype(np.int64)[1:]), edges
+    return (least[1:], *shares), (np.append(least, empty), np.append(most, empty))
+
+
+def _shares(
+    least: Any, less: Any, equal: Any, starts: Any, ends: Any, bins: int
+) -> tuple[Any, Any]:
+    """Return confidences that are in more bins than one, and the share of their rows that each bin has."""
+    _, first = np.unique(least, return_index=True)
+    low, high = less[first, None], (less + equal)[first, None]
+    inside = np.minimum(high, ends + 1) - np.maximum(low, starts)
+    share = np.zeros((len(first), bins))
+    share[:, : len(ends)] = np.maximum(inside, 0) / (high - low)
+    tied = (share > 0).sum(axis=1) > 1
+    return least[first][tied].view(np.float64), share[tied]
 
 
 def _sorted_bits(columns: list[_Columns]) -> Any:
@@ -362,28 +382,23 @@ def _less_and_equal(order: Any, bits: Any) -> tuple[Any, Any]:
     return less, np.searchsorted(order, bits, "right") - less
 
 
-def _tied_row(columns: list[_Columns], local: Any, confidences: Any) -> tuple[Any]:
-    """Return, for each confidence, the number of the row that is the local-th to have it, or 0 if that is elsewhere."""
-    result = np.zeros(len(local))
-    for j, confidence in enumerate(confidences):
-        before = 0
-        for c in columns:
-            rows = np.flatnonzero(c.confidence == confidence)
-            if before <= local[j] < before + len(rows):
-                result[j] = c.first + rows[local[j] - before]
-            before += len(rows)
-    return (result,)
-
-
 def _by_mass(columns: list[_Columns], plan: _Plan, cuts: Any) -> tuple[Any]:
     none = np.zeros((plan.groups, plan.bins, 6))
-    return merged([(none,), *((_by_bin(c, _bin_by_mass(c, cuts), plan),) for c in columns)])
+    return merged([(none,), *((_of_mass(c, plan, cuts),) for c in columns)])
 
 
-def _bin_by_mass(c: _Columns, cuts: Any) -> Any:
-    confidences, numbers = cuts
-    result = np.searchsorted(confidences, c.confidence, "left")
-    tied = np.flatnonzero(np.isin(c.confidence, confidences))
-    equal = c.confidence[tied, None] == confidences
-    result[tied] += (equal & (c.number[tied, None] >= numbers)).sum(axis=1)
-    return result
+def _of_mass(c: _Columns, plan: _Plan, cuts: Any) -> Any:
+    """Return the sums by group and bin; equally confident rows are in all bins that have some of them, by share."""
+    starts, values, shares = cuts
+    tied = np.searchsorted(values, c.confidence)
+    is_tied = np.append(values, math.nan)[tied] == c.confidence
+    table = _by_bin(
+        c.some(~is_tied), np.searchsorted(starts, c.confidence[~is_tied], "right"), plan
+    )
+    if is_tied.any():
+        of_values = replace(plan, bins=len(values))
+        sums = _by_bin(c.some(is_tied), tied[is_tied], of_values)
+        linear, squares = np.einsum("gvk,vb->gbk", sums, shares), sums[..., 2] @ shares**2
+        linear[..., 2] = squares
+        table = table + linear
+    return table

@@ -11,6 +11,7 @@ from . import _arguments
 from ._arguments import Reduction, classes_last
 from ._loss import Rows, loss
 from ._reduction import Extended, is_ordinary, product, reduced
+from .soft_labels import SparseDistillation, SparseLabels
 
 __all__ = ["distillation_loss"]
 
@@ -45,7 +46,7 @@ def distillation_loss(
     student_logits : array_like of real numbers, shape (..., C, ...)
         x, one row per sample along ``axis``.
     teacher_logits : array_like of real numbers, shape of ``student_logits``
-        t.
+        t. Or :class:`SparseLabels` at the same temperature: what is known of softmax(t/T).
     labels : array_like, optional
         y, class indices or distributions, as for :func:`cross_entropy`; not needed for ``alpha=1``.
     axis : int
@@ -83,6 +84,21 @@ def distillation_loss(
     0.10537834390754515
     """
     share = _arguments.number(alpha, "alpha", 0.0, 1.0)
+    if isinstance(teacher_logits, SparseLabels):
+        options = {
+            "axis": axis,
+            "temperature": temperature,
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "label_smoothing": label_smoothing,
+            "smoothing_prior": smoothing_prior,
+            "ignore_index": ignore_index,
+            "where": where,
+            "z_loss": z_loss,
+            "reduction": reduction,
+            "normalizer": normalizer,
+        }
+        return SparseDistillation(student_logits, teacher_logits, labels, share, options)
     if labels is None and share < 1.0:
         raise ValueError(f"labels are needed for alpha < 1, got alpha={alpha!r} and no labels")
     hard = Rows(student_logits, axis, "student_logits")

@@ -2,25 +2,22 @@
 
 import math
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _arguments, _rows
+from . import _arguments, _intervals, _numbers, _rows
 from ._arguments import in_exact_arithmetic
 from ._rows import Rows
-from ._tables import CELLS, NOTHING, Table, sums_of, sums_of_brier
+from ._tables import NOTHING, Table, sums_of, sums_of_brier
 
 __all__ = [
     "Estimate",
     "Evaluation",
-    "ReliabilityCurve",
     "brier_score",
     "calibration_error",
     "evaluate",
-    "reliability_curve",
 ]
 
 _NAMES = (
@@ -42,8 +39,6 @@ _KINDS = {
     "debiased": "debiased_ece",
 }
 _BY_MASS = ("adaptive", "debiased")
-_RESAMPLES = 1000  # at a time
-_PRODUCT = 2**23  # and at most so many sums: 64 MiB
 _GROUPS = 2000  # of rows, for the bootstrap: an error of 1.6 % in the length of an interval
 
 
@@ -53,7 +48,8 @@ class Estimate(float):
     Attributes
     ----------
     interval : (float, float)
-        Between the quantiles of the resamples.
+        Of the accuracy Wilson's; of losses that of the studentised bootstrap; of ``ece`` and ``adaptive_ece`` that of
+        their true value; else between the quantiles of the resamples.
     resamples : ndarray
         The number in each resample.
     """
@@ -140,13 +136,19 @@ class Evaluation:
                 "other must be an evaluation of the same rows with the same options: (rows, classes, "
                 f"groups, seed, resamples, confidence) are {mine} and {its}"
             )
+        return {name: self._less(other, name) for name in _NAMES}
+
+    def _less(self, other: "Evaluation", name: str) -> Estimate:
+        a, b = getattr(self, name), getattr(other, name)
         with np.errstate(invalid="ignore"):  # infinite losses have no difference: NaN
-            return {
-                name: Estimate(float(a) - float(b), _interval(spread, self.confidence), spread)
-                for name in _NAMES
-                for a, b in [(getattr(self, name), getattr(other, name))]
-                for spread in [a.resamples - b.resamples]
-            }
+            spread = a.resamples - b.resamples
+        if self.units < 2:
+            interval = (math.nan, math.nan)  # one row does not say how much it varies
+        elif name in ("ece", "adaptive_ece"):
+            interval = _intervals.of_difference(a, b)
+        else:
+            interval = _intervals.percentiles(spread, self.confidence)
+        return Estimate(float(a) - float(b), interval, spread)
 
 
 @in_exact_arithmetic
@@ -304,7 +306,7 @@ def calibration_error(
     )
     bins = _arguments.integer(bins, "bins", 1)
     table = sums_of(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
-    return _values(table)[_KINDS[kind]]
+    return _numbers.values(table)[_KINDS[kind]]
 
 
 @in_exact_arithmetic
@@ -367,207 +369,22 @@ def brier_score(
     return float(total / weight)
 
 
-@dataclass(frozen=True)
-class ReliabilityCurve:
-    """What :func:`reliability_curve` measures.
-
-    Attributes
-    ----------
-    lower, upper : ndarray, shape (bins,)
-        The edges of the bins; of bins of equal mass, the least and the largest confidence in them.
-    count : ndarray of int
-        Rows.
-    confidence, accuracy : ndarray
-        Means; NaN in an empty bin.
-    interval : (ndarray, ndarray)
-        Of the accuracy (Wilson); 0 and 1 in an empty bin.
-    """
-
-    lower: np.ndarray
-    upper: np.ndarray
-    count: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    interval: tuple[np.ndarray, np.ndarray]
-
-
-@in_exact_arithmetic
-def reliability_curve(
-    logits: ArrayLike,
-    labels: ArrayLike,
-    /,
-    axis: int = -1,
-    *,
-    bins: int = 15,
-    equal_mass: bool = False,
-    from_logits: bool = True,
-    temperature: ArrayLike = 1.0,
-    sample_weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    where: ArrayLike | None = None,
-    confidence: float = 0.95,
-) -> ReliabilityCurve:
-    r"""Measure accuracy by confidence: the points of a reliability diagram.
-
-    .. math:: \mathrm{acc}(b) = \frac{\sum_{n \in b} s_n [\operatorname{arg\,max} p_n = y_n]}{\sum_{n \in b} s_n}
-
-    Parameters
-    ----------
-    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
-        As for :func:`evaluate`.
-    equal_mass : bool
-        Bins of equal numbers of rows, not of equal width.
-    confidence : float
-        Of the intervals, in [0, 1).
-
-    Returns
-    -------
-    ReliabilityCurve
-        Largest error: as for :func:`evaluate`, from probabilities within 1 ULP. Weights count in an interval as
-        (Σ s)² / Σ s² rows.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for :func:`evaluate`.
-
-    References
-    ----------
-    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
-    doi:10.1080/01621459.1927.10502953.
-
-    Examples
-    --------
-    >>> import sigmax
-    >>> curve = sigmax.reliability_curve([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False, bins=2)
-    >>> curve.count, curve.accuracy
-    (array([0, 2]), array([nan, 0.5]))
-    """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-    )
-    bins = _arguments.integer(bins, "bins", 1)
-    quantile = NormalDist().inv_cdf(0.5 + _arguments.confidence(confidence) / 2)
-    equal_mass = _arguments.flag(equal_mass, "equal_mass")
-    table = sums_of(rows, bins, groups=1, by_mass=equal_mass, by_class=False)
-    sums = (table.by_mass if equal_mass else table.by_width)[0]
-    count, weight, squares, gap, correct, _ = sums.T
-    accuracy = _ratio(correct, weight, math.nan)
-    edges = table.edges if equal_mass else (np.arange(bins) / bins, np.arange(1, bins + 1) / bins)
-    lower, upper = edges
-    return ReliabilityCurve(
-        lower=lower,
-        upper=upper,
-        count=count.astype(np.int64),
-        confidence=_ratio(gap + correct, weight, math.nan),
-        accuracy=accuracy,
-        interval=_wilson(accuracy, _ratio(weight**2, squares), quantile),
-    )
-
-
-def _wilson(share: Any, count: Any, z: float) -> tuple[Any, Any]:
-    """Return the score interval of a share of `count` (Wilson 1927); all of [0, 1] for none."""
-    none = count == 0
-    n = np.where(none, 1.0, count)
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
-    return np.where(none, 0.0, low), np.where(none, 1.0, high)
-
-
-# ---------------------------------------------------------------- numbers
-
-
-def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
-    """Return all numbers of some resamples. `draws` say how often each has each group, of so many groups."""
-    whole, by_width = _drawn(draws, table.whole), _drawn(draws, table.by_width)
-    weight, correct, nll, brier, infinite = np.moveaxis(whole, -1, 0)
-    gaps = np.abs(by_width[..., 3])
-    numbers = {
-        "accuracy": correct / weight,
-        "nll": np.where(infinite > 0, math.inf, nll / weight),
-        "brier": brier / weight,
-        "ece": gaps.sum(axis=-1) / weight,
-        "mce": _ratio(gaps, by_width[..., 1]).max(axis=-1),
-    }
-    if table.by_mass is not None:
-        by_mass = _drawn(draws, table.by_mass)
-        numbers["adaptive_ece"] = np.abs(by_mass[..., 3]).sum(axis=-1) / weight
-        numbers["debiased_ece"] = _debiased(by_mass) / weight  # its square
-    if table.by_class is not None:
-        classes = table.by_class.shape[-1]
-        gaps = np.abs(_drawn(draws, table.by_class)).sum(axis=(-1, -2))
-        numbers["classwise_ece"] = gaps / (classes * _drawn(draws, table.class_weight))
-    return numbers
-
-
-def _drawn(draws: dict[int, Any], table: Any) -> Any:
-    """Return the sums of the resamples."""
-    counts = draws[len(table)]
-    return (counts @ table.reshape(len(table), -1)).reshape(len(counts), *table.shape[1:])
-
-
-def _group_counts(table: Table) -> set[int]:
-    return {len(table.whole)} | (set() if table.by_class is None else {len(table.by_class)})
-
-
-def _values(table: Table) -> dict[str, float]:
-    """Return the numbers of the rows themselves."""
-    draws = {groups: np.ones((1, groups)) for groups in _group_counts(table)}
-    numbers = {name: float(x[0]) for name, x in _numbers(table, draws).items()}
-    if "debiased_ece" in numbers:
-        numbers["debiased_ece"] = math.sqrt(max(numbers["debiased_ece"], 0.0))
-    return numbers
-
-
-def _resampled(table: Table, resamples: int, seed: int) -> dict[str, Any]:
-    """Return the numbers of resamples, which depend on the seed and the number of groups alone."""
-    generators = {g: np.random.default_rng([seed, g]) for g in _group_counts(table)}
-    step = max(1, min(_RESAMPLES, _PRODUCT // table.by_class[0].size))
-    blocks = []
-    for begin in range(0, resamples, step):
-        count = min(step, resamples - begin)
-        draws = {groups: _draw(rng, count, groups) for groups, rng in generators.items()}
-        blocks.append(_numbers(table, draws))
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def _draw(rng: np.random.Generator, count: int, groups: int) -> Any:
-    """Return how often each of some resamples has each group."""
-    picks = rng.integers(0, groups, (count, groups)) + groups * np.arange(count)[:, None]
-    return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape) * 1.0
-
-
-def _debiased(sums: Any) -> Any:
-    """Return the sum over the bins of weight times the square of the mean gap, less what chance adds to it."""
-    _, weight, weight_squares, gap, correct, squares = np.moveaxis(sums, -1, 0)
-    count = _ratio(weight**2, weight_squares)
-    variance = _ratio(squares, weight) - _ratio(correct, weight) ** 2
-    chance = _ratio(variance, count - 1)
-    return (weight * (_ratio(gap, weight) ** 2 - chance)).sum(axis=-1)
-
-
-def _ratio(a: Any, b: Any, otherwise: float = 0.0) -> Any:
-    return np.divide(a, b, out=np.full_like(a, otherwise), where=b > 0)
-
-
 # ---------------------------------------------------------------- intervals
 
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
     table = sums_of(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
-    values = _values(table)
-    spreads = _resampled(table, resamples, seed)
-    estimates = {name: _estimate(name, values[name], spreads[name], confidence) for name in values}
-    null = _null(table.cells, resamples, seed)
-    estimates["null_ece"] = Estimate(null.mean(), _interval(null, confidence), null)
+    values = _numbers.values(table)
+    spreads = _numbers.resampled(table, resamples, seed)
+    null = _numbers.null(table.cells, resamples, seed)
+    spreads = {name: _moved(name, values[name], spreads[name]) for name in values}
+    intervals = _intervals_of(table, values, spreads, confidence, seed)
+    for name, of in (("ece", table.by_width), ("adaptive_ece", table.by_mass)):
+        interval, mean = _intervals.of_gaps(of, values[name], null, confidence, resamples, seed)
+        intervals[name] = interval if table.units > 1 else (0.0, 1.0)
+        spreads[name] = np.maximum(spreads[name] - values[name] + mean, 0.0)
+    estimates = {name: Estimate(values[name], intervals[name], spreads[name]) for name in values}
+    estimates["null_ece"] = Estimate(null.mean(), _intervals.percentiles(null, confidence), null)
     return Evaluation(
         **estimates,
         rows=table.rows,
@@ -579,36 +396,37 @@ def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: 
     )
 
 
-def _estimate(name: str, value: float, resamples: Any, confidence: float) -> Estimate:
-    """Return a number with its interval.
+def _moved(name: str, value: float, resamples: Any) -> Any:
+    """Return the resamples of a number.
 
     Resampling adds the bias of a calibration error, which chance makes larger, a second time. So those resamples are
     moved to have the number as their mean.
     """
     if name == "debiased_ece":
-        resamples = np.sqrt(np.maximum(resamples - resamples.mean() + value**2, 0.0))
-    elif name not in ("accuracy", "nll", "brier"):
-        resamples = np.maximum(resamples - resamples.mean() + value, 0.0)
-    return Estimate(value, _interval(resamples, confidence), resamples)
+        return np.sqrt(np.maximum(resamples - resamples.mean() + value**2, 0.0))
+    if name in ("accuracy", "nll", "brier"):
+        return resamples
+    return np.maximum(resamples - resamples.mean() + value, 0.0)
 
 
-def _interval(resamples: Any, confidence: float) -> tuple[float, float]:
-    tail = (1.0 - confidence) / 2
-    low, high = np.quantile(resamples, [tail, 1.0 - tail], method="inverted_cdf")
-    return float(low), float(high)
-
-
-def _null(cells: Any, resamples: int, seed: int) -> Any:
-    """Return the errors of labels that are drawn from the confidences themselves."""
-    bin_of = np.repeat(np.arange(len(cells) // CELLS), CELLS)[cells[:, 0] > 0]
-    weight, squares, confidence = cells[cells[:, 0] > 0].T
-    mean = np.minimum(confidence / weight, 1.0)
-    count = np.maximum(np.rint(weight**2 / squares), 1.0)
-    rng = np.random.default_rng([seed, 0])
-    drawn = rng.binomial(count.astype(np.int64), mean, (resamples, len(count)))
-    starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
-    gaps = np.add.reduceat(weight * (mean - drawn / count), starts, axis=1)
-    return np.abs(gaps).sum(axis=1) / weight.sum()
+def _intervals_of(
+    table: Table, values: dict[str, float], spreads: dict[str, Any], confidence: float, seed: int
+) -> dict[str, tuple[float, float]]:
+    intervals = {name: _intervals.percentiles(spreads[name], confidence) for name in values}
+    if table.units < 2:  # which leaves it open how much they vary
+        intervals = dict.fromkeys(values, (math.nan, math.nan))
+    weight, _, nll, brier, infinite = table.whole.T
+    rows = min(weight.sum() ** 2 / table.by_width[..., 2].sum(), table.units)
+    accuracy = values["accuracy"]
+    intervals["accuracy"] = _intervals.of_share(accuracy, rows, spreads["accuracy"], confidence)
+    draws = _numbers.draw(
+        np.random.default_rng([seed, len(weight)]), len(spreads["nll"]), len(weight)
+    )
+    for name, x, most in (("nll", nll, math.inf), ("brier", brier, 2.0)):
+        if name == "brier" or not infinite.any():
+            low, high = _intervals.of_mean(values[name], x, weight, draws, confidence)
+            intervals[name] = (max(low, 0.0), min(high, most))
+    return intervals
 
 
 def _rules(bins: int) -> dict[str, str]:
@@ -616,7 +434,7 @@ def _rules(bins: int) -> dict[str, str]:
     width = f"{bins} bins of equal width, (lower, upper], of the winner's probability"
     mass = (
         f"{bins} bins of equal numbers of rows (numpy.array_split of the rows by the winner's "
-        "probability, ties in the order of the rows)"
+        "probability; equal ones share the bins that they are in)"
     )
     return {
         "accuracy": "share of rows whose winner is the label; of ties the first class wins",

@@ -9,6 +9,7 @@ from . import _arguments
 from ._arguments import Reduction
 from ._loss import Rows, loss
 from .normalization import softmax
+from .soft_labels import SparseLabels, SparseLoss
 
 __all__ = ["cross_entropy", "kl_divergence"]
 
@@ -46,7 +47,8 @@ def cross_entropy(
         given, neither clipped nor normalised.
     labels : array_like
         q⁰. Of the shape of ``logits`` without ``axis``: class indices, of any integer type. Of the shape of
-        ``logits``: distributions along ``axis``, one-hot ones of bool or integers included.
+        ``logits``: distributions along ``axis``, one-hot ones of bool or integers included. Or :class:`SparseLabels`,
+        with the options that do not ask about all classes.
     axis : int
         The class axis.
     from_logits : bool
@@ -108,6 +110,22 @@ def cross_entropy(
     >>> print(sigmax.cross_entropy([[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.5, 0.5]], label_smoothing=0.1))
     0.5200948492805977
     """
+    if isinstance(labels, SparseLabels):
+        options = {
+            "axis": axis,
+            "from_logits": from_logits,
+            "temperature": temperature,
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "label_smoothing": label_smoothing,
+            "smoothing_prior": smoothing_prior,
+            "ignore_index": ignore_index,
+            "where": where,
+            "z_loss": z_loss,
+            "reduction": reduction,
+            "normalizer": normalizer,
+        }
+        return SparseLoss("cross_entropy", logits, labels, options)
     rows = Rows(logits, axis, from_logits=from_logits)
     rows.take_labels(labels)
     rows.take_temperature(temperature)
@@ -142,7 +160,8 @@ def kl_divergence(
     logits : array_like of real numbers, shape (..., C, ...)
         As for :func:`cross_entropy`.
     labels : array_like of real numbers, shape of ``logits``
-        q: distributions along ``axis``, or with ``labels_from_logits=True`` logits of such, at the same temperature.
+        q: distributions along ``axis``, or with ``labels_from_logits=True`` logits of such, at the same temperature. Or
+        :class:`SparseLabels`.
         Close rows of logits keep the digits of their small divergence.
     axis, from_logits, temperature, sample_weight, where
         As for :func:`cross_entropy`; a mask applies to both.
@@ -175,6 +194,18 @@ def kl_divergence(
     >>> print(sigmax.kl_divergence([0.0, 1.0], [1e-9, 1.0], labels_from_logits=True))
     9.830596665102685e-20
     """
+    if isinstance(labels, SparseLabels):
+        options = {
+            "axis": axis,
+            "from_logits": from_logits,
+            "labels_from_logits": labels_from_logits,
+            "temperature": temperature,
+            "sample_weight": sample_weight,
+            "where": where,
+            "reduction": reduction,
+            "normalizer": normalizer,
+        }
+        return SparseLoss("kl_divergence", logits, labels, options)
     rows = Rows(logits, axis, from_logits=from_logits)
     of_logits = _arguments.flag(labels_from_logits, "labels_from_logits")
     if of_logits and not rows.from_logits:

@@ -1,34 +1,14 @@
-"""The commands."""
+"""The commands: arguments and options. What they do is in `work`, `features` and `teachers`, imported when one runs.
 
-import math
-import secrets
-from collections.abc import Iterator
-from importlib.resources import as_file, files
+These take the arguments from the context, by their names.
+"""
+
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 
-from sigmax import (
-    __version__,
-    filter_probabilities,
-    fit_temperature,
-    fit_vector_scaling,
-    sample,
-    show_config,
-    softmax,
-)
-
-from . import calibration_file, options, summary
-from .cluster import cluster, write_remotely
-from .console import DataError, out, plain_errors, progress, tracked
-from .files import open_file
-from .inputs import read_inputs, read_logits
-from .outputs import check_place, check_shape, write_json, write_rows, write_text
-from .provenance import command_line, provenance
-from .rows import row_blocks, spill
-from .where import Options, find_logits
+from . import options
 
 app = typer.Typer(
     help="How good and how honest are the probabilities of a classifier? From a file of logits to a report, "
@@ -46,7 +26,9 @@ def top(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        out.print(__version__)
+        from sigmax import __version__
+
+        typer.echo(__version__)
         raise typer.Exit
 
 
@@ -64,10 +46,16 @@ def report(
     title: Annotated[str | None, typer.Option(help="Of the page; else the file's name.")] = None,
     logits_key: options.LogitsKey = None,
     labels_key: options.LabelsKey = None,
+    drop: options.Drop = None,
     classes: options.Classes = None,
-    probabilities: options.Probabilities = False,
+    probabilities: options.Probabilities = None,
+    normalize: options.Normalize = False,
+    labels_as: options.LabelsAs = None,
     ignore_index: options.IgnoreIndex = None,
+    axis: options.Axis = -1,
+    header: options.Header = None,
     groups: options.Groups = None,
+    weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
     seed: options.Seed = 0,
     bins: options.Bins = 15,
@@ -79,63 +67,9 @@ def report(
 
     Half of the rows, drawn at random, fit the calibration; the other half test it. Writes a page and its numbers.
     """
-    from sigmax.report.study import Choices
+    from . import work
 
-    choices = Choices(str(method), seed, bins, confidence, resamples, label_smoothing, ignore_index)
-    reading = Options(
-        logits_key, labels_key, groups, classes, probabilities, ignore_index, bool(scheduler)
-    )
-    with plain_errors(), cluster(scheduler):
-        page = _report(context, logits, labels, output, reading, choices, title or logits.name)
-        summary.print_report(page, output)
-
-
-def _report(
-    context: typer.Context,
-    logits: Path,
-    labels: Path | None,
-    output: Path,
-    reading: Options,
-    choices: Any,
-    title: str,
-) -> dict[str, Any]:
-    """Make the report, write it, and return its numbers."""
-    from sigmax.report.page import page
-    from sigmax.report.study import study
-
-    check_place(output, ".html", ".htm")
-    inputs = read_inputs(logits, labels, reading)
-    result = {
-        "schema": 1,
-        **provenance(context, inputs.paths),
-        "title": title,
-        **study(inputs, choices),
-    }
-    result["apply_commands"] = _apply_commands(context, result)
-    html = page(result)
-    write_json(output.with_suffix(".json"), result)
-    write_text(output, html)
-    return result
-
-
-def _apply_commands(context: typer.Context, result: dict[str, Any]) -> str | None:
-    """Return the commands that put a calibration to use, where it is worth it."""
-    if result["verdict"]["key"] != "better":
-        return None
-    if context.info_name == "demo":
-        return _OF_A_DEMO
-    chosen = ("logits", "labels", "method", *_READING, "label_smoothing", "ignore_index")
-    calibrate_it = command_line(context, "calibrate", chosen) + " -o calibration.json"
-    apply_it = command_line(context, "apply", ("logits", "logits_key", "probabilities"))
-    return f"{calibrate_it}\n{apply_it} calibration.json -o probabilities.npy"
-
-
-_OF_A_DEMO = (
-    "sigmax report logits.npy labels.npy\n"
-    "sigmax calibrate logits.npy labels.npy -o calibration.json\n"
-    "sigmax apply logits.npy calibration.json -o probabilities.npy"
-)
-_READING = ("logits_key", "labels_key", "classes", "probabilities")
+    work.report(context)
 
 
 @app.command(epilog="Example: sigmax calibrate logits.npy labels.npy -o calibration.json")
@@ -151,40 +85,27 @@ def calibrate(
     ] = options.FitMethod.temperature,
     logits_key: options.LogitsKey = None,
     labels_key: options.LabelsKey = None,
+    drop: options.Drop = None,
     classes: options.Classes = None,
-    probabilities: options.Probabilities = False,
+    probabilities: options.Probabilities = None,
+    normalize: options.Normalize = False,
+    labels_as: options.LabelsAs = None,
     ignore_index: options.IgnoreIndex = None,
+    axis: options.Axis = -1,
+    header: options.Header = None,
+    weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Fit a calibration on all rows and write it as a small JSON file."""
-    reading = Options(
-        logits_key, labels_key, None, classes, probabilities, ignore_index, bool(scheduler)
-    )
-    with plain_errors(), cluster(scheduler):
-        check_place(output)
-        inputs = read_inputs(logits, labels, reading)
-        fit_method = fit_temperature if method == "temperature" else fit_vector_scaling
-        with progress("Fitting"):
-            fit = fit_method(
-                inputs.logits,
-                inputs.labels,
-                label_smoothing=label_smoothing,
-                ignore_index=ignore_index,
-            )
-        if fit.status != "ok":
-            raise DataError(f"no calibration: {fit.message}")
-        value = {
-            **calibration_file.described(fit),
-            "classes": list(inputs.classes),
-            **provenance(context, inputs.paths),
-        }
-        write_json(output, value)
-        summary.print_fit(value, output)
+    from . import work
+
+    work.calibrate(context)
 
 
 @app.command(epilog="Example: sigmax apply logits.npy calibration.json -o probabilities.npy")
 def apply(
+    context: typer.Context,
     logits: options.Logits,
     calibration: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="What calibrate wrote.")
@@ -193,38 +114,24 @@ def apply(
         Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
     ],
     logits_key: options.LogitsKey = None,
-    probabilities: options.Probabilities = False,
+    drop: options.Drop = None,
+    probabilities: options.Probabilities = None,
+    normalize: options.Normalize = False,
+    axis: options.Axis = -1,
+    header: options.Header = None,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Turn logits into calibrated probabilities, with what calibrate has written."""
-    reading = Options(logits_key, probabilities=probabilities, remote=bool(scheduler))
-    with plain_errors(), cluster(scheduler):
-        fitted = calibration_file.load(calibration)
-        inputs = read_logits(logits, reading, fitted.classes)
-        count = inputs.logits.shape[1]
-        if count != len(fitted.classes):
-            raise DataError(
-                f"{logits}: has {count} classes, {calibration} is for {len(fitted.classes)}"
-            )
-        shape = (*inputs.batch, count)
-        check_shape(output, shape)
-        dtype = softmax(np.zeros(1, inputs.logits.dtype)).dtype
-        if scheduler:
-            write_remotely(output, inputs.logits, fitted.apply, shape, dtype)
-        else:
-            applied = (fitted.apply(inputs.logits[rows]) for rows in row_blocks(inputs.logits))
-            blocks = tracked(applied, "Writing", len(inputs.logits))
-            write_rows(output, blocks, shape, dtype, fitted.classes)
-        out.print(f"{output}: {len(inputs.logits):,} rows of {count:,} probabilities")
+    from . import work
 
-
-# ---------------------------------------------------------------- the smaller commands
+    work.apply(context)
 
 
 @app.command(
     "softmax", epilog="Example: sigmax softmax logits.npy -o probabilities.npy --temperature 2"
 )
 def softmax_command(
+    context: typer.Context,
     logits: options.Logits,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
@@ -240,40 +147,21 @@ def softmax_command(
     order: options.Order = None,
     preset: options.Preset = None,
     logits_key: options.LogitsKey = None,
+    drop: options.Drop = None,
+    probabilities: options.OnlyLogits = None,
+    header: options.Header = None,
 ) -> None:
     """Turn logits of any shape into probabilities, of the likely classes alone if asked."""
-    truncation = options.truncation(
-        order,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        typical_p=typical_p,
-        top_n_sigma=top_n_sigma,
-        epsilon=epsilon,
-        preset=preset,
-    )
+    from . import work
 
-    def function(x: Any, axis: int = -1) -> Any:
-        if not truncation:
-            return softmax(x, axis, temperature=temperature)
-        return filter_probabilities(x, axis, temperature=temperature, **truncation).probabilities
-
-    with plain_errors():
-        opened = open_logits(logits, logits_key)
-        x, names = opened.array, opened.names
-        check_axis(logits, x, axis)
-        check_shape(output, x.shape)
-        dtype = function(np.zeros(1, x.dtype)).dtype
-        blocks = class_blocks(function, x, axis % x.ndim)
-        names = names or [str(k) for k in range(x.shape[-1])]
-        write_rows(output, tracked(blocks, "Writing", len(x)), x.shape, dtype, names)
-        out.print(f"{output}: shape {x.shape}, {dtype}")
+    work.softmax_of_file(context)
 
 
 @app.command(
     "sample", epilog="Example: sigmax sample logits.npy -o tokens.npy --top-p 0.9 --seed 1"
 )
 def sample_command(
+    context: typer.Context,
     logits: options.Logits,
     output: Annotated[Path, typer.Option("--output", "-o", help="Class indices: .npy.")],
     temperature: options.Temperature = 1.0,
@@ -300,96 +188,36 @@ def sample_command(
     order: options.Order = None,
     preset: options.Preset = None,
     logits_key: options.LogitsKey = None,
+    drop: options.Drop = None,
+    probabilities: options.OnlyLogits = None,
+    header: options.Header = None,
 ) -> None:
     """Draw a class from each row of logits of any shape."""
-    truncation = options.truncation(
-        order,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        typical_p=typical_p,
-        top_n_sigma=top_n_sigma,
-        epsilon=epsilon,
-        preset=preset,
-    )
-    if seed is None:
-        seed = secrets.randbits(64)
+    from . import work
 
-    with plain_errors():
-        check_place(output, ".npy")
-        x = open_logits(logits, logits_key).array
-        check_axis(logits, x, axis)
-        rows = np.moveaxis(x, axis, -1)
-        shape = rows.shape[:-1] + (() if draws is None else (draws,))
-        rows = rows if rows.ndim > 1 else rows[None]
-        numbers = np.arange(math.prod(rows.shape[:-1])).reshape(rows.shape[:-1])
-
-        def block(part: slice) -> Any:
-            check_classes(logits, rows[part], numbers[part])
-            return sample(
-                rows[part],
-                shape=draws,
-                temperature=temperature,
-                replace=replace,
-                seed=seed,
-                rows=numbers[part],
-                **truncation,
-            )
-
-        blocks = tracked((block(part) for part in row_blocks(rows)), "Drawing", len(rows))
-        write_rows(output, blocks, shape, np.dtype(np.int64), [])
-        out.print(f"{output}: shape {shape}, classes drawn with seed {seed}")
-
-
-def check_classes(path: Path, rows: Any, numbers: Any) -> None:
-    """Refuse rows from which nothing can be drawn."""
-    bad = np.isnan(rows).any(axis=-1) | ~(rows > -np.inf).any(axis=-1)
-    if bad.any():
-        raise DataError(f"{path}: row {numbers[bad][0]} has NaN, or no class that is possible")
-
-
-def check_axis(path: Path, x: Any, axis: int) -> None:
-    if not -x.ndim <= axis < x.ndim:
-        raise DataError(f"{path}: --axis must be in [{-x.ndim}, {x.ndim}), got {axis}")
-
-
-def open_logits(path: Path, key: str | None) -> Any:
-    where = find_logits(path, Options(logits_key=key), set())
-    opened = open_file(where.path, where.names)
-    if opened.array.ndim == 0:
-        raise DataError(f"{where}: must have a class axis, got a single number")
-    return opened
-
-
-def class_blocks(function: Any, x: Any, axis: int) -> Iterator[Any]:
-    """Yield function(x, axis) in blocks of the first axis; where that is the class axis, in blocks of the second."""
-    if axis > 0:
-        for rows in row_blocks(x):
-            yield function(x[rows], axis)
-    elif x.ndim == 1:
-        yield function(x)
-    else:
-        columns = np.moveaxis(x, 0, -1)
-        whole = spill(function(columns[part]) for part in row_blocks(columns))
-        result = np.moveaxis(whole, -1, 0)
-        for rows in row_blocks(result):
-            yield result[rows]
+    work.sample_of_file(context)
 
 
 @app.command(epilog="Example: sigmax info logits.npz")
 def info(
-    file: Annotated[
-        Path | None,
-        typer.Argument(exists=True, dir_okay=False, help="Of this file; else of the installation."),
-    ] = None,
+    context: typer.Context,
+    file: options.File = None,
+    labels: options.Labels = None,
     logits_key: options.LogitsKey = None,
+    labels_key: options.LabelsKey = None,
+    drop: options.Drop = None,
+    classes: options.Classes = None,
+    probabilities: options.Probabilities = None,
+    normalize: options.Normalize = False,
+    labels_as: options.LabelsAs = None,
+    ignore_index: options.IgnoreIndex = None,
+    axis: options.Axis = -1,
+    header: options.Header = None,
 ) -> None:
-    """Say what this installation runs on, or what is in a file."""
-    with plain_errors():
-        if file is None:
-            show_config()
-        else:
-            summary.print_file(file, logits_key)
+    """Say what this installation runs on, or what is in a file and how the other commands read it."""
+    from . import work
+
+    work.info(context)
 
 
 @app.command(epilog="Example: sigmax demo -o demo.html")
@@ -403,13 +231,9 @@ def demo(
 
     They are of a small network trained for too long on the handwritten digits of scikit-learn.
     """
-    from sigmax.report.study import Choices
+    from . import work
 
-    with plain_errors(), as_file(files("sigmax.report") / "demo.npz") as logits:
-        title = "a network that reads handwritten digits"
-        result = _report(context, logits, None, output, Options(), Choices(), title)
-        summary.print_report(result, output)
-        out.print("Next, with files of yours: sigmax report logits.npy labels.npy")
+    work.demo(context)
 
 
 @app.command("lesson", epilog="Example: sigmax lesson --lang en")
@@ -430,7 +254,72 @@ def lesson_command(
     ] = None,
 ) -> None:
     """Learn it all: from the share a/(a+b) to the loss, in ten chapters that check what they say."""
-    from sigmax.lesson import lesson
+    from . import work
 
-    with plain_errors():
-        lesson(lang, port, browser, export, single_file, address)
+    work.lesson(lang, port, browser, export, single_file, address)
+
+
+@app.command(epilog="Example: sigmax predict features.npy head.safetensors -o probabilities.npy")
+def predict(
+    context: typer.Context,
+    features: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="Features: .npy, .npz, .csv or .parquet."),
+    ],
+    head: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="The layer: .npz or .safetensors."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
+    ],
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", min=1, help="Only so many classes a row: index, probability, index, …"
+        ),
+    ] = None,
+    temperature: options.Temperature = 1.0,
+    features_key: Annotated[
+        str | None,
+        typer.Option(
+            "--features-key", help="The array of a .npz, or the columns (a,b,c) of a table."
+        ),
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="The name of the weight in the head's file.")
+    ] = None,
+    bias: Annotated[str | None, typer.Option(help="The name of the bias.")] = None,
+    classes: options.Classes = None,
+) -> None:
+    """Turn features into the probabilities of a linear layer, of any number of rows."""
+    from .features import predict
+
+    predict(context)
+
+
+@app.command(
+    epilog="Example: sigmax soften logits.npy -o teacher.parquet --temperature 4 --top-k 64"
+)
+def soften(
+    context: typer.Context,
+    logits: options.Logits,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Soft labels: .parquet or .arrow.")
+    ],
+    temperature: Annotated[
+        float,
+        typer.Option(help="What the logits are divided by; the student's loss needs the same."),
+    ] = 1.0,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            "--top-k", min=1, help="Classes a row; the others are one number. All unless given."
+        ),
+    ] = None,
+    logits_key: options.LogitsKey = None,
+) -> None:
+    """Turn a teacher's logits into a file of soft labels for a student."""
+    from .teachers import soften
+
+    soften(context)

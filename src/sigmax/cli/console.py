@@ -1,51 +1,64 @@
-"""What the commands say: results on standard output, errors and progress on standard error."""
+"""What the commands say: results on standard output, errors on standard error."""
 
-import signal
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-out = Console(highlight=False, markup=False, soft_wrap=True)
+from sigmax.files.errors import DataError
+from sigmax.files.standard_input import spoken
 
 
-class DataError(Exception):
-    """What is wrong with a file, in words: which file, which row, what is legal."""
+class _Out:
+    """A console of rich, which is imported when something is printed."""
+
+    def print(self, *words: Any, **style: Any) -> None:
+        from rich.console import Console
+
+        Console(highlight=False, markup=False, soft_wrap=True).print(*words, **style)
+
+
+out = _Out()
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn errors about data into a message and exit code 1, and a termination into an interruption."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Turn errors about files into a message and exit code 1.
+
+    All other exceptions are mistakes in this program, and keep their tracebacks.
+    """
     try:
         yield
-    except (DataError, OSError, ValueError, TypeError) as error:
-        print(f"sigmax: {error}", file=sys.stderr)
+    except DataError as error:
+        _end(str(error), error)
+    except BrokenPipeError as error:  # who reads the output has enough of it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        print("sigmax: interrupted, nothing was written", file=sys.stderr)
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    except OSError as error:
+        what = (
+            f"{error.filename}: {error.strerror}" if error.filename else str(error) or repr(error)
+        )
+        _end(what, error)
+    except MemoryError as error:
+        _end("the memory is not enough", error)
+    except ModuleNotFoundError as error:
+        if (error.name or "sigmax").startswith("sigmax"):
+            raise
+        _end(f"needs {error.name}: pip install 'sigmax[cli]'", error)
 
 
 @contextmanager
-def progress(what: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
-    """Show a bar on a terminal, nothing elsewhere; yields the function that advances it."""
-    err = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda amount: bar.advance(task, amount)
+def refusals() -> Iterator[None]:
+    """Turn what a function of the library refuses into an error about data: only around a call of such."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise DataError(str(error)) from error
 
 
-def tracked(blocks: Iterable[Any], what: str, rows: int | None = None) -> Iterator[Any]:
-    """Yield blocks of rows, with a bar."""
-    with progress(what, rows) as advance:
-        for block in blocks:
-            yield block
-            advance(len(block))
+def _end(message: str, error: BaseException) -> None:
+    print(f"sigmax: {spoken(message)}", file=sys.stderr)
+    raise typer.Exit(1) from error

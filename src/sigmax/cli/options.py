@@ -11,7 +11,17 @@ _STUDY = "How it is computed"
 
 
 def _file(help: str) -> Any:  # noqa: A002
-    return typer.Argument(help=help, exists=True, dir_okay=False, show_default=False)
+    return typer.Argument(help=help, callback=_existing, show_default=False)
+
+
+def _existing(path: Path | None) -> Path | None:
+    """Refuse a file that is not there; - is standard input, which the check of the library does not know."""
+    if path is not None and str(path) != "-":
+        if not path.exists():
+            raise typer.BadParameter(f"file {str(path)!r} does not exist")
+        if path.is_dir():
+            raise typer.BadParameter(f"{str(path)!r} is a directory")
+    return path
 
 
 def _option(name: str, help: str, panel: str = _READING, **more: Any) -> Any:  # noqa: A002
@@ -19,8 +29,12 @@ def _option(name: str, help: str, panel: str = _READING, **more: Any) -> Any:  #
 
 
 Logits = Annotated[
-    Path, _file("Logits: .npy, .npz, .csv or .parquet, a row per example, a column per class.")
+    Path,
+    _file(
+        "Logits: .npy, .npz, .csv, .tsv or .parquet, a row per example, a column per class; - is standard input."
+    ),
 ]
+File = Annotated[Path | None, _file("Of this file; else of the installation.")]
 Labels = Annotated[
     Path | None,
     _file(
@@ -30,7 +44,8 @@ Labels = Annotated[
 LogitsKey = Annotated[
     str | None,
     _option(
-        "--logits-key", "The array of a .npz, or the columns (a,b,c) of a table, with the logits."
+        "--logits-key",
+        "The array of a .npz, or the columns (a,b,c or logit_*) of a table, with the logits.",
     ),
 ]
 LabelsKey = Annotated[
@@ -40,11 +55,62 @@ LabelsKey = Annotated[
 Classes = Annotated[
     str | None,
     _option(
-        "--classes", "Names of the classes in the order of the logits: a,b,c or a file, one a line."
+        "--classes",
+        "Names of the classes in the order of the logits: a,b,c or a file, one a line; or only how many there are.",
     ),
 ]
 Probabilities = Annotated[
-    bool, _option("--probabilities", "The file holds probabilities, not logits.")
+    bool | None,
+    _option(
+        "--probabilities/--logits",
+        "What the file holds; unless given, logits, and what looks like probabilities is refused.",
+        show_default=False,
+    ),
+]
+OnlyLogits = Annotated[
+    bool | None,
+    _option(
+        "--logits",
+        "The numbers are logits, though they look like probabilities or have columns that do not.",
+        show_default=False,
+    ),
+]
+Normalize = Annotated[
+    bool,
+    _option(
+        "--normalize",
+        "Divide each row of probabilities by its sum, as of rounded ones and percentages.",
+    ),
+]
+Axis = Annotated[int, _option("--axis", "The class axis of an array, the last one unless given.")]
+Drop = Annotated[
+    str | None,
+    _option("--drop", "Columns (id,Unnamed*) that are no classes; of an array, their numbers."),
+]
+Header = Annotated[
+    bool | None,
+    _option(
+        "--header/--no-header",
+        "Whether the first line of a .csv file has the names of the columns; unless given, its lines tell.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    _option("--weights", "How much each row counts: a file, or an array or column of the files."),
+]
+
+
+class LabelForm(StrEnum):
+    indices = "indices"
+    indices_from_1 = "indices-from-1"
+    names = "names"
+    distributions = "distributions"
+
+
+LabelsAs = Annotated[
+    LabelForm | None,
+    _option("--labels-as", "What the labels are; unless given, their type and the classes tell."),
 ]
 IgnoreIndex = Annotated[
     int | None, _option("--ignore-index", "Leave out rows with this label, for example -100.")
@@ -70,6 +136,9 @@ class FitMethod(StrEnum):
     vector = "vector"
 
 
+Temperature = Annotated[float, typer.Option(help="What the logits are divided by.")]
+
+
 def _smoothing(text: Any) -> float | str:
     if text == "laplace" or 0 <= float(text) <= 1:
         return "laplace" if text == "laplace" else float(text)
@@ -87,13 +156,23 @@ Smoothing = Annotated[
     ),
 ]
 Seed = Annotated[int, _option("--seed", "Of the split and the resamples.", _STUDY, min=0)]
-Bins = Annotated[int, _option("--bins", "Bins of the calibration errors.", _STUDY, min=1)]
+Bins = Annotated[int, _option("--bins", "Bins of the calibration errors.", _STUDY, min=1, max=1000)]
 Confidence = Annotated[
     float, _option("--confidence", "Of the intervals.", _STUDY, min=0.5, max=0.9999)
 ]
 Resamples = Annotated[
-    int, _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20)
+    int,
+    _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20, max=100_000),
 ]
+Scheduler = Annotated[
+    str | None,
+    _option(
+        "--scheduler",
+        "Work on a Dask cluster (tcp://host:port), whose workers open the files by their paths: .npy or .parquet.",
+        _STUDY,
+    ),
+]
+
 # ---------------------------------------------------------------- truncation
 
 _TRUNCATION = "Which classes are kept"
@@ -103,10 +182,6 @@ def _filter(name: str, help: str) -> Any:  # noqa: A002
     return _option(name, help, _TRUNCATION, show_default=False)
 
 
-Temperature = Annotated[
-    float, typer.Option("--temperature", help="What the logits are divided by.")
-]
-Axis = Annotated[int, typer.Option("--axis", help="The class axis, the last one unless given.")]
 TopK = Annotated[int | None, _filter("--top-k", "The k largest logits, and what equals the last.")]
 TopP = Annotated[
     float | None, _filter("--top-p", "The most likely, until they have probability p.")
@@ -129,22 +204,4 @@ Order = Annotated[
 Preset = Annotated[
     str | None,
     _filter("--preset", "The order of llama.cpp, transformers or vllm, in place of --order."),
-]
-
-
-def truncation(order: str | None, **given: Any) -> dict[str, Any]:
-    """Return the options of `filter_probabilities` that are given."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if order is not None:
-        chosen["order"] = tuple(name.strip().replace("-", "_") for name in order.split(","))
-    return chosen
-
-
-Scheduler = Annotated[
-    str | None,
-    _option(
-        "--scheduler",
-        "Work on a Dask cluster (tcp://host:port), whose workers open the files by their paths: .npy or .parquet.",
-        _STUDY,
-    ),
 ]

@@ -9,8 +9,8 @@ from typing import Any
 import typer
 
 from sigmax import __version__
-
-from .console import progress
+from sigmax.files.progress import progress
+from sigmax.files.standard_input import spoken
 
 
 def provenance(context: typer.Context, paths: tuple[Path, ...]) -> dict[str, Any]:
@@ -18,7 +18,13 @@ def provenance(context: typer.Context, paths: tuple[Path, ...]) -> dict[str, Any
     for path in paths:
         with progress(f"Hashing {path.name}"), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described.append({"name": path.name, "bytes": path.stat().st_size, "sha256": digest})
+        described.append(
+            {
+                "name": spoken(str(path)) if spoken(str(path)) != str(path) else path.name,
+                "bytes": path.stat().st_size,
+                "sha256": digest,
+            }
+        )
     return {
         "sigmax": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -38,8 +44,8 @@ def command_line(context: typer.Context, name: str, chosen: tuple[str, ...] | No
         value = context.params[parameter.name]
         if parameter.param_type_name == "argument":
             words.append(str(value))
-        elif value is True:
-            words.append(parameter.opts[0])
+        elif isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
         else:
             words += [parameter.opts[0], str(value)]
     return shlex.join(words)

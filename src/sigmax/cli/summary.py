@@ -1,18 +1,27 @@
 """What the commands print."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
+
+from sigmax.files.blocks import row_blocks
+from sigmax.files.errors import DataError
+from sigmax.files.find import Options
+from sigmax.files.inputs import read_inputs, read_logits
+from sigmax.files.look import look_at, together
+from sigmax.files.opening import arrays, kind, open_file, table_of
+from sigmax.files.tables import Facts
 
 from .console import out
-from .files import arrays, kind, open_file
-from .inputs import tolerance
-from .rows import row_blocks
+
+_SHOWN = 20  # columns that `info` describes one by one
 
 
-def print_report(result: dict[str, Any], page: Path) -> None:
+def print_report(result: Any, page: Path) -> None:
+    from rich.table import Table
+
     from sigmax.report.verdict import good, honest
     from sigmax.report.words import interval, nats, percent
 
@@ -40,6 +49,10 @@ def print_fit(value: dict[str, Any], output: Path) -> None:
     if value["method"] == "temperature":
         low, high = value["interval"]
         out.print(f"temperature {value['temperature']:.6g} ({low:.6g} to {high:.6g})")
+        if low <= 1 <= high:
+            out.print(
+                "The interval has 1 in it: these rows do not say that the logits should be changed."
+            )
     else:
         out.print(f"a scale and a bias for each of {len(value['classes'])} classes")
     out.print(
@@ -49,57 +62,94 @@ def print_fit(value: dict[str, Any], output: Path) -> None:
     out.print(f"Calibration: {output}")
 
 
-def print_file(path: Path, key: str | None) -> None:
-    """Print what is in a file: each array of a .npz, the columns of a table together."""
-    names = arrays(path)
-    if kind(path) == ".npz" and key is None:
+# ---------------------------------------------------------------- info
+
+
+def print_file(path: Path, options: Options) -> None:
+    """Print what is in a file: each array, or each column of a table unless there are many."""
+    if kind(path) in (".npy", ".npz"):
+        key = options.logits_key
+        names: list[Any] = [key] if key else arrays(path) or [None]
         for name in names:
-            _print_array(name, open_file(path, [name], text=True))
+            opened = open_file(path, None if name is None else [name], text=True)
+            texts = opened.texts
+            of_type = "text" if texts is not None else str(opened.array.dtype)
+            facts = None if texts is not None else _facts(opened.array)
+            _print_facts(name or str(path), opened.array.shape, of_type, facts, texts)
+            if facts is not None and opened.array.ndim > 1 and opened.array.size:
+                looks = [
+                    look_at(np.asarray(opened.array[rows]).reshape(-1, opened.array.shape[-1]))
+                    for rows in row_blocks(opened.array)
+                ]
+                sure = together(looks).distributions == together(looks).rows
+                out.print(f"  {'probabilities':15}{'yes, rows sum to 1' if sure else 'no'}")
         return
-    if kind(path) in (".csv", ".parquet"):
-        out.print(f"columns        {', '.join(names)}")
-    chosen = key.split(",") if key else names
-    if kind(path) in (".npy", ".npz") or key:
-        _print_array(str(path), open_file(path, chosen or None, text=True))
-        return
-    for name in names:
-        _print_array(name, open_file(path, [name], text=True))
+    profile = table_of(path, options.header).profile()
+    names = [name for name, _, _ in profile]
+    out.print(f"columns        {len(names):,}: {_some(names)}")
+    for name, of_type, facts in profile[:_SHOWN]:
+        shape = () if facts is None else (facts.rows, *facts.shape)
+        _print_facts(name, shape, of_type, facts, None)
+    rest = profile[_SHOWN:]
+    if rest:
+        numbers = [facts for _, _, facts in rest if facts is not None]
+        low = min((facts.low for facts in numbers), default=math.inf)
+        high = max((facts.high for facts in numbers), default=-math.inf)
+        out.print(f"{len(rest):,} more columns, {len(numbers):,} of numbers", style="bold")
+        out.print(f"  {'range':15}{low:g} to {high:g}" if low <= high else "  no finite numbers")
 
 
-def _print_array(name: str, opened: Any) -> None:
-    array = opened.array
-    facts: dict[str, Any] = {"shape": array.shape}
-    if opened.texts is not None:
-        facts |= {"type": "text", "values": f"{len(opened.texts)}: {', '.join(opened.texts[:10])}"}
-    else:
-        facts |= {"type": array.dtype, **_numbers(array)}
-    out.print(name, style="bold")
-    for fact, value in facts.items():
+def print_reading(path: Path, labels: Path | None, options: Options) -> None:
+    """Print how the other commands would read it, and what is doubtful in that."""
+    if kind(path) == ".npy" and labels is None:
+        opened = open_file(path, None, text=True)
+        if opened.texts is not None or (opened.array.ndim < 2 and opened.array.dtype.kind in "biu"):
+            return  # labels, by all appearances
+    out.print("As logits", style="bold")
+    try:
+        inputs = _read(path, labels, options)
+    except DataError as error:
+        out.print(f"  not to be read: {error}")
+        return
+    assert inputs.reading is not None
+    for line in inputs.reading.lines():
+        out.print(f"  {line}")
+    for doubt in inputs.reading.doubts:
+        out.print(f"  Doubtful: {doubt}")
+
+
+def _read(path: Path, labels: Path | None, options: Options) -> Any:
+    names = arrays(path, options.header)
+    if labels is None and options.labels_key is None and not {"label", "labels"} & set(names):
+        return read_logits(path, options, settled=False)
+    return read_inputs(path, labels, options, settled=False)
+
+
+def _print_facts(
+    name: str, shape: tuple[int, ...], of_type: str, facts: Facts | None, texts: list[str] | None
+) -> None:
+    out.print(name if len(name) < 200 else name[:197] + "…", style="bold")
+    said: dict[str, Any] = (
+        {"shape": shape} if shape or facts is not None or texts is not None else {}
+    )
+    said["type"] = of_type
+    if texts is not None:
+        said["values"] = f"{len(texts)}: {_some(texts)}"
+    if facts is not None:
+        if facts.low <= facts.high:
+            said["range"] = f"{facts.low:g} to {facts.high:g}"
+        said |= {"NaN": facts.nan, "infinite": facts.infinite}
+    for fact, value in said.items():
         out.print(f"  {fact:15}{value}")
 
 
-def _numbers(array: Any) -> dict[str, Any]:
-    """Return range and counts, and whether the rows look like probabilities, block by block."""
-    low, high, nan, infinite, probabilities = (
-        np.inf,
-        -np.inf,
-        0,
-        0,
-        array.ndim > 1 and array.size > 0,
-    )
+def _facts(array: Any) -> Facts:
+    facts = Facts()
     for rows in row_blocks(array) if array.ndim else ():
-        x = np.asarray(array[rows])
-        finite = np.isfinite(x)
-        nan += int(np.count_nonzero(np.isnan(x)))
-        infinite += int(np.count_nonzero(np.isinf(x)))
-        if finite.any():
-            low, high = min(low, float(x[finite].min())), max(high, float(x[finite].max()))
-        if probabilities:
-            legal = finite.all() and x.min() >= 0 and x.max() <= 1
-            sums = x.sum(axis=-1, dtype=np.float64)
-            probabilities = bool(legal and (np.abs(sums - 1) <= tolerance(x.dtype)).all())
-    facts: dict[str, Any] = {"range": f"{low:g} to {high:g}"} if low <= high else {}
-    facts |= {"NaN": nan, "infinite": infinite}
-    if array.ndim > 1:
-        facts["probabilities"] = "yes, rows sum to 1" if probabilities else "no"
+        facts = facts.and_of(np.asarray(array[rows]))
     return facts
+
+
+def _some(names: list[str]) -> str:
+    shown = [name if len(name) < 40 else name[:37] + "…" for name in names[:10]]
+    return ", ".join(shown) + (", …" if len(names) > 10 else "")

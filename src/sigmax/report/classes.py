@@ -23,11 +23,13 @@ def per_class(names: tuple[str, ...], before: Any, after: Any) -> list[dict[str,
 
 
 def _columns(side: Any) -> dict[str, Any]:
-    data = rows(side.logits, side.labels, -1, temperature=side.temperature)
-    count, winners, right, probability, gaps = data.sum(_sums, side.bins)
+    data = rows(
+        side.logits, side.labels, -1, temperature=side.temperature, sample_weight=side.weights
+    )
+    number, count, winners, right, probability, gaps = data.sum(_sums, side.bins)
     total = count.sum()
     return {
-        "rows": count,
+        "rows": number,
         "recall": _ratio(right, count),
         "precision": _ratio(right, winners),
         "share": count / total,
@@ -37,11 +39,11 @@ def _columns(side: Any) -> dict[str, Any]:
 
 
 def _sums(chunk: Chunk, bins: int) -> tuple[Any, ...]:
-    """Return by class: rows, times it wins, times it wins rightly, sum of its probability, and gaps by bin."""
+    """Return by class: rows, their weight, that of its wins and right wins, of its probability, and of gaps by bin."""
     x = chunk.logits.astype(np.float64, copy=False)
     p = softmax(x, temperature=chunk.temperature)
     n, classes = p.shape
-    winner = p.argmax(axis=1)
+    winner, w = x.argmax(axis=1), chunk.weight
     if chunk.soft is None:
         y = np.zeros_like(p)
         y[np.arange(n), chunk.index] = 1.0
@@ -49,12 +51,13 @@ def _sums(chunk: Chunk, bins: int) -> tuple[Any, ...]:
         y = chunk.soft
     bin_of = np.maximum(np.searchsorted(np.arange(bins + 1) / bins, p, "left") - 1, 0)
     cell = np.arange(classes) * bins + bin_of
-    gaps = np.bincount(cell.ravel(), (p - y).ravel(), classes * bins)
+    gaps = np.bincount(cell.ravel(), (w[:, None] * (p - y)).ravel(), classes * bins)
     return (
         y.sum(axis=0),
-        np.bincount(winner, minlength=classes).astype(np.float64),
-        np.bincount(winner, y[np.arange(n), winner], classes),
-        p.sum(axis=0),
+        w @ y,
+        np.bincount(winner, w, classes),
+        np.bincount(winner, w * y[np.arange(n), winner], classes),
+        w @ p,
         gaps.reshape(classes, bins),
     )
 

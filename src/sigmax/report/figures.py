@@ -1,15 +1,19 @@
 """The figures of the report, as SVG whose colours are variables of the page, for light and dark."""
 
 import io
+import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from .result import Report
 from .words import number, percent
+
+When = Literal["before", "after"]
 
 # Colours that stand for the variables --ink, --faint, --before and --after of the page.
 _COLOURS = {"ink": "#010101", "faint": "#020202", "before": "#030303", "after": "#040404"}
@@ -32,16 +36,17 @@ _STYLE: dict[Any, Any] = {
 _SIZE = (4.2, 3.7)
 
 
-def figures(result: dict[str, Any]) -> dict[str, str]:
+def figures(result: Report) -> dict[str, str]:
     """Return the figures by name."""
-    sides = [side for side in ("before", "after") if result[side] is not None]
+    sides: list[When] = ["before"] if result["after"] is None else ["before", "after"]
     drawn = {f"reliability_{side}": _svg(_reliability, result, side) for side in sides}
     drawn["confidence"] = _svg(_confidence, result, *sides)
-    drawn["temperature"] = _svg(_temperature, result)
+    if result["temperature_curve"]["rows"]:
+        drawn["temperature"] = _svg(_temperature, result)
     return drawn
 
 
-def _svg(draw: Callable[..., str], result: dict[str, Any], *options: str) -> str:
+def _svg(draw: Callable[..., str], result: Report, *options: str) -> str:
     """Return an SVG element with the text that `draw` returns as its description."""
     name = "-".join((draw.__name__.strip("_"), *options))
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
@@ -72,21 +77,25 @@ def _svg(draw: Callable[..., str], result: dict[str, Any], *options: str) -> str
 # ---------------------------------------------------------------- drawings: each returns what it shows, in words
 
 
-def _reliability(axes: Any, result: dict[str, Any], side: str) -> str:
-    curve = {name: np.array(x, float) for name, x in result["reliability"][side].items()}
+def _reliability(axes: Any, result: Report, side: When) -> str:
+    of = result["reliability"][side]
+    numbers = result[side]
+    assert of is not None
+    assert numbers is not None
+    curve: dict[str, Any] = {name: np.array(x, float) for name, x in of.items()}
     filled = curve["count"] > 0
     confidence, accuracy = curve["confidence"][filled], curve["accuracy"][filled]
     low, high = curve["interval"][filled].T
     colour = _COLOURS[side]
     share = curve["count"][filled] / curve["count"].sum()
     axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.fill_between(confidence, low, high, color=colour, alpha=0.15, linewidth=0)
+    # A line for each bin: a band from one to the next would speak of confidences between them, which no row has.
+    axes.vlines(confidence, low, high, color=colour, linewidth=4, alpha=0.25)
     axes.vlines(confidence, low, high, color=colour, linewidth=1, alpha=0.6)
     axes.scatter(confidence, accuracy, 16 + 200 * share, colour, marker=_MARKERS[side], zorder=3)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
     _percent_axis(axes.xaxis)
     _percent_axis(axes.yaxis)
-    numbers = result[side]
     return (
         f"Reliability diagram {side} calibration: accuracy against confidence in {len(confidence)} bins; "
         f"ECE {percent(numbers['ece']['value'])}."
@@ -96,20 +105,24 @@ def _reliability(axes: Any, result: dict[str, Any], side: str) -> str:
 _MARKERS = {"before": "o", "after": "s"}
 
 
-def _confidence(axes: Any, result: dict[str, Any], *sides: str) -> str:
+def _confidence(axes: Any, result: Report, *sides: When) -> str:
     words = []
     for side in sides:
-        curve = result["reliability"][side]
+        curve, numbers = result["reliability"][side], result[side]
+        assert curve is not None
+        assert numbers is not None
         edges = [*curve["lower"], curve["upper"][-1]]
         share = np.array(curve["count"]) / sum(curve["count"])
         colour = _COLOURS[side]
-        mean = result[side]["mean_confidence"]
+        mean = numbers["mean_confidence"]
         axes.stairs(share, edges, color=colour, fill=True, alpha=0.15)
         label = f"{side + ': ' if len(sides) > 1 else ''}{percent(mean)} on average"
         axes.stairs(share, edges, color=colour, linewidth=1.5, linestyle=_LINES[side], label=label)
         words.append(f"{percent(mean)} {side}")
     axes.set(xlim=(0, 1), xlabel="confidence", ylabel="share of rows")
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.2)
+    most = axes.get_ylim()[1]
+    axes.set_ylim(0, most * 1.2)  # room for the legend, without ticks
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= min(most, 1.0) + 1e-9])
     axes.legend(loc="upper left")
     _percent_axis(axes.xaxis)
     _percent_axis(axes.yaxis)
@@ -119,7 +132,7 @@ def _confidence(axes: Any, result: dict[str, Any], *sides: str) -> str:
 _LINES = {"before": (0, (4, 1.5)), "after": "-"}
 
 
-def _temperature(axes: Any, result: dict[str, Any]) -> str:
+def _temperature(axes: Any, result: Report) -> str:
     curve, fit = result["temperature_curve"], result["fit"]
     axes.plot(curve["temperature"], curve["nll"], color=_AFTER, linewidth=1.8)
     axes.set_xscale("log")
@@ -134,15 +147,11 @@ def _temperature(axes: Any, result: dict[str, Any]) -> str:
     axes.yaxis.label.set_color(_AFTER)
     other.yaxis.label.set_color(_BEFORE)
     _percent_axis(other.yaxis)
-    ticks = [
-        t
-        for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
-        if curve["temperature"][0] <= t <= curve["temperature"][-1]
-    ]
-    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ticks = _temperature_ticks(curve["temperature"][0], curve["temperature"][-1])
+    axes.set_xticks(ticks, [number(t) if t < 1e-3 or t >= 1e4 else f"{t:g}" for t in ticks])
     axes.set_xticks([], minor=True)
-    temperature = fit and fit.get("temperature")
-    if not temperature or not np.isfinite(temperature):
+    temperature = fit["temperature"] if fit and "temperature" in fit else None
+    if fit is None or not temperature or not np.isfinite(temperature):
         return "NLL and ECE of the test rows against the temperature."
     low, high = fit["interval"]
     axes.axvspan(low, high, color=_AFTER, alpha=0.18, linewidth=0)
@@ -159,6 +168,15 @@ def _temperature(axes: Any, result: dict[str, Any]) -> str:
         f"NLL and ECE of the test rows against the temperature; the fit found {number(temperature)}, "
         f"{number(low)} to {number(high)}."
     )
+
+
+def _temperature_ticks(low: float, high: float) -> list[float]:
+    """Return at most eight round numbers: 1, 2 and 5 of each power of ten, or some of the powers."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fine = [digit * 10.0**k for k in powers for digit in (1, 2, 5)]
+    coarse = [10.0**k for k in powers[:: 1 + len(powers) // 6]]
+    inside = [[t for t in ticks if low <= t <= high] for ticks in (fine, coarse)]
+    return inside[0] if len(inside[0]) <= 8 else inside[1]
 
 
 def _percent_axis(axis: Any) -> None:

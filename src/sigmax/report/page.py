@@ -1,17 +1,17 @@
 """The report as one page of HTML that needs nothing else."""
 
 from importlib.resources import files
-from typing import Any
 
 import jinja2
 
 from . import verdict, words
 from .figures import figures
+from .result import Report
 
 _MOST = 50  # classes that the table shows
 
 
-def page(result: dict[str, Any]) -> str:
+def page(result: Report) -> str:
     """Return the page of these numbers."""
     source = files(__package__).joinpath("template.html").read_text("utf-8")
     environment = jinja2.Environment(
@@ -26,16 +26,20 @@ def page(result: dict[str, Any]) -> str:
             "number",
             "percent",
             "points",
+            "shortened",
             "signed_nats",
             "signed_points",
         )
     }
+    reading = result["reading"]
     return environment.from_string(source).render(
-        result,
+        dict(result),
         figures=figures(result),
         good=verdict.good(result),
         honest=verdict.honest(result),
         most=_MOST,
+        notices=[] if reading is None else reading["notices"],
+        reading_lines=[] if reading is None else reading["lines"],
         names=_NAMES,
         words=words,
     )

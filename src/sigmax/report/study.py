@@ -1,18 +1,27 @@
 """The numbers of a report: fit on one half of the rows, test on the other, compare."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from sigmax import calibration_error, cross_entropy, evaluate, fit_temperature, fit_vector_scaling
+from sigmax import (
+    calibration_error,
+    cross_entropy,
+    evaluate,
+    fit_temperature,
+    fit_vector_scaling,
+    softmax,
+)
 from sigmax import reliability_curve as curve_of
-from sigmax.cli.console import DataError, progress
-from sigmax.cli.inputs import Inputs
-from sigmax.cli.rows import scaled, select
+from sigmax.files.blocks import each_block, scaled, select
+from sigmax.files.errors import DataError
+from sigmax.files.inputs import Inputs
+from sigmax.files.progress import progress
 
 from .classes import per_class
+from .result import Data, Judged, Split
 from .verdict import verdict
 
 _SAMPLE = 2**20  # logits that the temperature curve is drawn from
@@ -32,7 +41,7 @@ class Choices:
     ignore_index: int | None = None
 
 
-def study(inputs: Inputs, choices: Choices) -> dict[str, Any]:
+def study(inputs: Inputs, choices: Choices) -> Judged:
     """Return all numbers of the report, in types that JSON has."""
     kept = _kept(inputs, choices.ignore_index)
     for_fit = _half(kept, inputs.groups, choices.seed)
@@ -42,16 +51,16 @@ def study(inputs: Inputs, choices: Choices) -> dict[str, Any]:
         fit = _fit(inputs, for_fit, choices)
         advance(1)
         for_test = kept & ~for_fit
-        logits, labels = select(inputs.logits, for_test), select(inputs.labels, for_test)
-        groups = None if inputs.groups is None else inputs.groups[for_test]
-        before = _Side(logits, labels, groups, 1.0, choices)
+        test = inputs.selected(for_test)
+        before = _Side(test, 1.0, choices)
         advance(2)
         after = None
         if fit is not None and fit.status == "ok":
-            after = _calibrated(fit, logits, labels, groups, choices)
+            after = _calibrated(fit, test, choices)
         advance(2)
-        result = {
-            "data": _data(inputs, kept),
+        result: Any = {
+            "reading": None if inputs.reading is None else inputs.reading.to_dict(),
+            "data": _data(inputs, kept, test),
             "split": _split(inputs.groups, for_fit, for_test),
             "options": vars(choices),
             "fit": None if fit is None else _described(fit, choices.method),
@@ -63,18 +72,19 @@ def study(inputs: Inputs, choices: Choices) -> dict[str, Any]:
             "per_class": per_class(inputs.classes, before, after),
         }
         advance(1)
-    return {"verdict": verdict(result), **jsonable(result)}
+    return {"verdict": verdict(result), **jsonable(result)}  # type: ignore[typeddict-item]
 
 
 # ---------------------------------------------------------------- halves
 
 
 def _kept(inputs: Inputs, ignore_index: int | None) -> Any:
+    kept = np.ones(len(inputs.labels), bool) if inputs.weights is None else inputs.weights > 0
     if ignore_index is None:
-        return np.ones(len(inputs.labels), bool)
+        return kept
     if not inputs.hard:
         raise DataError("--ignore-index needs labels that are class indices, got distributions")
-    return np.asarray(inputs.labels != ignore_index)
+    return kept & np.asarray(inputs.labels != ignore_index)
 
 
 def _half(kept: Any, groups: Any, seed: int) -> Any:
@@ -98,24 +108,24 @@ def _nearest_to_half(reached: Any) -> int:
     return k if k > 0 and half - reached[k - 1] <= reached[k] - half else k + 1
 
 
-def _data(inputs: Inputs, kept: Any) -> dict[str, Any]:
+def _data(inputs: Inputs, kept: Any, test: Inputs) -> Data:
     return {
         "rows": len(kept),
         "ignored": int(np.count_nonzero(~kept)),
+        "impossible": 0 if test.impossible is None else int(np.count_nonzero(test.impossible)),
+        "weighted": inputs.weights is not None,
         "classes": len(inputs.classes),
         "class_names": list(inputs.classes),
         "labels": "class indices" if inputs.hard else "distributions",
     }
 
 
-def _split(groups: Any, for_fit: Any, for_test: Any) -> dict[str, Any]:
-    halves = {"fit": for_fit, "test": for_test}
-    return {
-        **{name: int(np.count_nonzero(rows)) for name, rows in halves.items()},
-        "groups": groups
-        if groups is None
-        else {name: len(np.unique(groups[rows])) for name, rows in halves.items()},
-    }
+def _split(groups: Any, for_fit: Any, for_test: Any) -> Split:
+    of_fit, of_test = (int(np.count_nonzero(rows)) for rows in (for_fit, for_test))
+    if groups is None:
+        return {"fit": of_fit, "test": of_test, "groups": None}
+    fit_groups, test_groups = (len(np.unique(groups[rows])) for rows in (for_fit, for_test))
+    return {"fit": of_fit, "test": of_test, "groups": {"fit": fit_groups, "test": test_groups}}
 
 
 # ---------------------------------------------------------------- before and after
@@ -124,44 +134,51 @@ def _split(groups: Any, for_fit: Any, for_test: Any) -> dict[str, Any]:
 def _fit(inputs: Inputs, rows: Any, choices: Choices) -> Any:
     if choices.method == "none":
         return None
-    logits, labels = select(inputs.logits, rows), select(inputs.labels, rows)
-    smoothing = choices.label_smoothing
+    half = inputs.selected(rows).rows_to_fit()
+    options: dict[str, Any] = {
+        "label_smoothing": choices.label_smoothing,
+        "sample_weight": half.weights,
+    }
     if choices.method == "vector":
-        return fit_vector_scaling(logits, labels, label_smoothing=smoothing)
-    confidence = choices.confidence
-    return fit_temperature(logits, labels, label_smoothing=smoothing, confidence=confidence)
+        return fit_vector_scaling(half.logits, half.labels, **options)
+    return fit_temperature(half.logits, half.labels, confidence=choices.confidence, **options)
 
 
 class _Side:
     """The test rows with some calibration: the logits and the temperature that are evaluated."""
 
-    def __init__(
-        self, logits: Any, labels: Any, groups: Any, temperature: float, choices: Choices
-    ) -> None:
-        self.logits, self.labels, self.temperature = logits, labels, temperature
+    def __init__(self, rows: Inputs, temperature: float, choices: Choices) -> None:
+        self.logits, self.labels, self.temperature = rows.logits, rows.labels, temperature
+        self.weights, self.impossible = rows.weights, rows.impossible
         self.bins, self.confidence = choices.bins, choices.confidence
+        options: dict[str, Any] = {
+            "temperature": temperature,
+            "sample_weight": rows.weights,
+            "bins": choices.bins,
+            "confidence": choices.confidence,
+        }
         self.evaluation = evaluate(
-            logits,
-            labels,
-            temperature=temperature,
-            bins=choices.bins,
-            confidence=choices.confidence,
+            rows.logits,
+            rows.labels,
             resamples=choices.resamples,
-            groups=groups,
+            groups=rows.groups,
             seed=choices.seed,
+            **options,
         )
-        self.reliability = curve_of(
-            logits,
-            labels,
-            temperature=temperature,
-            bins=choices.bins,
-            confidence=choices.confidence,
-        )
+        self.reliability = curve_of(rows.logits, rows.labels, **options)
 
     def numbers(self) -> dict[str, Any]:
         counts, confidence = self.reliability.count, self.reliability.confidence
+        if self.weights is not None:
+            counts, confidence = (
+                self.weights,
+                np.concatenate(each_block(self._confidence, self.logits)),
+            )
         mean = np.sum(counts * np.nan_to_num(confidence)) / np.sum(counts)
         return {**self.evaluation.to_dict(), "mean_confidence": mean}
+
+    def _confidence(self, x: Any) -> Any:
+        return softmax(x, temperature=self.temperature).max(axis=1).astype(np.float64)
 
     def curve(self) -> dict[str, Any]:
         curve = self.reliability
@@ -175,10 +192,10 @@ class _Side:
         }
 
 
-def _calibrated(fit: Any, logits: Any, labels: Any, groups: Any, choices: Choices) -> _Side:
+def _calibrated(fit: Any, test: Inputs, choices: Choices) -> _Side:
     if choices.method == "temperature":
-        return _Side(logits, labels, groups, fit.temperature, choices)
-    return _Side(scaled(logits, fit.scale, fit.bias), labels, groups, 1.0, choices)
+        return _Side(test, fit.temperature, choices)
+    return _Side(replace(test, logits=scaled(test.logits, fit.scale, fit.bias)), 1.0, choices)
 
 
 def _difference(before: _Side, after: _Side) -> dict[str, Any]:
@@ -199,7 +216,11 @@ def _temperature_curve(before: _Side, fit: Any, seed: int) -> dict[str, Any]:
     rows, classes = before.logits.shape
     most = max(1, _SAMPLE // classes)
     chosen = np.zeros(rows, bool)
-    chosen[np.random.default_rng(seed).permutation(rows)[:most]] = True
+    possible = np.arange(rows) if before.impossible is None else np.flatnonzero(~before.impossible)
+    chosen[np.random.default_rng(seed).permutation(possible)[:most]] = True
+    weights = None if before.weights is None else before.weights[chosen]
+    if not chosen.any() or (weights is not None and not weights.any()):
+        return {"rows": 0, "temperature": [], "nll": [], "ece": []}
     logits = np.asarray(select(before.logits, chosen))
     labels = np.asarray(select(before.labels, chosen))
     middle = getattr(fit, "temperature", 1.0)
@@ -209,9 +230,19 @@ def _temperature_curve(before: _Side, fit: Any, seed: int) -> dict[str, Any]:
     return {
         "rows": len(logits),
         "temperature": temperatures,
-        "nll": [float(cross_entropy(logits, labels, temperature=t)) for t in temperatures],
+        "nll": [
+            float(
+                np.average(
+                    cross_entropy(logits, labels, temperature=t, reduction="none"), weights=weights
+                )
+            )
+            for t in temperatures
+        ],
         "ece": [
-            calibration_error(logits, labels, temperature=t, bins=before.bins) for t in temperatures
+            calibration_error(
+                logits, labels, temperature=t, bins=before.bins, sample_weight=weights
+            )
+            for t in temperatures
         ],
     }
 

@@ -1,8 +1,21 @@
-"""The verdict: what the numbers mean and what to do, in plain words."""
+"""The verdict: what the numbers mean and what to do, in plain words.
 
-from typing import Any
+A change counts where its interval does not contain 0 and it is worth having: `LOSS` of the loss, `ECE` of the error. A
+temperature counts where its interval does not contain 1. How often this is wrong is simulated in
+tools/simulate_verdicts.py.
+"""
 
+import math
+from typing import Literal
+
+from .result import Name, Number, Numbers, Side, Verdict
 from .words import Words, certainty, interval, nats, number, percent, points, signed_points
+
+LOSS = 0.01  # of the loss before: the least change that is worth having
+ECE = 0.005  # half a point
+ROWS = 50  # to test with: fewer have intervals that cannot be relied on
+GROUPS = 10
+CHANCE = 0.1  # an error that chance alone may make: where it is larger, honesty cannot be seen
 
 _DEGENERATE = {
     "separable": "No calibration: every row of the fit is right",
@@ -17,11 +30,14 @@ _ADVICE = {
     "chance": "Check that logits and labels belong together, row by row and class by class.",
     "flat": "Check the logits: there is nothing in them that could be calibrated.",
 }
+Change = Literal["better", "worse", "same"]
 
 
-def verdict(result: dict[str, Any]) -> dict[str, str]:
+def verdict(result: Numbers) -> Verdict:
     """Return `key` (one word), `headline`, `text` (what was found) and `advice` (what to do)."""
-    fit, method = result["fit"], result["options"]["method"]
+    fit, method = result["fit"], str(result["options"]["method"])
+    if _few(result):
+        return _too_few(result)
     if fit is None:
         return _measured(result)
     if fit["status"] != "ok":
@@ -31,33 +47,106 @@ def verdict(result: dict[str, Any]) -> dict[str, str]:
             "text": fit["message"],
             "advice": _ADVICE.get(fit["status"], "Check the labels, and fit on more rows."),
         }
-    nll, ece = (_change(result["difference"][name]["interval"]) for name in ("nll", "ece"))
-    if "worse" not in (nll, ece) and "better" in (nll, ece):
-        return _better(result, method)
-    if nll == "better":
+    loss, ece = _change(result, _loss(result)), _change(result, "ece")
+    if not _is_sure(result):
+        return _no_gain(result, method)
+    if loss == "better" and ece == "worse":
         return _mixed(result, method)
-    if "worse" in (nll, ece):
+    if "worse" in (loss, ece):
         return _worse(result, method)
+    if "better" in (loss, ece):
+        return _better(result, method)
     return _no_gain(result, method)
 
 
-def _change(of: Any) -> str:
-    """Return whether a difference is certainly below 0, where losses and errors are better, or above."""
-    low, high = of
+# ---------------------------------------------------------------- what counts
+
+
+def _few(result: Numbers) -> bool:
+    split = result["split"]
+    return split["test"] < ROWS or (
+        split["groups"] is not None and split["groups"]["test"] < GROUPS
+    )
+
+
+def _loss(result: Numbers) -> Name:
+    """Return the loss that is compared: of labels with probability 0 the NLL is infinite before and after."""
+    return "nll" if _is_finite(result["before"]["nll"]["value"]) else "brier"
+
+
+def _is_finite(x: float | None) -> bool:
+    return x is not None and math.isfinite(x)
+
+
+def _difference(result: Numbers, name: Name) -> Number:
+    difference = result["difference"]
+    assert difference is not None
+    return difference[name]
+
+
+def _certain(result: Numbers, name: Name) -> Change:
+    """Return whether a loss or an error is certainly less after calibration, or more."""
+    low, high = _difference(result, name)["interval"]
     return "better" if high < 0 else "worse" if low > 0 else "same"
 
 
-def _better(result: dict[str, Any], method: str) -> dict[str, str]:
+def _change(result: Numbers, name: Name) -> Change:
+    """As `_certain`, and by so much that it is worth having."""
+    worth = ECE if name == "ece" else LOSS * abs(result["before"][name]["value"])
+    return _certain(result, name) if abs(_difference(result, name)["value"]) >= worth else "same"
+
+
+def _is_sure(result: Numbers) -> bool:
+    """Whether the rows of the fit say that the temperature is not 1."""
+    fit = result["fit"]
+    if fit is None or "interval" not in fit:
+        return True
+    low, high = fit["interval"]
+    return not low <= 1.0 <= high
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+def _too_few(result: Numbers) -> Verdict:
+    split, before, fit = result["split"], result["before"], result["fit"]
+    groups = split["groups"]
+    what = f"{split['test']:,} {_rows(split['test'])}"
+    if groups is not None:
+        what += f" of {groups['test']:,} {'group' if groups['test'] == 1 else 'groups'}"
+    accuracy, null = before["accuracy"], before["null_ece"]
+    text = (
+        f"With {what} to test, the accuracy may be anything from {interval(accuracy['interval'], percent)}, and a "
+        f"perfectly calibrated model could show an ECE of {percent(null['interval'][1])} on them by chance."
+    )
+    if fit is not None and fit["status"] != "ok":
+        text += f" {fit['message']}"
+    least = f"{ROWS if fit is None else 2 * ROWS} rows" + (
+        f" and {2 * GROUPS} groups" if groups else ""
+    )
+    return {
+        "key": "too_few",
+        "headline": f"Too few rows to tell: {what} to test with",
+        "text": text,
+        "advice": f"Make the report of {least} at least. Until then, keep the probabilities as they are.",
+    }
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
+
+
+def _better(result: Numbers, method: str) -> Verdict:
     return {
         "key": "better",
         "headline": f"Better with {_calibration(result, method)}",
-        "text": f"{_changes(result)} {_remaining(result['after'])}",
+        "text": f"{_changes(result)} {_remaining(result['after'] or result['before'])}",
         "advice": f"{_what_to_do(result, method)} {_accuracy(result, method)}",
     }
 
 
-def _mixed(result: dict[str, Any], method: str) -> dict[str, str]:
-    headline = "NLL better but ECE worse"
+def _mixed(result: Numbers, method: str) -> Verdict:
+    headline = f"{_TITLES[_loss(result)]} better but ECE worse"
     advice = "This does not make the probabilities honest: look at the classes below, and fit on more rows."
     if method == "temperature":
         headline += ": try --method vector"
@@ -68,7 +157,7 @@ def _mixed(result: dict[str, Any], method: str) -> dict[str, str]:
     return {"key": "mixed", "headline": headline, "text": _changes(result), "advice": advice}
 
 
-def _worse(result: dict[str, Any], method: str) -> dict[str, str]:
+def _worse(result: Numbers, method: str) -> Verdict:
     return {
         "key": "worse",
         "headline": f"Worse with {_calibration(result, method)}: do not apply it",
@@ -77,26 +166,51 @@ def _worse(result: dict[str, Any], method: str) -> dict[str, str]:
     }
 
 
-def _no_gain(result: dict[str, Any], method: str) -> dict[str, str]:
-    honest = _is_honest(result["before"])
+def _no_gain(result: Numbers, method: str) -> Verdict:
+    fit, honest = result["fit"], _is_honest(result["before"])
     advice = "Keep the probabilities as they are."
     if not honest and method == "temperature":
         advice += " If the classes below differ in how honest they are, try --method vector."
+    small = _is_sure(result) and "same" not in (
+        _certain(result, _loss(result)),
+        _certain(result, "ece"),
+    )
+    why = f"The changes are certain, but below what is worth having ({LOSS:.0%} of the loss, {points(ECE)}). "
+    if fit is not None and not _is_sure(result):
+        why = (
+            f"The temperature of the fit, {number(fit['temperature'])} "
+            f"({interval(fit['interval'], number)}), cannot be told from 1. "
+        )
+        small = True
     return {
         "key": "no_gain",
         "headline": "No significant gain",
-        "text": f"{_changes(result)} {_remaining(result['before'])}",
+        "text": f"{why if small else ''}{_changes(result)} {_remaining(result['before'])}",
         "advice": advice,
     }
 
 
-def _measured(result: dict[str, Any]) -> dict[str, str]:
-    honest = _is_honest(result["before"])
-    headline = "Honest already" if honest else _attitude(result["before"]).capitalize()
+def _measured(result: Numbers) -> Verdict:
+    before = result["before"]
+    attitude = _attitude(before)
+    honest = _is_honest(before) and attitude == _NEITHER
+    chance = before["null_ece"]["interval"][1]
+    if honest and chance > CHANCE:
+        return {
+            "key": "too_few",
+            "headline": "Too few rows to tell how honest it is",
+            "text": _remaining(before),
+            "advice": f"Make the report of more rows: chance alone makes an ECE of up to {percent(chance)} of these.",
+        }
+    headline = (
+        attitude.capitalize()
+        if attitude != _NEITHER
+        else "Not honest: some are over-, some underconfident"
+    )
     return {
         "key": "measured",
-        "headline": headline,
-        "text": _remaining(result["before"]),
+        "headline": "Honest already" if honest else headline,
+        "text": _remaining(before),
         "advice": "Nothing to do."
         if honest
         else "Run the report with --method temperature to see what calibration gains.",
@@ -106,74 +220,102 @@ def _measured(result: dict[str, Any]) -> dict[str, str]:
 # ---------------------------------------------------------------- sentences
 
 
-def good(result: dict[str, Any]) -> str:
+def good(result: Numbers) -> str:
     """Return how good the model is, in a sentence."""
-    accuracy = result["before"]["accuracy"]
-    return f"The most likely class is right in {percent(accuracy['value'])} of {result['split']['test']:,} rows."
+    accuracy, data = result["before"]["accuracy"], result["data"]
+    rows = f"{result['split']['test']:,} {_rows(result['split']['test'])}"
+    said = f"The most likely class is right in {percent(accuracy['value'])} of {rows}"
+    said += ", by weight." if data["weighted"] else "."
+    if data["impossible"]:
+        count = data["impossible"]
+        said += (
+            f" The NLL is infinite: {count:,} {'label has' if count == 1 else 'labels have'} probability 0, which no "
+            "calibration changes; the Brier score is compared instead."
+        )
+    return said
 
 
-def honest(result: dict[str, Any]) -> str:
+def honest(result: Numbers) -> str:
     """Return how honest it is, in a sentence."""
     before = result["before"]
     sure, right = before["mean_confidence"], before["accuracy"]["value"]
+    said = f"It is {percent(sure)} sure on average and {percent(right)} right"
+    if _few(result):
+        low_to_high = interval(before["accuracy"]["interval"], percent)
+        return f"{said} ({low_to_high}, as far as {_counted(result)} can tell)."
     attitude = _attitude(before)
     by = f" by {points(abs(sure - right))}" if attitude != _NEITHER else ""
-    return f"It is {percent(sure)} sure on average and {percent(right)} right: {attitude}{by}."
+    return f"{said}: {attitude}{by}."
+
+
+def _counted(result: Numbers) -> str:
+    return f"{result['split']['test']:,} {_rows(result['split']['test'])}"
 
 
 _NEITHER = "neither over- nor underconfident"
 
 
-def _attitude(side: dict[str, Any]) -> str:
+def _attitude(side: Side) -> str:
     low, high = side["accuracy"]["interval"]
-    if side["mean_confidence"] > high:
-        return "overconfident"
-    return "underconfident" if side["mean_confidence"] < low else _NEITHER
+    sure, right = side["mean_confidence"], side["accuracy"]["value"]
+    enough = side["null_ece"]["interval"][1] <= CHANCE  # rows for the error to speak for itself
+    if abs(sure - right) < ECE or low <= sure <= high or (enough and _is_honest(side)):
+        return _NEITHER
+    return "overconfident" if sure > high else "underconfident"
 
 
-def _calibration(result: dict[str, Any], method: str) -> str:
-    if method == "vector":
+def _calibration(result: Numbers, method: str) -> str:
+    if method == "vector" or result["fit"] is None:
         return "vector scaling"
     return f"temperature {number(result['fit']['temperature'])}"
 
 
-def _what_to_do(result: dict[str, Any], method: str) -> str:
-    if method == "vector":
-        return "Multiply the logits of each class by its scale and add its bias before the softmax."
+def _what_to_do(result: Numbers, method: str) -> str:
     fit = result["fit"]
+    if method == "vector" or fit is None:
+        return "Multiply the logits of each class by its scale and add its bias before the softmax."
     return (
         f"Divide the logits by {number(fit['temperature'])} before the softmax "
         f"({certainty(result['before']['confidence'])} interval {interval(fit['interval'], number)})."
     )
 
 
-def _accuracy(result: dict[str, Any], method: str) -> str:
+def _accuracy(result: Numbers, method: str) -> str:
     if method == "temperature":
         return "The most likely class stays the same, and so does the accuracy."
-    change = result["difference"]["accuracy"]
+    change = _difference(result, "accuracy")
     return (
         f"The accuracy changes by {signed_points(change['value'])} "
         f"({interval(change['interval'], signed_points)})."
     )
 
 
-def _changes(result: dict[str, Any]) -> str:
-    parts = [_move(result, "nll", "NLL", nats), _move(result, "ece", "ECE", percent)]
+_TITLES = {"nll": "NLL", "brier": "Brier score", "ece": "ECE"}
+
+
+def _changes(result: Numbers) -> str:
+    parts = [_move(result, _loss(result), nats), _move(result, "ece", percent)]
     return f"On {result['split']['test']:,} rows that the fit has not seen, {' and '.join(parts)}."
 
 
-def _move(result: dict[str, Any], name: str, title: str, words: Words) -> str:
-    before, after = (result[side][name]["value"] for side in ("before", "after"))
-    certain = _change(result["difference"][name]["interval"]) != "same"
+def _move(result: Numbers, name: Name, words: Words) -> str:
+    before, after = (
+        result["before"][name]["value"],
+        (result["after"] or result["before"])[name]["value"],
+    )
+    significance = "not significant" if _certain(result, name) == "same" else "significant"
+    title = _TITLES[name]
+    if words(before) == words(after):
+        return f"{title} stays at {words(before)} ({significance})"
     move = "falls" if after < before else "rises"
-    return f"{title} {move} from {words(before)} to {words(after)} ({'significant' if certain else 'not significant'})"
+    return f"{title} {move} from {words(before)} to {words(after)} ({significance})"
 
 
-def _is_honest(side: dict[str, Any]) -> bool:
+def _is_honest(side: Side) -> bool:
     return bool(side["ece"]["value"] <= side["null_ece"]["interval"][1])
 
 
-def _remaining(side: dict[str, Any]) -> str:
+def _remaining(side: Side) -> str:
     ece, null = side["ece"]["value"], side["null_ece"]
     within = "no more" if _is_honest(side) else "more"
     return (

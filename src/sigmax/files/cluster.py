@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .console import DataError, progress
-from .files import part, parts
+from .errors import DataError
+from .opening import part, parts
 from .outputs import replacing, write_npy_header
+from .progress import progress
 
 Prepare = Callable[[Any, int], Any]
 
@@ -26,6 +27,20 @@ def cluster(address: str | None) -> Iterator[None]:
         raise DataError("--scheduler needs Dask: pip install 'sigmax[dask]'") from None
     with Client(address, timeout=10):  # type: ignore[no-untyped-call]
         yield
+
+
+def remote_looks(path: Path, names: list[str] | None, look: Callable[[Any], Any]) -> list[Any]:
+    """Return what a function says of each part of a file, asked where the parts are read."""
+    import dask
+
+    path = path.resolve()
+    return list(
+        dask.compute(*(dask.delayed(_looked)(path, names, rows, look) for rows in parts(path)))
+    )
+
+
+def _looked(path: Path, names: list[str] | None, rows: slice, look: Callable[[Any], Any]) -> Any:
+    return look(part(path, names, rows))
 
 
 def remote_rows(path: Path, names: list[str] | None, prepare: Prepare) -> Any:

@@ -1,7 +1,7 @@
 """Rows of arrays of any size: block by block, in a temporary file or on the workers of Dask."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,29 @@ def row_blocks(array: Any, numbers: int | None = None) -> Iterator[slice]:
     step = max(1, (numbers or _BLOCK) // max(1, array.size // max(1, rows)))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
+
+
+def each_block(function: Callable[..., Any], array: Any, *beside: Any) -> list[Any]:
+    """Return a function of each block of rows, and of the same rows of the arrays beside it."""
+    if not is_dask(array):
+        return [
+            function(np.asarray(array[rows]), *(b[rows] for b in beside))
+            for rows in row_blocks(array)
+        ]
+    import dask
+
+    bounds = np.cumsum([0, *array.chunks[0]]).tolist()
+    delayed = dask.delayed(function)
+    return list(
+        dask.compute(
+            *(
+                delayed(block, *(b[start:stop] for b in beside))
+                for block, start, stop in zip(
+                    array.to_delayed().ravel(), bounds, bounds[1:], strict=False
+                )
+            )
+        )
+    )
 
 
 def spill(blocks: Iterable[Any]) -> Any:

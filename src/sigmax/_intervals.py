@@ -1,0 +1,130 @@
+"""Intervals of shares, of means and of calibration errors, as simulated in tools/simulate_verdicts.py."""
+
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+_SPREADS = np.concatenate(
+    [[0.0], np.geomspace(0.002, 0.7, 40)]
+)  # that the gaps of the bins may have
+
+
+def quantile(confidence: float) -> float:
+    """Return how many standard errors of a normal number are on each side."""
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def percentiles(resamples: Any, confidence: float) -> tuple[float, float]:
+    tail = (1.0 - confidence) / 2
+    low, high = np.quantile(resamples, [tail, 1.0 - tail], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def wilson(share: Any, count: Any, z: float) -> tuple[Any, Any]:
+    """Return the score interval of a share of `count` (Wilson 1927); all of [0, 1] for none."""
+    none = count == 0
+    n = np.where(none, 1.0, count)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    return np.where(none, 0.0, low), np.where(none, 1.0, high)
+
+
+def of_share(share: float, count: float, resamples: Any, confidence: float) -> tuple[float, float]:
+    """Return Wilson's interval, for as many rows as have the variance of the resamples.
+
+    Groups, weights and soft labels count by that. Where all rows are alike it says nothing: then they are `count`.
+    """
+    variance = resamples.var()
+    if 0 < share < 1 and variance > 0:
+        count = share * (1 - share) / variance
+    low, high = wilson(np.float64(share), np.float64(count), quantile(confidence))
+    return float(low), float(high)
+
+
+def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> tuple[float, float]:
+    """Return the interval of Σ x / Σ weight over groups by the studentised bootstrap (Efron 1981).
+
+    `draws` say how often each resample has each group. Losses are skewed: percentiles would miss on the upper side.
+    """
+    groups = len(x)
+    if groups < 2:
+        return -np.inf, np.inf
+    residuals = x - mean * weight
+    error = np.sqrt(residuals @ residuals) / weight.sum()
+    squares = np.stack([x, weight, x * x, x * weight, weight * weight], axis=1)
+    sum_x, sum_w, xx, xw, ww = (draws @ squares).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = sum_x / sum_w
+        errors = np.sqrt(np.maximum(xx - 2 * means * xw + means * means * ww, 0.0)) / sum_w
+        off = np.where(means == mean, 0.0, (means - mean) / errors)
+    low, high = percentiles(off[~np.isnan(off)], confidence)
+    error *= np.sqrt(groups / (groups - 1))
+    return (float(mean - high * error), float(mean - low * error)) if error > 0 else (mean, mean)
+
+
+def of_gaps(
+    table: Any, value: float, null: Any, confidence: float, draws: int, seed: int
+) -> tuple[tuple[float, float], float]:
+    """Return interval and mean of what sums of groups of rows, by bin, say of the true mean |gap| of the bins.
+
+    Chance adds to every gap, whatever its sign, so the mean of the gaps of a sample is too large. Here the true gaps
+    are normal, with a mean and a spread that are unknown too (Morris 1983), and what is known of them is drawn. Where
+    a calibrated model would show as large an error by chance, 0 belongs to the interval.
+    """
+    weight, squares, gap, correct = (table[..., k].sum(axis=0) for k in (1, 2, 3, 4))
+    some = weight > 0
+    weight, squares, gap, correct = weight[some], squares[some], gap[some], correct[some]
+    mean = gap / weight
+    residuals = table[:, some, 3] - mean * table[:, some, 1]
+    rows = weight**2 / squares
+    # Two rows more, of a model as honest as all rows are, or a bin of one row would have no variance.
+    accuracy = np.clip((gap + correct) / weight - gap.sum() / weight.sum(), 0.02, 0.98)
+    variance = (residuals**2).sum(axis=0) / weight**2 * rows / (rows + 1)
+    variance += 2 * accuracy * (1 - accuracy) / (rows * (rows + 1))
+    drawn = _true_gaps(mean, variance, rows, draws, np.random.default_rng([seed, 1]))
+    low, high = percentiles(drawn, confidence)
+    by_chance = value <= percentiles(null, confidence)[1]
+    return (0.0 if by_chance else low, min(high, 1.0)), float(drawn.mean())
+
+
+def of_difference(one: Any, other: Any) -> tuple[float, float]:
+    """Return the interval of one estimate less another, of the same rows, from their intervals (Zou, Donner 2008).
+
+    These may lie more to one side of the estimates, which a difference of resamples forgets.
+    """
+    a, b = one.resamples, other.resamples
+    spread = a.std() * b.std()
+    together = float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
+    middles = a.mean(), b.mean()
+    below, above = zip(
+        *(
+            (m - e.interval[0], e.interval[1] - m)
+            for m, e in zip(middles, (one, other), strict=True)
+        ),
+        strict=True,
+    )
+    low, high = (
+        np.sqrt(max(x * x + y * y - 2 * together * x * y, 0.0))
+        for x, y in ((below[0], above[1]), (above[0], below[1]))
+    )
+    middle = middles[0] - middles[1]
+    return float(middle - low), float(middle + high)
+
+
+def _true_gaps(mean: Any, variance: Any, rows: Any, draws: int, rng: Any) -> Any:
+    """Return draws of Σ share · |gap| of the bins."""
+    spread = _SPREADS**2
+    precision = 1.0 / (variance + spread[:, None])
+    of_centre = 1.0 / precision.sum(axis=1)
+    centre = (precision @ mean) * of_centre
+    squares = (precision * (mean - centre[:, None]) ** 2).sum(axis=1)
+    log_likelihood = 0.5 * (np.log(precision).sum(axis=1) + np.log(of_centre) - squares)
+    likelihood = np.exp(log_likelihood - log_likelihood.max()) * np.gradient(_SPREADS)
+    of = rng.choice(len(spread), draws, p=likelihood / likelihood.sum())
+    centres = centre[of] + np.sqrt(of_centre[of]) * rng.standard_normal(draws)
+    shrunk = spread[of][:, None] / (spread[of][:, None] + variance)
+    gaps = centres[:, None] + shrunk * (mean - centres[:, None])
+    gaps += np.sqrt(shrunk * variance) * rng.standard_normal(gaps.shape)
+    return (np.abs(gaps) * rng.dirichlet(rows, draws)).sum(axis=1)

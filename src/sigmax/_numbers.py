@@ -1,0 +1,97 @@
+"""What sums over rows are worth: the numbers of an evaluation, of its resamples, and of a calibrated model."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ._tables import CELLS, Table
+
+_RESAMPLES = 1000  # at a time
+_PRODUCT = 2**23  # and at most so many sums: 64 MiB
+
+
+def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
+    """Return all numbers of some resamples. `draws` say how often each has each group, of so many groups."""
+    whole, by_width = _drawn(draws, table.whole), _drawn(draws, table.by_width)
+    weight, correct, nll, brier, infinite = np.moveaxis(whole, -1, 0)
+    gaps = np.abs(by_width[..., 3])
+    numbers = {
+        "accuracy": correct / weight,
+        "nll": np.where(infinite > 0, math.inf, nll / weight),
+        "brier": brier / weight,
+        "ece": gaps.sum(axis=-1) / weight,
+        "mce": ratio(gaps, by_width[..., 1]).max(axis=-1),
+    }
+    if table.by_mass is not None:
+        by_mass = _drawn(draws, table.by_mass)
+        numbers["adaptive_ece"] = np.abs(by_mass[..., 3]).sum(axis=-1) / weight
+        numbers["debiased_ece"] = _debiased(by_mass) / weight  # its square
+    if table.by_class is not None:
+        classes = table.by_class.shape[-1]
+        gaps = np.abs(_drawn(draws, table.by_class)).sum(axis=(-1, -2))
+        numbers["classwise_ece"] = gaps / (classes * _drawn(draws, table.class_weight))
+    return numbers
+
+
+def _drawn(draws: dict[int, Any], table: Any) -> Any:
+    """Return the sums of the resamples."""
+    counts = draws[len(table)]
+    return (counts @ table.reshape(len(table), -1)).reshape(len(counts), *table.shape[1:])
+
+
+def _group_counts(table: Table) -> set[int]:
+    return {len(table.whole)} | (set() if table.by_class is None else {len(table.by_class)})
+
+
+def values(table: Table) -> dict[str, float]:
+    """Return the numbers of the rows themselves."""
+    draws = {groups: np.ones((1, groups)) for groups in _group_counts(table)}
+    numbers = {name: float(x[0]) for name, x in _numbers(table, draws).items()}
+    if "debiased_ece" in numbers:
+        numbers["debiased_ece"] = math.sqrt(max(numbers["debiased_ece"], 0.0))
+    return numbers
+
+
+def resampled(table: Table, resamples: int, seed: int) -> dict[str, Any]:
+    """Return the numbers of resamples, which depend on the seed and the number of groups alone."""
+    generators = {g: np.random.default_rng([seed, g]) for g in _group_counts(table)}
+    step = max(1, min(_RESAMPLES, _PRODUCT // table.by_class[0].size))
+    blocks = []
+    for begin in range(0, resamples, step):
+        count = min(step, resamples - begin)
+        draws = {groups: draw(rng, count, groups) for groups, rng in generators.items()}
+        blocks.append(_numbers(table, draws))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def draw(rng: np.random.Generator, count: int, groups: int) -> Any:
+    """Return how often each of some resamples has each group."""
+    picks = rng.integers(0, groups, (count, groups)) + groups * np.arange(count)[:, None]
+    return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape) * 1.0
+
+
+def _debiased(sums: Any) -> Any:
+    """Return the sum over the bins of weight times the square of the mean gap, less what chance adds to it."""
+    _, weight, weight_squares, gap, correct, squares = np.moveaxis(sums, -1, 0)
+    count = ratio(weight**2, weight_squares)
+    variance = ratio(squares, weight) - ratio(correct, weight) ** 2
+    chance = ratio(variance, count - 1)
+    return (weight * (ratio(gap, weight) ** 2 - chance)).sum(axis=-1)
+
+
+def ratio(a: Any, b: Any, otherwise: float = 0.0) -> Any:
+    return np.divide(a, b, out=np.full_like(a, otherwise), where=b > 0)
+
+
+def null(cells: Any, resamples: int, seed: int) -> Any:
+    """Return the errors of labels that are drawn from the confidences themselves."""
+    bin_of = np.repeat(np.arange(len(cells) // CELLS), CELLS)[cells[:, 0] > 0]
+    weight, squares, confidence = cells[cells[:, 0] > 0].T
+    mean = np.minimum(confidence / weight, 1.0)
+    count = np.maximum(np.rint(weight**2 / squares), 1.0)
+    rng = np.random.default_rng([seed, 0])
+    drawn = rng.binomial(count.astype(np.int64), mean, (resamples, len(count)))
+    starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    gaps = np.add.reduceat(weight * (mean - drawn / count), starts, axis=1)
+    return np.abs(gaps).sum(axis=1) / weight.sum()

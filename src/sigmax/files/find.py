@@ -1,0 +1,157 @@
+"""Where in the files the logits, the labels, the groups and the weights are."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from .errors import DataError
+from .opening import arrays, kind
+from .tables import listed
+
+_LOGITS = ("logits", "probabilities")
+_LABELS = ("labels", "label")
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where something is: the file, and the arrays or columns in it (None: the one array)."""
+
+    path: Path
+    names: list[str] | None = None
+    named: bool = False  # by the user, or by a name that says it: nothing was guessed
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {','.join(self.names)}"
+            if self.names and len(self.names) < 4
+            else str(self.path)
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the files are to be read."""
+
+    logits_key: str | None = None
+    labels_key: str | None = None
+    groups: str | None = None
+    classes: str | None = None
+    probabilities: bool | None = None  # None: logits, unless they look like probabilities
+    ignore_index: int | None = None
+    remote: bool = False  # rows are read on the workers of a cluster
+    weights: str | None = None
+    drop: str | None = None
+    normalize: bool = False
+    axis: int = -1
+    labels_as: str | None = None  # "indices", "indices-from-1", "names" or "distributions"
+    header: bool | None = None
+
+
+def find_logits(path: Path, options: Options, beside: set[str]) -> Where:
+    """Return where the logits are; `beside` are the labels, groups and weights of the same file."""
+    of_arrays = kind(path) in (".npy", ".npz")
+    if options.logits_key is not None:
+        names = columns(path, options.logits_key, "--logits-key", options)
+        if kind(path) != ".npz" or len(names) == 1:
+            return Where(path, _without(path, names, options), named=True)
+        raise DataError(f"{path}: --logits-key must be one array, got {listed(names)}")
+    if kind(path) == ".npy":
+        return Where(path)
+    names = [name for name in arrays(path, options.header) if name not in beside]
+    names = names if of_arrays else _without(path, names, options)
+    named = False
+    if kind(path) == ".npz" and len(names) != 1:
+        names = _known(names, _LOGITS) or _refuse(path, arrays(path), "--logits-key", "logits")
+    elif kind(path) == ".parquet":
+        named = bool(_known(names, _LOGITS))
+        names = _known(names, _LOGITS) or names
+    if not names:
+        raise DataError(f"{path}: has no columns of logits beside {', '.join(sorted(beside))}")
+    return Where(path, names, named)
+
+
+def _without(path: Path, names: list[str], options: Options) -> list[str]:
+    if options.drop is None or kind(path) in (".npy", ".npz"):
+        return names
+    dropped = set(columns(path, options.drop, "--drop", options, may_miss=True))
+    return [name for name in names if name not in dropped]
+
+
+def columns(
+    path: Path, key: str, option: str, options: Options, *, may_miss: bool = False
+) -> list[str]:
+    """Return the names that a list of names and patterns (a,b,logit_*) stands for, patterns in the file's order."""
+    names = arrays(path, options.header)
+    known = set(names)
+    if key in known:
+        return [key]
+    found: dict[str, None] = {}
+    for word in key.split(","):
+        word = word if word in known else word.strip()
+        matching = (
+            [n for n in names if fnmatchcase(n, word)] if _is_pattern(word, known) else [word]
+        )
+        if kind(path) != ".npy" and not may_miss and not (matching and set(matching) <= known):
+            raise DataError(
+                f"{path}: {option}: no {'array' if kind(path) == '.npz' else 'column'} {word!r}; "
+                f"it has {listed(names)}"
+            )
+        found |= dict.fromkeys(matching)
+    return list(found)
+
+
+def _is_pattern(word: str, known: Iterable[str]) -> bool:
+    return word not in known and any(mark in word for mark in "*?[")
+
+
+def find_labels(path: Path, labels_path: Path | None, options: Options) -> Where:
+    own = labels_path is not None and labels_path != path
+    file = labels_path if labels_path is not None else path
+    if options.labels_key is not None:
+        return Where(file, columns(file, options.labels_key, "--labels-key", options), named=True)
+    if kind(file) == ".npy":
+        if not own:
+            raise DataError(f"{file}: is one array of logits: name the file of the labels too")
+        return Where(file)
+    names = arrays(file, options.header)
+    found = _known(names, _LABELS)
+    if not found and own:
+        names = _without(file, names, options)
+        found = names if kind(file) != ".npz" or len(names) == 1 else []
+    return Where(file, found or _refuse(file, names, "--labels-key", "labels"))
+
+
+def find_beside(
+    path: Path, labels_path: Path, key: str | None, option: str, options: Options
+) -> Where | None:
+    """Return where groups or weights are: an array or column of the files, or a file of their own."""
+    if key is None:
+        return None
+    for file in (path, labels_path):
+        if key in arrays(file, options.header):
+            return Where(file, [key], named=True)
+    file = Path(key)
+    if not file.exists():
+        names = arrays(path, options.header)
+        raise DataError(
+            f"{option} must be a file, or an array or column of {path}, got {key!r}; "
+            f"it has {listed(names) or 'no names'}"
+        )
+    names = arrays(file, options.header)
+    if len(names) > 1:
+        what = option.removeprefix("--")
+        names = _known(names, (what, what.removesuffix("s")))
+        if not names:
+            raise DataError(f"{file}: {option} must be one column; it has {listed(arrays(file))}")
+    return Where(file, names or None)
+
+
+def _known(names: list[str], known: tuple[str, ...]) -> list[str]:
+    return [name for name in known if name in names][:1]
+
+
+def _refuse(path: Path, names: list[str], option: str, what: str) -> list[str]:
+    raise DataError(
+        f"{path}: which are the {what}? Name them with {option}: {', '.join(names[:50])}"
+    )
