@@ -430,7 +430,7 @@ class Parquet(Table):
                 column = pc.utf8_trim_whitespace(column)
             return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
-            values = [str(value.as_py()) for value in column]
+            values = self._texts(column, name)
             row = next((i for i, value in enumerate(values) if _number(value) is None), None)
             if row is None:
                 return np.array([_number(value) for value in values], np.float64)
@@ -439,6 +439,12 @@ class Parquet(Table):
             raise DataError(
                 f"{self.path}, column {name!r}: must be numbers, got {column.type}"
             ) from None
+
+    def _texts(self, column: Any, name: str) -> list[str]:
+        try:
+            return list(map(str, column.to_pylist()))
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.path}, column {name!r}: text must be UTF-8: {error}") from error
 
     def _lists(self, column: Any, name: str, first: int) -> Any:
         import pyarrow.compute as pc
@@ -480,7 +486,7 @@ class Parquet(Table):
             column = batch.column(0)
             self._refuse_missing(column, name, first)
             encoded = column if hasattr(column, "dictionary") else column.dictionary_encode()
-            texts = map(str, encoded.dictionary.to_pylist())
+            texts = self._texts(encoded.dictionary, name)
             of_batch = [known.setdefault(text, len(known)) for text in texts]
             codes.append(
                 np.array(of_batch, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
