@@ -909,7 +909,7 @@ class Row {
   const V* values_;  // of the classes that are kept, and of those since the last gather()
   Index count_;
   double top_ = 0.0, row_top_ = 0.0, inverse_ = 1.0, temperature_ = 1.0;
-  V lowest_ = static_cast<V>(-kLargest<V>), highest_ = static_cast<V>(kInfinity);
+  V lowest_ = static_cast<V>(-(sizeof(V) == sizeof(float) ? 0x1.fffffep127 : kLargest)), highest_ = static_cast<V>(kInfinity);
   bool is_nan_ = false, doubtful_ = false, narrowed_ = false, pending_ = false;
 
   bool has_e_ = false;  // whether scratch_.e and mass_ are those of values_
