@@ -16,7 +16,7 @@ constexpr std::ptrdiff_t kMostRows = 64;                        // of a block
 constexpr std::ptrdiff_t kGroups = kMostRows / kLanes;          // of rows, one per lane
 constexpr std::ptrdiff_t kFewClasses = 24;                      // rows of fewer are in lanes
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
-constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 18;  // of terms; more are computed a second time
+constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 19;  // of terms; more are computed a second time
 
 SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
 SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
