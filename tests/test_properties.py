@@ -56,9 +56,8 @@ def test_probabilities_sum_to_1(x):
 @given(exact_logits(), st.integers(-1000, 1000))
 def test_shifts_change_nothing_beyond_rounding(x, shift):
     shifted = x + x.dtype.type(shift)
-    assert sigmax.entropy(shifted).tobytes() == sigmax.entropy(x).tobytes()
-    for function in (sigmax.softmax, sigmax.log_softmax):
-        assert ulps(function(shifted), function(x)) <= 1
+    for function in (sigmax.softmax, sigmax.log_softmax, sigmax.entropy):
+        assert ulps(np.asarray(function(shifted)), np.asarray(function(x))) <= 1
     expected = sigmax.logsumexp(x.astype(np.float64)) + shift
     np.testing.assert_allclose(sigmax.logsumexp(shifted), expected, rtol=2 * eps(x), atol=1e-12)
 

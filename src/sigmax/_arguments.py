@@ -389,7 +389,7 @@ def reduction(value: Any, normalizer: Any) -> tuple[Reduction, float | None]:
     """Return the reduction and what takes the place of a mean's divisor, if anything does."""
     if normalizer is not None:
         normalizer = number(normalizer, "normalizer", math.ulp(0.0), LARGEST, "(0, inf)")
-    if value == "mean" and type(value) is str:
+    if type(value) is str and value == "mean":
         return "mean", normalizer
     return typed(Reduction, choice(value, "reduction", ("none", "sum", "mean"))), normalizer
 
