@@ -44,7 +44,7 @@ struct LogSoftmax : Program {
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.minus_log = negate(sums.log()); }
   static SIGMAX_INLINE Vec output(Vec x, Vec, W, const Row& row) {
     const W y = row.energy.at(x);
-    return select(leading(y) > -kInfinity, rounded(add(y, row.minus_log)), leading(y) + leading(row.minus_log));
+    return one_nan(select(leading(y) > -kInfinity, rounded(add(y, row.minus_log)), leading(y) + leading(row.minus_log)));
   }
 };
 
