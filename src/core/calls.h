@@ -44,8 +44,9 @@ struct RowsCall {
   Type type = kFloat32;
   Operand operands[kNames];
 
-  const Operand& operator[](Name name) const { return operands[name]; }
-  Operand& operator[](Name name) { return operands[name]; }
+  // Always inline: a symbol of theirs would be shared between levels.
+  __attribute__((always_inline)) const Operand& operator[](Name name) const { return operands[name]; }
+  __attribute__((always_inline)) Operand& operator[](Name name) { return operands[name]; }
 };
 
 // Rows up to this many classes are computed in one go; longer ones in chunks of kChunk classes, which threads may share.
