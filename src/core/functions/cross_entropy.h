@@ -187,8 +187,6 @@ struct WeightedCrossEntropy : Program {
     if constexpr (shared) return multiply_add(row.slope, c, row.least);
     else return c;
   }
-  static SIGMAX_INLINE Vec less_product(Vec a, Vec b, Vec c) { return mul_add(-b, c, a); }
-  static SIGMAX_INLINE Pair less_product(Pair a, Pair b, Pair c) { return add(a, negate(multiply(b, c))); }
   static SIGMAX_INLINE Vec multiply_add(Vec slope, Vec q, Vec least) { return mul_add(slope, q, least); }
   static SIGMAX_INLINE Pair multiply_add(Pair slope, Vec q, Pair least) { return add(multiply(slope, q), least); }
   static SIGMAX_INLINE void add_cross(Sums& sums, Mask counts, Vec x, Vec a, const Energy<Vec>& energy) {

@@ -13,11 +13,9 @@
 namespace sigmax {
 namespace {
 
-// a·power + b and a - b·c, for a power of two.
+// a·power + b, for a power of two.
 SIGMAX_INLINE Vec add_scaled(Vec a, Vec power, Vec b) { return mul_add(a, power, b); }
 SIGMAX_INLINE Pair add_scaled(Pair a, Vec power, Pair b) { return add(scale(a, power), b); }
-SIGMAX_INLINE Vec less_product(Vec a, Vec b, Vec c) { return mul_add(-b, c, a); }
-SIGMAX_INLINE Pair less_product(Pair a, Pair b, Pair c) { return add(a, negate(multiply(b, c))); }
 
 // Boltzmann factors of a class in both rows.
 template <class W>

@@ -76,7 +76,7 @@ class Engine {
       if constexpr (kHasLabelWeights) {
         return load_planes<W>(planes + at, plane);
       } else if constexpr (kHasSecond) {
-        return load_numbers(numbers + at);
+        return sigmax::load(numbers + at);
       } else {
         return Vec{};
       }
@@ -134,7 +134,7 @@ class Engine {
     for (; j + kOctet <= n; j += kOctet)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = j + k * kLanes;
-        const Vec v = load_numbers(x + at);
+        const Vec v = sigmax::load(x + at);
         const C second = c.load(at);
         const Term term = P::term(v, second, row);
         if constexpr (keep) kept.store(at, term);
@@ -143,7 +143,7 @@ class Engine {
     if (j < n)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = n - kOctet + k * kLanes;
-        const Vec v = load_numbers(x + at);
+        const Vec v = sigmax::load(x + at);
         const C second = c.load(at);
         const Term term = P::term(v, second, row);
         if constexpr (keep) kept.store(at, term);
@@ -164,7 +164,7 @@ class Engine {
 
   template <bool keep>
   static SIGMAX_INLINE Vec output_at(const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t at) {
-    const Vec v = load_numbers(x + at);
+    const Vec v = sigmax::load(x + at);
     const C second = c.load(at);
     if constexpr (keep)
       return P::output(v, second, kept.load(at), row);
@@ -200,7 +200,7 @@ class Engine {
     for (std::ptrdiff_t j = 0; j < n; ++j) {
       const std::ptrdiff_t lane = lane_of_class(j, n);
       for (std::ptrdiff_t g = 0; g < groups; ++g) {
-        const Vec v = load_numbers(x + j * step + g * kLanes);
+        const Vec v = sigmax::load(x + j * step + g * kLanes);
         const C second = c.load(j * c_step + g * kLanes);
         const Term term = P::term(v, second, rows[g]);
         if constexpr (keep) kept.store((j * groups + g) * kLanes, term);
@@ -226,7 +226,7 @@ class Engine {
                                  std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step) {
     for (std::ptrdiff_t j = 0; j < n; ++j)
       for (std::ptrdiff_t g = 0; g < groups; ++g) {
-        const Vec v = load_numbers(x + j * step + g * kLanes);
+        const Vec v = sigmax::load(x + j * step + g * kLanes);
         const C second = c.load(j * c_step + g * kLanes);
         Term term;
         if constexpr (keep)

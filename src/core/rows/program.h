@@ -50,10 +50,6 @@ struct Program {
   static constexpr double empty = 0.0;          // the output of a row in which everything is absent
 };
 
-// A stored number of a row, and one rounding to it.
-SIGMAX_INLINE Vec load_numbers(const float* from) { return load(from); }
-SIGMAX_INLINE Vec load_numbers(const double* from) { return load(from); }
-
 SIGMAX_INLINE void store_wide(double* to, Vec x) { store(to, x); }
 SIGMAX_INLINE void store_wide(double* to, Pair x) {
   store(to, x.hi);

@@ -52,10 +52,6 @@ typedef float Singles __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));  //
 typedef std::uint32_t Words __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));
 typedef std::int32_t SignedWords __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 2)));
 
-// Full vectors of the narrow type, for kernels that compute in the type they store: see moderate.h.
-typedef float Floats __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
-typedef std::uint32_t FloatBits __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
-
 constexpr int kCurrentRounding = 4;  // what GCC's AVX-512 operations call the mode in force
 
 constexpr double kInfinity = __builtin_inf();
@@ -132,22 +128,6 @@ SIGMAX_INLINE Vec mul_add(Vec a, Vec b, Vec c) {
 #else
   Vec r;
   for (int lane = 0; lane < kLanes; ++lane) r[lane] = __builtin_fma(a[lane], b[lane], c[lane]);
-  return r;
-#endif
-}
-
-SIGMAX_INLINE Floats mul_add(Floats a, Floats b, Floats c) {
-#if !SIGMAX_HAS_FMA
-  return a * b + c;
-#elif defined(__clang__)
-  return __builtin_elementwise_fma(a, b, c);
-#elif defined(__AVX512F__)
-  return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, kCurrentRounding);
-#elif defined(__AVX2__)
-  return __builtin_ia32_vfmaddps256(a, b, c);
-#else
-  Floats r;
-  for (int lane = 0; lane < 2 * kLanes; ++lane) r[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
   return r;
 #endif
 }

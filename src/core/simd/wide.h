@@ -151,6 +151,10 @@ SIGMAX_INLINE Vec rounded_product(Pair a, Pair b) {
 SIGMAX_INLINE Vec negate(Vec a) { return -a; }
 SIGMAX_INLINE Pair negate(Pair a) { return {-a.hi, -a.lo}; }
 
+// a - b·c.
+SIGMAX_INLINE Vec less_product(Vec a, Vec b, Vec c) { return mul_add(-b, c, a); }
+SIGMAX_INLINE Pair less_product(Pair a, Pair b, Pair c) { return add(a, negate(multiply(b, c))); }
+
 // By an exact factor: a power of two.
 SIGMAX_INLINE Vec scale(Vec a, Vec power) { return a * power; }
 SIGMAX_INLINE Pair scale(Pair a, Vec power) { return {a.hi * power, a.lo * power}; }
