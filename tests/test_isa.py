@@ -99,9 +99,10 @@ def neon(tmp_path_factory: pytest.TempPathFactory) -> Path:
     targets = json.loads(meson("introspect", "--targets", build))
     (library,) = (t["filename"][0] for t in targets if t["name"] == "kernels_neon")
     program = build / "run_kernels"
-    source = HERE / "neon" / "run_kernels.cpp"
-    compile_it = ["aarch64-linux-gnu-g++", "-std=c++17", "-O1", "-static"]
-    subprocess.run([*compile_it, source, library, "-o", program], check=True)
+    runtime = HERE.parent / "src" / "core" / "runtime"
+    sources = [HERE / "neon" / "run_kernels.cpp", runtime / "run.cpp", runtime / "threads.cpp"]
+    compile_it = ["aarch64-linux-gnu-g++", "-std=c++17", "-O1", "-static", "-pthread"]
+    subprocess.run([*compile_it, *sources, library, "-o", program], check=True)
     return program
 
 

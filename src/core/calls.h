@@ -73,13 +73,14 @@ struct RowsKernel {
   void (*merge_sums)(const Partial* partials, std::ptrdiff_t chunks, Partial* whole);
 };
 
-// A function along an axis: its operands in the order of NumPy's call, inputs first, and the kernel for a call.
+// A function along an axis: its operands in the order of NumPy's call, inputs first, and the kernel of a row, which differs
+// between the rows of a call only as their smoothing and z-loss do.
 constexpr int kMostOperands = 14;
 struct RowsFunction {
   const char* name;
   int inputs, outputs;
   Name operands[kMostOperands];
-  const RowsKernel* (*kernel)(const RowsCall& call);
+  const RowsKernel* (*kernel)(const RowsCall& call, std::ptrdiff_t row);
 };
 struct RowsFunctions {
   const RowsFunction* first;

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _arguments, _core, _sampling
-from ._arguments import Axis
+from ._arguments import Axis, in_exact_arithmetic
 from ._axis import join_axes, split_axes
 from ._exact import window
 from .normalization import softmax
@@ -65,6 +65,7 @@ class Accepted(NamedTuple):
     token: Any
 
 
+@in_exact_arithmetic
 def filter_probabilities(
     logits: ArrayLike,
     /,
@@ -174,6 +175,7 @@ def filter_probabilities(
     )
 
 
+@in_exact_arithmetic
 def sample(
     logits: ArrayLike,
     /,
@@ -297,6 +299,7 @@ def sample(
     return tokens, batch.per_row(_arguments.cast(log_prob, batch.x.dtype), many)
 
 
+@in_exact_arithmetic
 def speculative_accept(
     draft_logits: ArrayLike,
     target_logits: ArrayLike,

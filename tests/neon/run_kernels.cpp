@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "../../src/core/calls.h"
+#include "../../src/core/runtime/run.h"
 
 extern "C" {
 extern const sigmax::ElementFunctions sigmax_elements_neon;
@@ -92,23 +92,7 @@ void run(const RowsFunction& function, Request& request) {
     const std::ptrdiff_t number = static_cast<std::ptrdiff_t>(name == kOut || name == kResult ? size : 8);
     call[name] = {result.data(), name == kOut ? request.classes * number : number, name == kOut ? number : 0};
   }
-  const RowsKernel& kernel = *function.kernel(call);
-  char* scratch = static_cast<char*>(std::aligned_alloc(64, (kernel.scratch_bytes(call.classes) + 127) / 64 * 64));
-  if (call.classes <= kLongestWholeRow) {
-    kernel.rows(call, 0, call.rows, scratch);
-  } else {
-    const std::ptrdiff_t chunks = call.classes / kChunk;
-    std::vector<Partial> partials(static_cast<std::size_t>(chunks));
-    Partial whole;
-    for (std::ptrdiff_t row = 0; row < call.rows; ++row) {
-      for (std::ptrdiff_t k = 0; k < chunks; ++k) kernel.chunk_largest(call, row, k, partials.data(), scratch);
-      kernel.merge_largest(partials.data(), chunks, &whole);
-      for (std::ptrdiff_t k = 0; k < chunks; ++k) kernel.chunk_sums(call, row, k, partials.data(), whole, scratch);
-      kernel.merge_sums(partials.data(), chunks, &whole);
-      for (std::ptrdiff_t k = 0; k < chunks; ++k) kernel.chunk_outputs(call, row, k, whole, scratch);
-    }
-  }
-  std::free(scratch);
+  if (!run_rows(function, call)) std::exit(1);
   const bool has_gradient = function.operands[function.inputs + function.outputs - 1] == kOut;
   for (std::size_t k = has_gradient ? results.size() - 1 : 0; k < results.size(); ++k) write(results[k]);
 }

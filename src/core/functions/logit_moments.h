@@ -57,8 +57,8 @@ struct LogitMoments : Program {
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
     const Vec inverse = 1.0 / sums.total;
-    row.mean = one_nan(select(sums.total == 0.0, Vec{}, sums.first * inverse));
-    row.second_moment = one_nan(select(sums.total == 0.0, Vec{}, sums.second * inverse));
+    row.mean = select(sums.total == 0.0, Vec{}, sums.first * inverse);
+    row.second_moment = select(sums.total == 0.0, Vec{}, sums.second * inverse);
   }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.mean; }
   static SIGMAX_INLINE Vec second_value(const Row& row) { return row.second_moment; }

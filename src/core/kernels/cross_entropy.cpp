@@ -23,16 +23,16 @@ template <class W>
 using RelativeOfProbabilities = CrossEntropyOfProbabilities<W, true>;
 
 // Without smoothing only the label's class has a weight; what is not shared by all classes is spelled out.
-const RowsKernel* of_indices(const RowsCall& call) {
-  const bool smoothed = is_smoothed(call);
-  if (smoothed && !shares_weights(call)) return kernel<LabelWeights>(call);
-  return smoothed || has_z_loss(call) ? kernel<SmoothedIndex>(call) : kernel<PlainIndex>(call);
+const RowsKernel* of_indices(const RowsCall& call, std::ptrdiff_t row) {
+  const bool smoothed = is_smoothed(call, row);
+  if (smoothed && !shares_weights(call)) return kernel<LabelWeights>(call, row);
+  return smoothed || has_z_loss(call, row) ? kernel<SmoothedIndex>(call, row) : kernel<PlainIndex>(call, row);
 }
-const RowsKernel* of_distributions(const RowsCall& call) {
-  return shares_weights(call) ? kernel<SoftLabels>(call) : kernel<LabelWeights>(call);
+const RowsKernel* of_distributions(const RowsCall& call, std::ptrdiff_t row) {
+  return shares_weights(call) ? kernel<SoftLabels>(call, row) : kernel<LabelWeights>(call, row);
 }
-const RowsKernel* relative(const RowsCall& call) {
-  return shares_weights(call) ? kernel<RelativeSoftLabels>(call) : kernel<RelativeLabelWeights>(call);
+const RowsKernel* relative(const RowsCall& call, std::ptrdiff_t row) {
+  return shares_weights(call) ? kernel<RelativeSoftLabels>(call, row) : kernel<RelativeLabelWeights>(call, row);
 }
 
 constexpr RowsFunction functions[] = {

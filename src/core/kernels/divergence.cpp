@@ -12,10 +12,10 @@ using SharedMass = Mass<W, true>;
 template <class W>
 using WeightedMass = Mass<W, false>;
 
-const RowsKernel* mass(const RowsCall& call) {
-  return call[kPrior].class_stride == 0 ? kernel<SharedMass>(call) : kernel<WeightedMass>(call);
+const RowsKernel* mass(const RowsCall& call, std::ptrdiff_t row) {
+  return call[kPrior].class_stride == 0 ? kernel<SharedMass>(call, row) : kernel<WeightedMass>(call, row);
 }
-const RowsKernel* logit_moments(const RowsCall& call) {
+const RowsKernel* logit_moments(const RowsCall& call, std::ptrdiff_t) {
   return call.type == kFloat64 ? &Engine<LogitMoments, double>::kernel : &Engine<LogitMoments, float>::kernel;
 }
 

@@ -7,9 +7,9 @@
 namespace sigmax {
 namespace {
 
-// The kernel of a program: float64 is computed in pairs, narrower types in doubles.
+// The kernel of a program, for any row: float64 is computed in pairs, narrower types in doubles.
 template <template <class> class P>
-const RowsKernel* kernel(const RowsCall& call) {
+const RowsKernel* kernel(const RowsCall& call, std::ptrdiff_t) {
   return call.type == kFloat64 ? &Engine<P<Pair>, double>::kernel : &Engine<P<Vec>, float>::kernel;
 }
 

@@ -218,8 +218,7 @@ PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
   bool enough_memory = true;
   if (fits) {
-    const RowsKernel& kernel = *function.kernel(direct.call);
-    without_gil(PyArray_SIZE(x), [&] { enough_memory = run_rows(kernel, direct.call); });
+    without_gil(PyArray_SIZE(x), [&] { enough_memory = run_rows(function, direct.call); });
   }
   if (fits && enough_memory) {
     for (int k = 0; k < outputs; ++k)

@@ -121,7 +121,7 @@ void rows_loop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
     if (count == 1) operand.class_stride = 0;
     else if (count != call.classes) return set_error(PyExc_ValueError, "operands per class must have a number for each class, or one for all");
   }
-  if (!run_rows(*function.kernel(call), call)) set_error(PyExc_MemoryError, "");
+  if (!run_rows(function, call)) set_error(PyExc_MemoryError, "");
 }
 
 struct ElementwiseLoop {

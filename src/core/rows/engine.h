@@ -324,9 +324,9 @@ class Engine {
 
   void write_results() const {
     for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
-      if constexpr (P::has_result) block_.write_results(g, P::result(row_[g]), P::empty);
-      if constexpr (P::has_value) block_.write_doubles(block_.call[kValue], g, P::value(row_[g]));
-      if constexpr (P::has_second_value) block_.write_doubles(block_.call[kSecondValue], g, P::second_value(row_[g]));
+      if constexpr (P::has_result) block_.write_results(g, one_nan(P::result(row_[g])), P::empty);
+      if constexpr (P::has_value) block_.write_doubles(block_.call[kValue], g, one_nan(P::value(row_[g])));
+      if constexpr (P::has_second_value) block_.write_doubles(block_.call[kSecondValue], g, one_nan(P::second_value(row_[g])));
     }
   }
 

@@ -34,13 +34,8 @@ SIGMAX_INLINE bool is_masked(const RowsCall& call, std::ptrdiff_t row, std::ptrd
 SIGMAX_INLINE bool shares_weights(const RowsCall& call) {
   return call[kClassWeight].class_stride == 0 && call[kPrior].class_stride == 0 && !has_mask(call);
 }
-SIGMAX_INLINE bool is_smoothed(const RowsCall& call) {
-  return call[kSmoothing].row_stride != 0 || number_at<double>(call[kSmoothing], 0) != 0.0;
-}
-
-SIGMAX_INLINE bool has_z_loss(const RowsCall& call) {
-  return call[kZLoss].row_stride != 0 || number_at<double>(call[kZLoss], 0) != 0.0;
-}
+SIGMAX_INLINE bool is_smoothed(const RowsCall& call, std::ptrdiff_t row) { return number_at<double>(call[kSmoothing], row) != 0.0; }
+SIGMAX_INLINE bool has_z_loss(const RowsCall& call, std::ptrdiff_t row) { return number_at<double>(call[kZLoss], row) != 0.0; }
 
 template <class W>
 struct Smoothing {

@@ -99,10 +99,14 @@ std::unique_ptr<Sum[]> new_sums(std::ptrdiff_t chunks) {
   return std::unique_ptr<Sum[]>(new (std::nothrow) Sum[static_cast<std::size_t>(chunks)]);
 }
 
-}  // namespace
+RowsCall rows_of(const RowsCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  RowsCall part = call;
+  part.rows = end - begin;
+  for (Operand& operand : part.operands) operand.data += begin * operand.row_stride;
+  return part;
+}
 
 bool run_rows(const RowsKernel& kernel, const RowsCall& call) {
-  FloatEnvironment environment;
   if (call.classes <= kLongestWholeRow)
     return for_ranges_with_scratch(call.rows, rows_per_task(call), kernel.scratch_bytes(call.classes),
                                    [&](std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) { kernel.rows(call, begin, end, scratch); });
@@ -111,6 +115,19 @@ bool run_rows(const RowsKernel& kernel, const RowsCall& call) {
   if (partials == nullptr) return false;
   for (std::ptrdiff_t row = 0; row < call.rows; ++row)
     if (!run_long_row(kernel, call, row, partials.get(), chunks)) return false;
+  return true;
+}
+
+}  // namespace
+
+bool run_rows(const RowsFunction& function, const RowsCall& call) {
+  FloatEnvironment environment;
+  const bool one_kernel = call[kSmoothing].row_stride == 0 && call[kZLoss].row_stride == 0;
+  for (std::ptrdiff_t begin = 0, end; begin < call.rows; begin = end) {
+    const RowsKernel* kernel = function.kernel(call, begin);
+    for (end = one_kernel ? call.rows : begin + 1; end < call.rows && function.kernel(call, end) == kernel;) ++end;
+    if (!run_rows(*kernel, rows_of(call, begin, end))) return false;
+  }
   return true;
 }
 

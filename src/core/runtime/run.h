@@ -9,7 +9,7 @@ namespace sigmax {
 constexpr std::ptrdiff_t kTaskSize = 16384;
 
 // False when there is not enough memory.
-bool run_rows(const RowsKernel& kernel, const RowsCall& call);
+bool run_rows(const RowsFunction& function, const RowsCall& call);
 void run_elementwise(ElementwiseKernel kernel, const ElementwiseCall& call, std::ptrdiff_t count);
 void run_binary_loss(BinaryLossKernel kernel, const BinaryLossCall& call, std::ptrdiff_t count);
 
