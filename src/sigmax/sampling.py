@@ -13,7 +13,6 @@ from . import _arguments, _core, _sampling
 from ._arguments import Axis, in_exact_arithmetic
 from ._axis import join_axes, split_axes
 from ._exact import window
-from .normalization import softmax
 
 __all__ = [
     "Accepted",
@@ -167,11 +166,10 @@ def filter_probabilities(
         temperature, top_k, top_p, min_p, typical_p, top_n_sigma, epsilon, order, preset
     )
     rows = _Rows(logits, axis, where, options)
-    kept, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
-    rows.run(kept=kept, log_mass=log_mass)
-    probabilities = softmax(kept, temperature=rows.temperature, out=kept)
+    probabilities, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
+    rows.run(kept=probabilities, as_probabilities=True, log_mass=log_mass)
     return Filtered(
-        rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, kept.dtype))
+        rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, rows.x.dtype))
     )
 
 
@@ -611,6 +609,7 @@ class _Rows:
         self,
         *,
         kept: Any = None,
+        as_probabilities: bool = False,
         log_mass: Any = None,
         drawn: Any = None,
         log_prob: Any = None,
@@ -618,7 +617,7 @@ class _Rows:
         possible: Any = None,
     ) -> None:
         """Truncate, and fill what is given; `possible` is for draws without replacement."""
-        results = (kept, log_mass, drawn, log_prob, bits, possible)
+        results = (as_probabilities, kept, log_mass, drawn, log_prob, bits, possible)
         steps = [(_CODES[option], values) for option, values in self.steps.items()]
         self._run(slice(None), steps, results)
         for row in np.flatnonzero(self.outcome == _DOUBTFUL):
@@ -636,8 +635,9 @@ class _Rows:
         self._run(slice(row, row + 1), one, results)
 
     def _run(self, part: slice, steps: list[Any], results: tuple[Any, ...]) -> None:
+        as_probabilities, *arrays = results
         kept, log_mass, drawn, log_prob, bits, possible = (
-            None if result is None else result[part] for result in results
+            None if array is None else array[part] for array in arrays
         )
         _sampling.sample(
             _core.get_num_threads(),
@@ -646,6 +646,7 @@ class _Rows:
             tuple(steps),
             self.outcome[part],
             kept,
+            as_probabilities,
             log_mass,
             drawn,
             log_prob,

@@ -118,6 +118,13 @@ class Engine {
     return first_integers() >= static_cast<double>(kOctet - n % kOctet - k * kLanes);
   }
 
+  // Whether the classes of an octet are all at -inf; NaN is not.
+  static SIGMAX_INLINE bool is_absent(const T* x) {
+    Mask there = {};
+    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) there |= sigmax::load(x + k * kLanes) != splat(-kInfinity);
+    return !any(there);
+  }
+
   static SIGMAX_INLINE void add_fresh(Mask mask, Sums& sums, Vec x, C c, const Term& term, const Row& row) {
     Members<Sums, Vec> before(sums);
     P::collect(sums, x, c, term, row);
@@ -131,7 +138,9 @@ class Engine {
   SIGMAX_NOINLINE static Sums sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
     Sums sums[kVectors] = {};
     std::ptrdiff_t j = 0;
-    for (; j + kOctet <= n; j += kOctet)
+    for (; j + kOctet <= n; j += kOctet) {
+      if constexpr (P::is_sparse)
+        if (is_absent(x + j)) continue;
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = j + k * kLanes;
         const Vec v = sigmax::load(x + at);
@@ -140,6 +149,7 @@ class Engine {
         if constexpr (keep) kept.store(at, term);
         P::collect(sums[k], v, second, term, row);
       }
+    }
     if (j < n)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = n - kOctet + k * kLanes;
@@ -178,9 +188,15 @@ class Engine {
     Vec last[kVectors];
     if (n % kOctet != 0)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) last[k] = output_at<keep>(row, x, c, kept, n - kOctet + k * kLanes);
-    for (std::ptrdiff_t j = 0; j + kOctet <= n; j += kOctet)
+    for (std::ptrdiff_t j = 0; j + kOctet <= n; j += kOctet) {
+      if constexpr (P::is_sparse)
+        if (is_absent(x + j)) {
+          std::memset(out + j, 0, kOctet * sizeof(T));
+          continue;
+        }
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
         store(out + j + k * kLanes, output_at<keep>(row, x, c, kept, j + k * kLanes));
+    }
     if (n % kOctet != 0)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(out + n - kOctet + k * kLanes, last[k]);
   }

@@ -46,6 +46,7 @@ struct Program {
   static constexpr int kept = 1;            // numbers W of a term that are kept for the outputs; 0: outputs need none
   static constexpr bool has_sums = true;
   static constexpr bool has_mask = false;  // classes can be taken out by a mask
+  static constexpr bool is_sparse = false;  // most classes are absent, and have the output 0: whole octets are passed over
   static constexpr double absent = -kInfinity;  // x of a class that is not there
   static constexpr double empty = 0.0;          // the output of a row in which everything is absent
 };
