@@ -1,5 +1,6 @@
 """From probabilities to actions: truncation, draws that are the same everywhere, speculative decoding."""
 
+import functools
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -398,7 +399,7 @@ def speculative_accept(
     refused = np.empty((count, length), np.int64)  # what is drawn where a token is refused
     _sampling.speculate(
         _core.get_num_threads(),
-        _TYPES[p.dtype.name],
+        _type(p.dtype),
         p,
         np.ascontiguousarray(q[:, :length]).reshape(-1, classes),
         drafts.temperatures(),
@@ -510,13 +511,14 @@ class _Options:
         temperature = _arguments.temperatures(self.temperature)
         if type(temperature) is not float or temperature != 1.0:
             checked["temperature"] = np.asarray(temperature, np.float64)
-        missing = sorted(set(checked) - set(order))
-        if missing:
+        if missing := sorted(checked.keys() - set(order)):
             where = f"the preset {self.preset!r} has" if self.preset is not None else "order has"
             raise ValueError(f"{where} no place for {missing[0]}: it is {order}")
         return {name: checked[name] for name in order if name in checked}
 
     def _order(self) -> tuple[str, ...]:
+        if self.order is _ORDER and self.preset is None:
+            return _ORDER
         order = tuple(self.order) if isinstance(self.order, Sequence) else ()
         if isinstance(self.order, str) or not order or not all(isinstance(n, str) for n in order):
             raise TypeError(f"order must be a sequence of names of options, got {self.order!r}")
@@ -537,13 +539,15 @@ class _Options:
 
 def _option(value: Any, name: str) -> Any:
     """Return an option as float64 numbers, checked."""
+    least, most, what = _RANGES[name]
+    if type(value) in ((int,) if name == "top_k" else (int, float)) and least <= value <= most:
+        return np.asarray(value, np.float64)
     numbers = np.asarray(_arguments.positions(value, name))
     kinds = "iu" if name == "top_k" else "fiu"
     if numbers.dtype.kind not in kinds:
-        what = "integers" if name == "top_k" else "real numbers"
-        raise TypeError(f"{name} must be {what}, got {value!r}")
+        kind = "integers" if name == "top_k" else "real numbers"
+        raise TypeError(f"{name} must be {kind}, got {value!r}")
     numbers = numbers.astype(np.float64)
-    least, most, what = _RANGES[name]
     _arguments.require((numbers >= least) & (numbers <= most), numbers, name, what)
     return numbers
 
@@ -563,7 +567,11 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 # ---------------------------------------------------------------- rows
 
-_TYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
+
+@functools.cache
+def _type(dtype: Any) -> int:
+    """Return the number of `Type` in core/calls.h."""
+    return ("float16", "bfloat16", "float32", "float64").index(dtype.name)
 
 
 class _Rows:
@@ -578,8 +586,11 @@ class _Rows:
         *batch, classes = x.shape
         steps = options.steps()
         self.shape = _batch_shape(tuple(batch), steps)
-        self.x = np.require(np.broadcast_to(x, (*self.shape, classes)), requirements=("C", "A"))
-        self.x = self.x.reshape(math.prod(self.shape), classes)
+        if x.shape[:-1] != self.shape:
+            x = np.broadcast_to(x, (*self.shape, classes))
+        if not (x.flags.c_contiguous and x.flags.aligned):
+            x = np.require(x, requirements=("C", "A"))
+        self.x = x.reshape(math.prod(self.shape), classes)
         self.steps = {
             option: values if values.ndim == 0 else self._flat(values)
             for option, values in steps.items()
@@ -620,7 +631,7 @@ class _Rows:
         results = (as_probabilities, kept, log_mass, drawn, log_prob, bits, possible)
         steps = [(_CODES[option], values) for option, values in self.steps.items()]
         self._run(slice(None), steps, results)
-        for row in np.flatnonzero(self.outcome == _DOUBTFUL):
+        for row in (self.outcome == _DOUBTFUL).nonzero()[0]:
             self._settle(int(row), results)
 
     def _settle(self, row: int, results: tuple[Any, ...]) -> None:
@@ -641,7 +652,7 @@ class _Rows:
         )
         _sampling.sample(
             _core.get_num_threads(),
-            _TYPES[self.x.dtype.name],
+            _type(self.x.dtype),
             self.x[part],
             tuple(steps),
             self.outcome[part],
@@ -687,6 +698,8 @@ class _Rows:
 def _batch_shape(batch: tuple[int, ...], steps: dict[str, Any]) -> tuple[int, ...]:
     shape = batch
     for option, values in steps.items():
+        if values.ndim == 0:
+            continue
         try:
             shape = np.broadcast_shapes(shape, values.shape)
         except ValueError:

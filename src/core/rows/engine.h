@@ -118,13 +118,6 @@ class Engine {
     return first_integers() >= static_cast<double>(kOctet - n % kOctet - k * kLanes);
   }
 
-  // Whether the classes of an octet are all at -inf; NaN is not.
-  static SIGMAX_INLINE bool is_absent(const T* x) {
-    Mask there = {};
-    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) there |= sigmax::load(x + k * kLanes) != splat(-kInfinity);
-    return !any(there);
-  }
-
   static SIGMAX_INLINE void add_fresh(Mask mask, Sums& sums, Vec x, C c, const Term& term, const Row& row) {
     Members<Sums, Vec> before(sums);
     P::collect(sums, x, c, term, row);
@@ -133,14 +126,36 @@ class Engine {
     sums = after.joined();
   }
 
+  // Calls body(j) for the whole octets from class j on, or instead of it absent(j) where a sparse program has no class there.
+  // Which ones these are is written down first, some octets at a time: a branch for each would be guessed wrong.
+  template <class Body, class Absent>
+  static SIGMAX_INLINE void for_octets(const T* x, std::ptrdiff_t n, Body body, Absent absent) {
+    if constexpr (P::is_sparse) {
+      constexpr std::ptrdiff_t some = 128;
+      for (std::ptrdiff_t start = 0; start + kOctet <= n; start += some * kOctet) {
+        std::ptrdiff_t there[some], elsewhere[some], count[2] = {};
+        const std::ptrdiff_t end = smaller(n, start + some * kOctet);
+        for (std::ptrdiff_t j = start; j + kOctet <= end; j += kOctet) {
+          Mask present = {};
+          SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) present |= sigmax::load(x + j + k * kLanes) != splat(-kInfinity);
+          const bool is_there = any(present);
+          there[count[0]] = elsewhere[count[1]] = j;
+          count[0] += is_there;
+          count[1] += !is_there;
+        }
+        for (std::ptrdiff_t k = 0; k < count[0]; ++k) body(there[k]);
+        for (std::ptrdiff_t k = 0; k < count[1]; ++k) absent(elsewhere[k]);
+      }
+    } else {
+      for (std::ptrdiff_t j = 0; j + kOctet <= n; j += kOctet) body(j);
+    }
+  }
+
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
   template <bool keep>
   SIGMAX_NOINLINE static Sums sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
     Sums sums[kVectors] = {};
-    std::ptrdiff_t j = 0;
-    for (; j + kOctet <= n; j += kOctet) {
-      if constexpr (P::is_sparse)
-        if (is_absent(x + j)) continue;
+    const auto add_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = j + k * kLanes;
         const Vec v = sigmax::load(x + at);
@@ -149,8 +164,9 @@ class Engine {
         if constexpr (keep) kept.store(at, term);
         P::collect(sums[k], v, second, term, row);
       }
-    }
-    if (j < n)
+    };
+    for_octets(x, n, add_octet, [](std::ptrdiff_t) SIGMAX_ALWAYS {});
+    if (n % kOctet != 0)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = n - kOctet + k * kLanes;
         const Vec v = sigmax::load(x + at);
@@ -188,15 +204,11 @@ class Engine {
     Vec last[kVectors];
     if (n % kOctet != 0)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) last[k] = output_at<keep>(row, x, c, kept, n - kOctet + k * kLanes);
-    for (std::ptrdiff_t j = 0; j + kOctet <= n; j += kOctet) {
-      if constexpr (P::is_sparse)
-        if (is_absent(x + j)) {
-          std::memset(out + j, 0, kOctet * sizeof(T));
-          continue;
-        }
+    const auto write_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
         store(out + j + k * kLanes, output_at<keep>(row, x, c, kept, j + k * kLanes));
-    }
+    };
+    for_octets(x, n, write_octet, [&](std::ptrdiff_t j) SIGMAX_ALWAYS { std::memset(out + j, 0, kOctet * sizeof(T)); });
     if (n % kOctet != 0)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(out + n - kOctet + k * kLanes, last[k]);
   }

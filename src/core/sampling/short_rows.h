@@ -31,6 +31,19 @@ struct Network {
   }
 };
 
+// What all rows of a call share.
+struct ShortCall {
+  const SamplingCall& call;
+  const Network network;
+  Vec log_of_share[kMostSteps];  // of options that are one number
+
+  explicit ShortCall(const SamplingCall& call) : call(call), network(call.classes) {
+    for (int k = 0; k < call.steps; ++k)
+      log_of_share[k] = call.parameter[k].step == 0 ? log_of(splat(call.parameter[k].data[0])) : Vec{};
+  }
+  static Vec log_of(Vec p) { return select(p > 0.0, log_probability<Vec>(p), splat(kMinusInfinity)); }
+};
+
 // Rows first, ..., as many as there are lanes; those from `rows` on are copies whose results nobody reads. x: class by class,
 // `step` numbers apart.
 template <class S>
@@ -38,8 +51,8 @@ class ShortRows {
   typedef typename Arithmetic<S>::T V;
 
  public:
-  ShortRows(const SamplingCall& call, const Network& network, Index first, Index rows, const V* x, Index step)
-      : call_(call), network_(network), n_(call.classes), first_(first), rows_(rows), portable_(call.log_prob != nullptr) {
+  ShortRows(const ShortCall& shared, Index first, Index rows, const V* x, Index step)
+      : shared_(shared), call_(shared.call), n_(call_.classes), first_(first), rows_(rows), portable_(call_.log_prob != nullptr) {
     top_ = splat(kMinusInfinity);
     for (Index c = 0; c < n_; ++c) {
       x_[c] = s_[c] = load(x + c * step);
@@ -52,7 +65,7 @@ class ShortRows {
 
   // Settled rows get their results; `kept` has the layout of x.
   void run(V* kept, Index step) {
-    for (int k = 0; k < call_.steps; ++k) apply(call_.step[k], of_rows(call_.parameter[k]));
+    for (int k = 0; k < call_.steps; ++k) apply(k, of_rows(call_.parameter[k]));
     for (Index r = 0; r < rows_; ++r)
       call_.outcome[first_ + r] = nan_[r] ? kNotANumber : empty_[r] ? kNothing : doubtful_[r] ? kDoubtful : kSettled;
     if (call_.log_mass) log_mass();
@@ -79,8 +92,8 @@ class ShortRows {
     top_ = select(infinite | empty_ | nan_, Vec{}, top_);
   }
 
-  void apply(Step step, Vec p) {
-    switch (step) {
+  void apply(int k, Vec p) {
+    switch (call_.step[k]) {
       case Step::kTemperature:
         temperature_ = p;
         inverse_ = 1.0 / p;
@@ -88,10 +101,10 @@ class ShortRows {
         return;
       case Step::kTopK: return top_k(p);
       case Step::kTopP: return top_p(p);
-      case Step::kMinP: return min_p(p);
+      case Step::kMinP: return min_p(p, log_of_share(k, p));
       case Step::kTypicalP: return typical_p(p);
       case Step::kTopNSigma: return top_n_sigma(p);
-      case Step::kEpsilon: return epsilon(p);
+      case Step::kEpsilon: return epsilon(p, log_of_share(k, p));
       case Step::kLowest: return narrow_to(p, highest_);
       case Step::kHighest: return narrow_to(lowest_, p);
     }
@@ -107,7 +120,7 @@ class ShortRows {
   // From the largest on; -inf comes last.
   void sort() {
     if (sorted_) return;
-    network_.for_comparators([&](Index i, Index j) SIGMAX_ALWAYS {
+    shared_.network.for_comparators([&](Index i, Index j) SIGMAX_ALWAYS {
       const Vec a = s_[i], b = s_[j];
       s_[i] = max(a, b);
       s_[j] = min(a, b);
@@ -154,14 +167,18 @@ class ShortRows {
     narrow_to(lowest, highest_);
   }
 
-  // Whether a class stays that comes behind a sum, and whether that is too close to tell.
+  // Whether a class stays that comes behind a sum, and whether that is too close to tell. One behind nothing stays.
   struct MassLimit {
-    Vec p, target, error;
-    Mask counts;
+    Vec stay_below, close_from, close_to;
 
-    MassLimit(Vec p, Vec mass) : p(p), target(p * mass), error(mass * kSumError), counts((p > 0.0) & (p < 1.0)) {}
-    SIGMAX_INLINE Mask stays(Vec before) const { return ~((before > 0.0) & (before >= target) & (p < 1.0)); }
-    SIGMAX_INLINE Mask is_close(Vec before) const { return counts & (before > 0.0) & (abs(before - target) <= error); }
+    MassLimit(Vec p, Vec mass) {
+      const Vec target = p * mass, error = mass * kSumError, least = splat(0x1p-1022);
+      stay_below = select(p < 1.0, max(target, least), splat(kInfinity));
+      close_from = max(target - error, least);
+      close_to = select((p > 0.0) & (p < 1.0), target + error, splat(-1.0));
+    }
+    SIGMAX_INLINE Mask stays(Vec before) const { return before < stay_below; }
+    SIGMAX_INLINE Mask is_close(Vec before) const { return (before >= close_from) & (before <= close_to); }
   };
 
   void top_p(Vec p) {
@@ -181,26 +198,26 @@ class ShortRows {
 
   void typical_p(Vec p) {
     exponentials();
-    const Vec mass = mass_of_kept();
-    const MassLimit limit(p, mass);
-    Vec mean = {}, distance[kShort], before[kShort], nearest = splat(kInfinity), furthest = splat(-1.0);
-    for (Index c = 0; c < n_; ++c) mean += only_where(keeps(s_[c]) & (e_[c] > 0.0), e_[c] * (s_[c] - top_));
+    Vec mass = {}, mean = {}, distance[kShort], nearest = splat(kInfinity), furthest = splat(-1.0);
+    for (Index c = 0; c < n_; ++c) {
+      const Vec e = only_where(keeps(s_[c]), e_[c]);
+      mass += e;
+      mean += only_where(e > 0.0, e * (s_[c] - top_));
+    }
     mean /= mass;
     for (Index c = 0; c < n_; ++c) {
       distance[c] = select(keeps(s_[c]), abs((s_[c] - top_) - mean), splat(kInfinity));
       nearest = min(distance[c], nearest);
-      before[c] = Vec{};
-      for (Index j = 0; j < c; ++j) {
-        before[c] += only_where(distance[j] < distance[c], e_[j]);
-        before[j] += only_where(distance[c] < distance[j], e_[c]);
-      }
     }
+    const MassLimit limit(p, mass);
     for (Index c = 0; c < n_; ++c) {
+      Vec before = {};
+      for (Index j = 0; j < n_; ++j) before += only_where(distance[j] < distance[c], e_[j]);
       const Mask kept = distance[c] < kInfinity;
-      doubtful_ |= kept & limit.is_close(before[c]);
-      const Mask stays = kept & limit.stays(before[c]) & ((p > 0.0) | (distance[c] <= nearest));
-      furthest = select(stays & (distance[c] > furthest), distance[c], furthest);
+      doubtful_ |= kept & limit.is_close(before);
+      furthest = max(select(kept & limit.stays(before), distance[c], furthest), furthest);
     }
+    furthest = select(p > 0.0, furthest, nearest);
     // What is as far, and whether what is about as far has different logits.
     const Vec close = (furthest - mean) * kSumError;
     Vec lowest = splat(kInfinity), highest = splat(kMinusInfinity), about_lowest = lowest, about_highest = highest;
@@ -222,17 +239,17 @@ class ShortRows {
     narrow_to(min(threshold, top), highest_);
   }
 
-  static Vec log_of_share(Vec p) { return select(p > 0.0, log_probability<Vec>(p), splat(kMinusInfinity)); }
+  Vec log_of_share(int k, Vec p) const { return call_.parameter[k].step == 0 ? shared_.log_of_share[k] : ShortCall::log_of(p); }
 
-  void min_p(Vec p) {
-    const Vec top = kept_top(), depth = log_of_share(p) * temperature_;
+  void min_p(Vec p, Vec log_p) {
+    const Vec top = kept_top(), depth = log_p * temperature_;
     const Vec error = (abs(top) - depth) * kThresholdError;
     keep_from(top + depth, only_where((p > 0.0) & (p < 1.0), error));
   }
 
-  void epsilon(Vec p) {
+  void epsilon(Vec p, Vec log_p) {
     exponentials();
-    const Vec log_p = log_of_share(p), log_mass = sigmax::log_of(mass_of_kept()), depth = (log_p + log_mass) * temperature_;
+    const Vec log_mass = sigmax::log_of(mass_of_kept()), depth = (log_p + log_mass) * temperature_;
     const Vec relative = (log_mass - log_p) * kThresholdError + kSumError;
     const Vec error = relative * temperature_ + (abs(top_) + abs(depth)) * kThresholdError;
     keep_from(top_ + depth, only_where(p > 0.0, error));
@@ -341,8 +358,8 @@ class ShortRows {
     }
   }
 
+  const ShortCall& shared_;
   const SamplingCall& call_;
-  const Network& network_;
   const Index n_, first_, rows_;
   Vec x_[kShort], s_[kShort], e_[kShort];  // as they are given; as they are sorted, and the exponentials of these
   Vec top_, lowest_ = splat(-kLargest), highest_ = splat(kLargest), inverse_ = splat(1.0), temperature_ = splat(1.0);
@@ -359,7 +376,7 @@ void sample_short_rows(const SamplingCall& call, Index first, Index last, void* 
   const Storage<V>& storage = storage_of<V>(static_cast<Type>(call.type));
   alignas(64) V x[kShort * kTogether];
   const Tile<V> tile = {x, 1, kTogether};
-  const Network network(n);
+  const ShortCall shared(call);
   for (Index begin = first; begin < last; begin += kTogether) {
     const Index rows = last - begin < kTogether ? last - begin : kTogether;
     char* from = static_cast<char*>(const_cast<void*>(call.x)) + begin * n * size;
@@ -367,7 +384,7 @@ void sample_short_rows(const SamplingCall& call, Index first, Index last, void* 
     for (Index r = rows; r % kLanes != 0; ++r)
       for (Index c = 0; c < n; ++c) *tile.at(r, c) = *tile.at(0, c);
     for (Index r = 0; r < rows; r += kLanes) {
-      ShortRows<S> group(call, network, begin + r, rows - r < kLanes ? rows - r : kLanes, tile.at(r, 0), kTogether);
+      ShortRows<S> group(shared, begin + r, rows - r < kLanes ? rows - r : kLanes, tile.at(r, 0), kTogether);
       group.run(call.kept ? tile.at(r, 0) : nullptr, kTogether);
     }
     if (!call.kept) continue;
