@@ -51,9 +51,18 @@ class ShortRows {
   typedef typename Arithmetic<S>::T V;
 
  public:
-  ShortRows(const ShortCall& shared, Index first, Index rows, const V* x, Index step)
-      : shared_(shared), call_(shared.call), n_(call_.classes), first_(first), rows_(rows), portable_(call_.log_prob != nullptr) {
+  ShortRows(const ShortCall& shared) : shared_(shared), call_(shared.call), n_(call_.classes) {}
+
+  void begin(Index first, Index rows, const V* x, Index step) {
+    first_ = first;
+    rows_ = rows;
     top_ = splat(kMinusInfinity);
+    lowest_ = splat(-kLargest);
+    highest_ = splat(kLargest);
+    inverse_ = temperature_ = splat(1.0);
+    nan_ = doubtful_ = Mask{};
+    capped_ = sorted_ = has_e_ = false;
+    portable_ = call_.log_prob != nullptr;
     for (Index c = 0; c < n_; ++c) {
       x_[c] = s_[c] = load(x + c * step);
       top_ = max(x_[c], top_);
@@ -63,11 +72,31 @@ class ShortRows {
     if (any((top_ == kInfinity) | empty_ | nan_)) share_infinities();
   }
 
+  void apply(int k) {
+    const Vec p = of_rows(call_.parameter[k]);
+    switch (call_.step[k]) {
+      case Step::kTemperature:
+        temperature_ = p;
+        inverse_ = 1.0 / p;
+        has_e_ = false;
+        return;
+      case Step::kTopK: return top_k(p);
+      case Step::kTopP: return top_p(p);
+      case Step::kMinP: return min_p(p, log_of_share(k, p));
+      case Step::kTypicalP: return typical_p(p);
+      case Step::kTopNSigma: return top_n_sigma(p);
+      case Step::kEpsilon: return epsilon(p, log_of_share(k, p));
+      case Step::kLowest: return keep_from(p);
+      case Step::kHighest: return keep_up_to(p);
+    }
+  }
+
   // Settled rows get their results; `kept` has the layout of x.
-  void run(V* kept, Index step) {
-    for (int k = 0; k < call_.steps; ++k) apply(k, of_rows(call_.parameter[k]));
-    for (Index r = 0; r < rows_; ++r)
-      call_.outcome[first_ + r] = nan_[r] ? kNotANumber : empty_[r] ? kNothing : doubtful_[r] ? kDoubtful : kSettled;
+  void finish(V* kept, Index step) {
+    std::memset(call_.outcome + first_, kSettled, static_cast<std::size_t>(rows_));
+    if (any(nan_ | empty_ | doubtful_))
+      for (Index r = 0; r < rows_; ++r)
+        call_.outcome[first_ + r] = nan_[r] ? kNotANumber : empty_[r] ? kNothing : doubtful_[r] ? kDoubtful : kSettled;
     if (call_.log_mass) log_mass();
     const Vec absent = select(nan_, splat(kNaN), splat(kMinusInfinity));
     for (Index c = 0; kept && c < n_; ++c) store(kept + c * step, select(keeps(x_[c]), x_[c], absent));
@@ -92,27 +121,10 @@ class ShortRows {
     top_ = select(infinite | empty_ | nan_, Vec{}, top_);
   }
 
-  void apply(int k, Vec p) {
-    switch (call_.step[k]) {
-      case Step::kTemperature:
-        temperature_ = p;
-        inverse_ = 1.0 / p;
-        has_e_ = false;
-        return;
-      case Step::kTopK: return top_k(p);
-      case Step::kTopP: return top_p(p);
-      case Step::kMinP: return min_p(p, log_of_share(k, p));
-      case Step::kTypicalP: return typical_p(p);
-      case Step::kTopNSigma: return top_n_sigma(p);
-      case Step::kEpsilon: return epsilon(p, log_of_share(k, p));
-      case Step::kLowest: return narrow_to(p, highest_);
-      case Step::kHighest: return narrow_to(lowest_, p);
-    }
-  }
-  void narrow_to(Vec lowest, Vec highest) {
-    lowest_ = max(lowest, lowest_);
+  void keep_from(Vec lowest) { lowest_ = max(lowest, lowest_); }
+  void keep_up_to(Vec highest) {
     highest_ = min(highest, highest_);
-    narrowed_ = true;
+    capped_ = true;
   }
 
   SIGMAX_INLINE Mask keeps(Vec x) const { return (x >= lowest_) & (x <= highest_); }
@@ -149,7 +161,7 @@ class ShortRows {
     return mass;
   }
   Vec kept_top() const {
-    if (!narrowed_) return top_;
+    if (!capped_) return top_;
     Vec top = splat(kMinusInfinity);
     for (Index c = 0; c < n_; ++c) top = max(select(keeps(s_[c]), s_[c], top), top);
     return top;
@@ -164,7 +176,7 @@ class ShortRows {
       rank += only_where(kept, splat(1.0));
       lowest = select(kept & (rank <= k), s_[c], lowest);
     }
-    narrow_to(lowest, highest_);
+    keep_from(lowest);
   }
 
   // Whether a class stays that comes behind a sum, and whether that is too close to tell. One behind nothing stays.
@@ -193,7 +205,7 @@ class ShortRows {
       doubtful_ |= kept & limit.is_close(before);
       lowest = select(kept & limit.stays(before), s_[c], lowest);
     }
-    narrow_to(lowest, highest_);
+    keep_from(lowest);
   }
 
   void typical_p(Vec p) {
@@ -210,12 +222,16 @@ class ShortRows {
       nearest = min(distance[c], nearest);
     }
     const MassLimit limit(p, mass);
-    for (Index c = 0; c < n_; ++c) {
-      Vec before = {};
-      for (Index j = 0; j < n_; ++j) before += only_where(distance[j] < distance[c], e_[j]);
-      const Mask kept = distance[c] < kInfinity;
-      doubtful_ |= kept & limit.is_close(before);
-      furthest = max(select(kept & limit.stays(before), distance[c], furthest), furthest);
+    for (Index c = 0; c < n_; c += 2) {  // two classes, whose additions do not wait for each other
+      const Vec of_pair[2] = {distance[c], distance[smaller(c + 1, n_ - 1)]};
+      Vec before[2] = {};
+      for (Index j = 0; j < n_; ++j)
+        SIGMAX_UNROLL_ALL for (int k = 0; k < 2; ++k) before[k] += only_where(distance[j] < of_pair[k], e_[j]);
+      SIGMAX_UNROLL_ALL for (int k = 0; k < 2; ++k) {
+        const Mask kept = of_pair[k] < kInfinity;
+        doubtful_ |= kept & limit.is_close(before[k]);
+        furthest = max(select(kept & limit.stays(before[k]), of_pair[k], furthest), furthest);
+      }
     }
     furthest = select(p > 0.0, furthest, nearest);
     // What is as far, and whether what is about as far has different logits.
@@ -229,14 +245,15 @@ class ShortRows {
       about_highest = max(select(about, s_[c], about_highest), about_highest);
     }
     doubtful_ |= (p < 1.0) & (about_lowest < about_highest);
-    narrow_to(lowest, highest);
+    keep_from(lowest);
+    keep_up_to(highest);
   }
 
   // Drops what does not reach a threshold that is known to within an error.
   void keep_from(Vec threshold, Vec error) {
     const Vec top = kept_top(), low = max(threshold - error, lowest_), high = threshold + error;
     for (Index c = 0; c < n_; ++c) doubtful_ |= (s_[c] >= low) & (s_[c] <= high) & (s_[c] < top);
-    narrow_to(min(threshold, top), highest_);
+    keep_from(min(threshold, top));
   }
 
   Vec log_of_share(int k, Vec p) const { return call_.parameter[k].step == 0 ? shared_.log_of_share[k] : ShortCall::log_of(p); }
@@ -303,7 +320,7 @@ class ShortRows {
       removed += only_where(~is_in, e_[c]);
     }
     const Vec result = 0.0 - log_of_sum(splat(1.0), removed / kept);
-    for (Index r = 0; r < rows_; ++r) call_.log_mass[first_ + r] = nan_[r] ? kNaN : empty_[r] ? 0.0 : result[r];
+    write_numbers(select(nan_, splat(kNaN), only_where(~empty_, result)), call_.log_mass + first_, 1);
   }
 
   // As Draws::draw.
@@ -336,10 +353,17 @@ class ShortRows {
         chosen = select(through[c] > t, splat(static_cast<double>(c)), chosen);
         close |= abs(through[c] - t) <= error;
       }
-      for (Index r = 0; r < rows_; ++r) call_.drawn[(first_ + r) * call_.draws + d] = static_cast<std::int64_t>(chosen[r]);
+      const Mask classes = bit_cast<Mask>(chosen + 0x1p52) & 0xff;
+      write_numbers(classes, call_.drawn + first_ * call_.draws + d, call_.draws);
     }
     if (call_.log_prob) log_probs(top, others, whole);
     return !any(close);
+  }
+  // A number of each row, `step` apart.
+  template <class Numbers, class T>
+  void write_numbers(Numbers numbers, T* to, Index step) const {
+    if (step == 1 && rows_ == kLanes) return store_vector(to, numbers);
+    for (Index r = 0; r < rows_; ++r) to[r * step] = numbers[r];
   }
   Bits bits_of(Index d) const {
     const std::uint64_t* bits = call_.bits + first_ * call_.draws + d;
@@ -360,11 +384,12 @@ class ShortRows {
 
   const ShortCall& shared_;
   const SamplingCall& call_;
-  const Index n_, first_, rows_;
+  const Index n_;
+  Index first_, rows_;
   Vec x_[kShort], s_[kShort], e_[kShort];  // as they are given; as they are sorted, and the exponentials of these
-  Vec top_, lowest_ = splat(-kLargest), highest_ = splat(kLargest), inverse_ = splat(1.0), temperature_ = splat(1.0);
-  Mask nan_ = {}, empty_ = {}, doubtful_ = {};
-  bool narrowed_ = false, sorted_ = false, has_e_ = false, portable_;
+  Vec top_, lowest_, highest_, inverse_, temperature_;
+  Mask nan_, empty_, doubtful_;
+  bool capped_, sorted_, has_e_, portable_;
 };
 
 // Blocks of rows on their way from memory and back.
@@ -377,15 +402,21 @@ void sample_short_rows(const SamplingCall& call, Index first, Index last, void* 
   alignas(64) V x[kShort * kTogether];
   const Tile<V> tile = {x, 1, kTogether};
   const ShortCall shared(call);
+  constexpr Index kGroupsTogether = 4;  // step by step, so that one need not wait for the additions of another
+  ShortRows<S> side[kGroupsTogether] = {shared, shared, shared, shared};
   for (Index begin = first; begin < last; begin += kTogether) {
     const Index rows = last - begin < kTogether ? last - begin : kTogether;
     char* from = static_cast<char*>(const_cast<void*>(call.x)) + begin * n * size;
     storage.gather(tile, {from, n * size, size}, rows, n);
     for (Index r = rows; r % kLanes != 0; ++r)
       for (Index c = 0; c < n; ++c) *tile.at(r, c) = *tile.at(0, c);
-    for (Index r = 0; r < rows; r += kLanes) {
-      ShortRows<S> group(shared, begin + r, rows - r < kLanes ? rows - r : kLanes, tile.at(r, 0), kTogether);
-      group.run(call.kept ? tile.at(r, 0) : nullptr, kTogether);
+    for (Index r = 0; r < rows; r += kGroupsTogether * kLanes) {
+      const Index groups = smaller(kGroupsTogether, (rows - r + kLanes - 1) / kLanes);
+      const auto at = [&](Index g) { return tile.at(r + g * kLanes, 0); };
+      for (Index g = 0; g < groups; ++g) side[g].begin(begin + r + g * kLanes, smaller(rows - r - g * kLanes, kLanes), at(g), kTogether);
+      for (int k = 0; k < call.steps; ++k)
+        for (Index g = 0; g < groups; ++g) side[g].apply(k);
+      for (Index g = 0; g < groups; ++g) side[g].finish(call.kept ? at(g) : nullptr, kTogether);
     }
     if (!call.kept) continue;
     if (call.as_probabilities) KeptRows<V>::replace(call, tile, begin, rows, scratch);
