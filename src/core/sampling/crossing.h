@@ -21,15 +21,6 @@ struct Crossing {
   }
 };
 
-// Keys that are listed with their weights. What else is crossed has the same members: the numbers of a block of kBlock, and
-// of a vector of them, from number i on, the keys and the weights.
-struct Listed {
-  const double *keys, *weights;
-  const double* block(Index start) const { return keys + start; }
-  SIGMAX_INLINE Vec key(Vec number) const { return number; }
-  SIGMAX_INLINE Vec weight(Index i, Vec) const { return load(weights + i); }
-};
-
 template <bool kDown>
 SIGMAX_INLINE bool precedes(double a, double b) {
   return kDown ? a > b : a < b;
@@ -65,6 +56,7 @@ struct Bins {
     scale = splat(span > 0x1p-1000 ? (span < 0x1p1000 ? bins / span : 0x1p-1010) : 0x1p1000);
     last = splat(bins - 1.0);
   }
+  // The number of the bin, and kRoundToInteger.
   SIGMAX_INLINE Vec operator()(Vec key) const { return min((top - key) * scale, last) + kRoundToInteger; }
 };
 
@@ -79,42 +71,47 @@ SIGMAX_NOINLINE void fill_bins(Source source, Index n, Bins bins, double* sums) 
     std::uint64_t bin[kBlock];
     const Index count = n - start < kBlock ? n - start : kBlock;
     const auto* numbers = source.block(start);
-    for (Index i = 0; i < kBlock; i += kLanes) {
-      const Vec number = load(numbers + i);
-      store_vector(bin + i, bit_cast<Bits>(bins(source.key(number))) & 0xffffu);
-      store(weight + i, source.weight(start + i, number));
+    for (Index i = 0; i < kBlock; i += kSumLanes) {
+      SIGMAX_UNROLL for (Index at = i; at < i + kSumLanes; at += kLanes) {
+        const Vec number = load(numbers + at);
+        store_vector(bin + at, bit_cast<Bits>(bins(source.key(number))) & 0xffffu);
+        store(weight + at, source.weight(start + at, number));
+      }
     }
     Index i = 0;
     for (; i + kTables <= count; i += kTables)
-      for (Index t = 0; t < kTables; ++t) table[t][bin[i + t]] += weight[i + t];
+      SIGMAX_UNROLL_ALL for (Index t = 0; t < kTables; ++t) table[t][bin[i + t]] += weight[i + t];
     for (; i < count; ++i) table[0][bin[i]] += weight[i];
   }
   for (Index b = 0; b < bins.count; ++b) sums[b] = (table[0][b] + table[1][b]) + (table[2][b] + table[3][b]);
 }
 
-// Copies the keys for which `is_there` has a lane set, with their weights; how many. They may be copied to where they are.
-template <class Source, class Condition>
-SIGMAX_NOINLINE Index take(Source source, Index n, Condition is_there, double* keys, double* weights) {
-  Index size = 0;
-  for (Index start = 0; start < n; start += kBlock) {
-    const auto* numbers = source.block(start);
-    const Index count = n - start < kBlock ? n - start : kBlock;
-    for (Index i = 0; i < count; i += kLanes) {
-      const Vec number = load(numbers + i), key = source.key(number);
-      const Mask there = is_there(key);
-      if (!any(there)) continue;
-      const Vec weight = source.weight(start + i, number);
-      for (Index l = 0; l < kLanes && i + l < count; ++l) {
-        keys[size] = key[l];
-        weights[size] = weight[l];
+// Keys that are listed with their weights. What else is crossed has the same members: the numbers of a block of kBlock; the
+// keys of a vector of them, and the weights, from number i on; and take().
+struct Listed {
+  double *keys, *weights;
+
+  const double* block(Index start) const { return keys + start; }
+  SIGMAX_INLINE Vec key(Vec number) const { return number; }
+  SIGMAX_INLINE Vec weight(Index i, Vec) const { return load(weights + i); }
+
+  // Copies what is in one bin of n keys, with its weights; how much that is. It may be copied to where it is.
+  Index take(Index n, Bins bins, double bin, double* to, double* to_weights) const {
+    Index size = 0;
+    for (Index i = 0; i < n; i += kLanes) {
+      const Vec key = load(keys + i), weight = load(weights + i);
+      const Mask there = bins(key) == bin;
+      for (Index l = 0; l < kLanes && i + l < n; ++l) {
+        to[size] = key[l];
+        to_weights[size] = weight[l];
         size -= there[l];
       }
     }
+    return size;
   }
-  return size;
-}
+};
 
-// The same of the bin where the weights so far exceed the target; what is before and after it is added up.
+// Takes the bin where the weights so far exceed the target; what is before and after it is added up.
 template <bool kDown, class Source>
 Index take_crossed(Source source, Index n, Bins bins, const double* sums, Crossing* so_far, double* keys, double* weights) {
   const Index first = kDown ? 0 : bins.count - 1, last = bins.count - 1 - first, step = kDown ? 1 : -1;
@@ -123,8 +120,7 @@ Index take_crossed(Source source, Index n, Bins bins, const double* sums, Crossi
   double after = 0.0;
   for (Index b = last; b != bin; b -= step) after += sums[b];
   so_far->after += after;
-  const Vec number = splat(static_cast<double>(bin) + kRoundToInteger);
-  return take(source, n, [&](Vec key) SIGMAX_ALWAYS { return bins(key) == number; }, keys, weights);
+  return source.take(n, bins, static_cast<double>(bin) + kRoundToInteger, keys, weights);
 }
 
 // The end, when few keys are left.
@@ -155,7 +151,12 @@ Crossing crossing(Source source, Index n, double largest, double span, double sh
                   double* weights) {
   double sums[kMostBins], mass = 0.0;
   if (n <= kFew) {
-    take(source, n, [](Vec) SIGMAX_ALWAYS { return ~Mask{}; }, keys, weights);
+    const auto* numbers = source.block(0);
+    for (Index i = 0; i < n; i += kLanes) {
+      const Vec number = load(numbers + i);
+      store(weights + i, source.weight(i, number));
+      store(keys + i, source.key(number));
+    }
     for (Index i = 0; i < n; ++i) mass += weights[i];
     return cross_sorted<kDown>(keys, weights, n, {kNaN, 0.0, 0.0, 0.0, mass, share * mass - margin});
   }

@@ -106,7 +106,8 @@ class Draws {
     if (portable_) {
       for (Index i = 0; i < kBlock; i += kLanes) store(e + i, exp_of(energy.at(load(x + i))));
     } else {
-      for (Index i = 0; i < kBlock; i += kLanes) store(e + i, energy.precise_factor(load(x + i)));
+      for (Index i = 0; i < kBlock; i += kSumLanes)
+        SIGMAX_UNROLL for (Index p = 0; p < kParts; ++p) store(e + i + p * kLanes, energy.precise_factor(load(x + i + p * kLanes)));
     }
     if (winner_ >= start && winner_ < start + kBlock) e[winner_ - start] = 0.0;
     Vec sum[kParts] = {};

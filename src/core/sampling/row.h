@@ -197,26 +197,61 @@ class Row {
     return size > 0 ? top_ - some[i < size ? i : size - 1] : 0.0;
   }
 
-  struct Ones {
+  // Values that are crossed along themselves, with weight(v).
+  template <class Weight>
+  struct ByLogit {
     const Values<V>& values;
+    V* spare;
+    Weight weight_of;
+
     const V* block(Index start) const { return values.block(start); }
     SIGMAX_INLINE Vec key(Vec v) const { return v; }
-    SIGMAX_INLINE Vec weight(Index, Vec) const { return splat(1.0); }
+    SIGMAX_INLINE Vec weight(Index, Vec v) const { return weight_of(v); }
+    Index take(Index, Bins bins, double bin, double* keys, double* weights) const {
+      const auto bin_of = [&](V v) { return bins(splat(v))[0]; };
+      const V low = first_with<V>([&](V v) { return bin_of(v) <= bin; }), high = last_without<V>([&](V v) { return bin_of(v) < bin; });
+      const Index size = values.collect(low, high, spare);
+      for (Index i = 0; i < size; i += kLanes) {
+        const Vec v = load(spare + i);
+        store(keys + i, v);
+        store(weights + i, weight_of(v));
+      }
+      return size;
+    }
   };
-  struct Likely {
+  template <class Weight>
+  ByLogit<Weight> by_logit(const Values<V>& values, Weight weight) const {
+    return {values, scratch_.spare, weight};
+  }
+
+  // Values along their nearness to the mean, with weights e that are there.
+  struct ByNearness {
     const Values<V>& values;
-    Energy<Vec> energy;
-    const V* block(Index start) const { return values.block(start); }
-    SIGMAX_INLINE Vec key(Vec v) const { return v; }
-    SIGMAX_INLINE Vec weight(Index, Vec v) const { return energy.precise_factor(v); }
-  };
-  struct Near {
-    const Values<V>& values;
+    V* spare;
     const double* e;
+    Energy<Vec> energy;
     Vec top, mean;
+
     const V* block(Index start) const { return values.block(start); }
-    SIGMAX_INLINE Vec key(Vec v) const { return -abs((v - top) - mean); }
+    SIGMAX_INLINE Vec above_mean(Vec v) const { return (v - top) - mean; }
+    SIGMAX_INLINE Vec key(Vec v) const { return -abs(above_mean(v)); }
     SIGMAX_INLINE Vec weight(Index i, Vec) const { return load(e + i); }
+    // On both sides of the mean.
+    Index take(Index, Bins bins, double bin, double* keys, double* weights) const {
+      const auto is_above = [&](V v) { return above_mean(splat(v))[0] > 0.0; };
+      const auto bin_of = [&](V v) { return bins(key(splat(v)))[0]; };
+      const V low = first_with<V>([&](V v) { return is_above(v) || bin_of(v) <= bin; });
+      const V high = last_without<V>([&](V v) { return is_above(v) || bin_of(v) < bin; });
+      const V upper_low = first_with<V>([&](V v) { return is_above(v) && bin_of(v) >= bin; });
+      const V upper_high = last_without<V>([&](V v) { return is_above(v) && bin_of(v) > bin; });
+      const Index below = values.collect(low, high, spare), size = below + values.collect(upper_low, upper_high, spare + below);
+      for (Index i = 0; i < size; i += kLanes) {
+        const Vec v = load(spare + i);
+        store(keys + i, key(v));
+        store(weights + i, energy.precise_factor(v));
+      }
+      return size;
+    }
   };
 
   void top_k(double k) {
@@ -226,7 +261,8 @@ class Row {
     const Values<V> largest(scratch_.spare, size);
     const Values<V>& among = static_cast<double>(size) >= k ? largest : values_;
     const double share = k / static_cast<double>(among.count());
-    narrow_to(crossing<true>(Ones{among}, among.count(), top_, span, share, 0.5, scratch_.keys, scratch_.weights).key, highest_);
+    const auto one = [](Vec) SIGMAX_ALWAYS { return splat(1.0); };
+    narrow_to(crossing<true>(by_logit(among, one), among.count(), top_, span, share, 0.5, scratch_.keys, scratch_.weights).key, highest_);
   }
 
   // The crossing of a share p of the mass, from the side with less of it, along keys of at most `largest`.
@@ -250,7 +286,9 @@ class Row {
   void top_p(double p) {
     if (p >= 1.0) return;
     if (p <= 0.0) return narrow_to(top_, highest_);
-    const Crossing found = cross_mass(Likely{values_, energies(top_)}, top_, p);
+    const Energy<Vec> energy = energies(top_);
+    const auto weight = [energy](Vec v) SIGMAX_ALWAYS { return energy.precise_factor(v); };
+    const Crossing found = cross_mass(by_logit(values_, weight), top_, p);
     narrow_to(found.key, highest_);
     note_removed(found, p);
   }
@@ -292,16 +330,12 @@ class Row {
       moment.add(sum_of_lanes(first));
     }
     const double mean = moment.value() / mass.value();
-    const Crossing found = cross_mass(Near{values_, scratch_.e, top, splat(mean)}, 0.0, p);
+    const Crossing found = cross_mass(ByNearness{values_, scratch_.spare, scratch_.e, energy, top, splat(mean)}, 0.0, p);
     const double bound = found.key, close = kSumError * (-bound - mean);
     // Numbers at these distances from the mean, by the arithmetic of the keys.
-    const auto from = [&](double distance) {
-      return first_with<V>(static_cast<V>(kInfinity), [&](V v) { return (static_cast<double>(v) - top_) - mean >= distance; });
-    };
-    const auto up_to = [&](double distance) {
-      const V beyond = first_with<V>(static_cast<V>(kInfinity), [&](V v) { return (static_cast<double>(v) - top_) - mean > distance; });
-      return with_order<V>(order_of(beyond) - 1);
-    };
+    const auto above_mean = [&](V v) { return (static_cast<double>(v) - top_) - mean; };
+    const auto from = [&](double distance) { return first_with<V>([&](V v) { return above_mean(v) >= distance; }); };
+    const auto up_to = [&](double distance) { return last_without<V>([&](V v) { return above_mean(v) > distance; }); };
     // Whether what is about as near has different logits.
     const V left = from(bound - close), left_end = up_to(bound + close), right = from(-bound - close), right_end = up_to(-bound + close);
     const Many highest = Many{} + static_cast<V>(kInfinity);

@@ -137,10 +137,10 @@ V not_above(double x) {
   return -not_below<V>(-x);
 }
 
-// The first finite number that has a property which all larger ones have; `most` has it.
+// The first number above -inf that has a property which all larger ones have, and inf has; and the last that has it not.
 template <class V, class Property>
-V first_with(V most, Property property) {
-  typename OrderOf<V>::Type low = order_of(static_cast<V>(kMinusInfinity)), high = order_of(most);
+V first_with(Property property) {
+  typename OrderOf<V>::Type low = order_of(static_cast<V>(kMinusInfinity)), high = order_of(static_cast<V>(kInfinity));
   while (high - 1 > low) {  // low has it not
     const auto middle = low / 2 + high / 2 + (low % 2 + high % 2) / 2;
     if (property(with_order<V>(middle))) {
@@ -150,6 +150,10 @@ V first_with(V most, Property property) {
     }
   }
   return with_order<V>(high);
+}
+template <class V, class Property>
+V last_without(Property property) {
+  return with_order<V>(order_of(first_with<V>(property)) - 1);
 }
 
 }  // namespace
