@@ -25,6 +25,8 @@ __all__ = [
 
 _sampling.use_level(_core.level())
 
+# The options of a truncation beside the temperature.
+TRUNCATION = ("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "epsilon", "order", "preset")
 _ORDER = ("temperature", "top_k", "typical_p", "top_p", "min_p", "epsilon", "top_n_sigma")
 _PRESETS = {
     "llama.cpp": ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "temperature"),
@@ -111,14 +113,14 @@ def filter_probabilities(
         Keep the classes whose surprise -log p is closest to the entropy until they have this probability together. In
         [0, 1]. The winner may go where it is far less surprising than that: this is the purpose.
     top_n_sigma : float or array_like, optional
-        Keep logits of at least the largest less n standard deviations (of the logits that are kept so far and not
-        -inf; the population's). Not negative; inf keeps all.
+        Keep logits of at least the largest less n standard deviations: of the logits that are kept so far and not
+        -inf, the population's. Not negative; inf keeps all.
     epsilon : float or array_like, optional
         Keep classes of at least this probability, and the winner. In [0, 1].
     order : sequence of str
-        Names of options, each at most once: the first is applied first. An option that is given must be among them.
+        Names of options, each at most once, the first to be applied first. An option that is given must be among them.
     preset : {"llama.cpp", "transformers", "vllm"}, optional
-        The order of that program, in place of ``order``.
+        The order of llama.cpp, Transformers or vLLM, in place of ``order``.
 
     Returns
     -------

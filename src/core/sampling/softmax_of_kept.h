@@ -34,7 +34,7 @@ struct KeptRows {
   // Numbers of a tile; `first` is the number of its first row in the call.
   static void replace(const SamplingCall& sampling, Tile<T> tile, std::ptrdiff_t first, std::ptrdiff_t rows, void* scratch) {
     const PerRow temperature = temperature_of(sampling);
-    RowsCall call;
+    RowsCall call = {};
     call.rows = rows;
     call.classes = sampling.classes;
     call.type = sizeof(T) == 8 ? kFloat64 : kFloat32;

@@ -130,6 +130,7 @@ def apply(
 @app.command(
     "softmax", epilog="Example: sigmax softmax logits.npy -o probabilities.npy --temperature 2"
 )
+@options.with_truncation
 def softmax_command(
     context: typer.Context,
     logits: options.Logits,
@@ -138,14 +139,6 @@ def softmax_command(
     ],
     temperature: options.Temperature = 1.0,
     axis: options.Axis = -1,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    typical_p: options.TypicalP = None,
-    top_n_sigma: options.TopNSigma = None,
-    epsilon: options.Epsilon = None,
-    order: options.Order = None,
-    preset: options.Preset = None,
     logits_key: options.LogitsKey = None,
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,
@@ -160,6 +153,7 @@ def softmax_command(
 @app.command(
     "sample", epilog="Example: sigmax sample logits.npy -o tokens.npy --top-p 0.9 --seed 1"
 )
+@options.with_truncation
 def sample_command(
     context: typer.Context,
     logits: options.Logits,
@@ -179,14 +173,6 @@ def sample_command(
             help="The same seed draws the same; any unless given.", min=0, show_default=False
         ),
     ] = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    typical_p: options.TypicalP = None,
-    top_n_sigma: options.TopNSigma = None,
-    epsilon: options.Epsilon = None,
-    order: options.Order = None,
-    preset: options.Preset = None,
     logits_key: options.LogitsKey = None,
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,

@@ -37,6 +37,7 @@ from sigmax.files.outputs import (
 )
 from sigmax.files.progress import progress, tracked
 from sigmax.files.standard_input import from_standard_input_of
+from sigmax.sampling import TRUNCATION
 
 from . import calibration_file, summary
 from .console import out, plain_errors, refusals
@@ -264,14 +265,11 @@ def sample_of_file(context: typer.Context) -> None:
         out.print(f"{output}: shape {shape}, classes drawn with seed {seed}")
 
 
-_FILTERS = ("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "epsilon", "preset")
-
-
 def _truncation(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of `filter_probabilities` that are given."""
-    chosen = {name: given[name] for name in _FILTERS if given[name] is not None}
-    if given["order"] is not None:
-        names = given["order"].split(",")
+    chosen = {name: given[name] for name in TRUNCATION if given[name] is not None}
+    if "order" in chosen:
+        names = chosen["order"].split(",")
         chosen["order"] = tuple(name.strip().replace("-", "_") for name in names)
     return chosen
 
