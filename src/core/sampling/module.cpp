@@ -13,28 +13,28 @@
 #include "sampling.h"
 #include "../runtime/threads.h"
 
-extern "C" {
-#if defined(__x86_64__) || defined(_M_X64)
-extern const sigmax::SamplingKernels sigmax_sampling_kernels_baseline, sigmax_sampling_kernels_avx2, sigmax_sampling_kernels_avx512;
+// What each level exports.
+#ifdef SIGMAX_ONLY_LEVEL  // as tools/sanitize.sh builds it
+#define SIGMAX_OF(each, level) each(level)
+#define SIGMAX_LEVELS(each) SIGMAX_OF(each, SIGMAX_ONLY_LEVEL)
+#elif defined(__x86_64__) || defined(_M_X64)
+#define SIGMAX_LEVELS(each) each(baseline) each(avx2) each(avx512)
 #elif defined(__aarch64__)
-extern const sigmax::SamplingKernels sigmax_sampling_kernels_neon;
+#define SIGMAX_LEVELS(each) each(neon)
 #else
-extern const sigmax::SamplingKernels sigmax_sampling_kernels_baseline;
+#define SIGMAX_LEVELS(each) each(baseline)
 #endif
+#define SIGMAX_DECLARED(level) extern const sigmax::SamplingKernels sigmax_sampling_kernels_##level;
+#define SIGMAX_ADDRESS(level) &sigmax_sampling_kernels_##level,
+
+extern "C" {
+SIGMAX_LEVELS(SIGMAX_DECLARED)
 }
 
 namespace sigmax {
 namespace {
 
-const SamplingKernels* const kLevels[] = {
-#if defined(__x86_64__) || defined(_M_X64)
-    &sigmax_sampling_kernels_baseline, &sigmax_sampling_kernels_avx2, &sigmax_sampling_kernels_avx512,
-#elif defined(__aarch64__)
-    &sigmax_sampling_kernels_neon,
-#else
-    &sigmax_sampling_kernels_baseline,
-#endif
-};
+const SamplingKernels* const kLevels[] = {SIGMAX_LEVELS(SIGMAX_ADDRESS)};
 const SamplingKernels* kernels = kLevels[0];
 
 // ---------------------------------------------------------------- random bits

@@ -375,6 +375,7 @@ class ShortRows {
 
   void log_probs(Vec top, Vec others, Vec whole) {
     for (Index r = 0; r < rows_; ++r) {
+      if (nan_[r] | empty_[r]) continue;
       const double log_total = log1p_of(others[r] / whole[r]);
       const Index start = (first_ + r) * call_.draws;
       for (Index k = start; k < start + call_.draws; ++k)
