@@ -27,32 +27,34 @@ struct LossRow {
 };
 
 // The factors of a row: of a class's weight, s·scale/T, and of its probability, (A·s + 2·z·lse)·scale/T.
-template <class W>
+template <class N>
 struct Strengths {
-  Scaled<W> own, pull, all;
-
-  SIGMAX_INLINE Vec exponent() const {
-    return max(max(select(leading(own.number) != 0.0, own.exponent, splat(-4000.0)), select(leading(all.number) != 0.0, all.exponent, splat(-4000.0))),
-               select(leading(pull.number) != 0.0, pull.exponent, splat(-4000.0)));
-  }
+  N own, pull, all;
 };
 
-// From -Σ a·y without its 1/T, and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
+// Whether a row's options are ordinary: numbers N need no exponent of their own then.
 template <class W>
-SIGMAX_INLINE Strengths<W> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross, W information, W mass, Mask infinite, const Options& o) {
+SIGMAX_INLINE bool is_ordinary(const Options& o) {
+  if constexpr (kExpScale<W> != 1.0) return false;  // float64 reaches as far as the doubles do
+  return are_moderate(o.beta, o.weight, o.scale, o.z_loss, o.class_weight, o.prior);
+}
+
+// From -Σ a·y without its 1/T, and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
+template <class N, class W>
+SIGMAX_INLINE Strengths<N> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross, W information, W mass, Mask infinite, const Options& o) {
   const W log = e.log();
   const Mask counts = o.weight != 0.0, pulls = o.z_loss != 0.0;
-  const Scaled<W> beta(row.energy.beta), weight(wide<W>(o.weight)), z(wide<W>(o.z_loss));
-  const Scaled<W> of_classes = Scaled<W>(cross) * beta + Scaled<W>(mass) * Scaled<W>(log) + Scaled<W>(information);
-  const Scaled<W> lse = Scaled<W>(log) + Scaled<W>(wide<W>(row.energy.max)) * beta;
+  const N beta(row.energy.beta), weight(wide<W>(o.weight)), z(wide<W>(o.z_loss));
+  const N of_classes = N(cross) * beta + N(mass) * N(log) + N(information);
+  const N lse = N(log) + N(wide<W>(row.energy.max)) * beta;
   Vec value = (only_where(counts, weight * of_classes) + only_where(pulls, z * lse * lse)).rounded();
   value = select(pulls & (abs(o.top) == kInfinity), o.z_loss * kInfinity, value);
   value = select(infinite & counts, o.weight * kInfinity, value);
   row.value = select(leading(log) == leading(log), value, select(counts | pulls, splat(kNaN), Vec{}));
   row.inverse = reciprocal(e.total());
-  const Scaled<W> gain = beta * Scaled<W>(wide<W>(o.scale));
-  const Scaled<W> pull = only_where(pulls, z * lse * gain * Scaled<W>(wide<W>(splat(2.0))));
-  return {weight * gain, pull, Scaled<W>(mass) * weight * gain + pull};
+  const N gain = beta * N(wide<W>(o.scale));
+  const N pull = only_where(pulls, z * lse * gain * N(wide<W>(splat(2.0))));
+  return {weight * gain, pull, N(mass) * weight * gain + pull};
 }
 
 // m - x of a class that may be impossible: a Pair keeps to finite numbers, infinity would become NaN.
@@ -82,7 +84,7 @@ struct IndexCrossEntropy : Program {
   typedef typename std::conditional<smoothed, SmoothedSums, PlainSums>::type Sums;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.label_x = o.label_x;
     return row;
@@ -100,6 +102,10 @@ struct IndexCrossEntropy : Program {
   }
 
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    is_ordinary<W>(o) ? finish_with<Plain<W>>(row, sums, o) : finish_with<Scaled<W>>(row, sums, o);
+  }
+  template <class N>
+  static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
     const Smoothing<W> smoothing(o.smoothing, o.prior_total);
     const W slope = multiply(smoothing.kept, o.class_weight);
     const W least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
@@ -111,16 +117,16 @@ struct IndexCrossEntropy : Program {
       cross = add(cross, keep(least_counts, multiply(sums.distance, least)));
       infinite = infinite | (least_counts & (leading(sums.impossible) > 0.0));
     }
-    const Strengths<W> strengths = finish_loss<W>(row, sums.e, cross, W{}, add(of_label, of_others), infinite, o);
+    const Strengths<N> strengths = finish_loss<N>(row, sums.e, cross, W{}, add(of_label, of_others), infinite, o);
     row.others = sums.e.others;
     row.ties = sums.e.ties;
-    const Scaled<W> inverse(row.inverse), own = Scaled<W>(least) * strengths.own;
-    const Vec exponent = strengths.exponent() + exponent_of(leading(add(of_label, wide<W>(splat(1.0)))));
+    const N inverse(row.inverse), own = N(least) * strengths.own;
+    const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all) + exponent_of(leading(add(of_label, wide<W>(splat(1.0)))));
     row.gain = Gain<W>(exponent);
     row.factor = row.gain.factor(inverse * strengths.all, exponent);
     row.own = scale(row.gain.factor(own, exponent), splat(kExpScale<W>));
-    row.share = row.gain.factor(Scaled<W>(of_label) * strengths.own * inverse, exponent);
-    row.share_of_others = row.gain.factor(Scaled<W>(of_others) * strengths.own * inverse, exponent);
+    row.share = row.gain.factor(N(of_label) * strengths.own * inverse, exponent);
+    row.share_of_others = row.gain.factor(N(of_others) * strengths.own * inverse, exponent);
     row.pull = row.gain.factor(strengths.pull * inverse, exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) {
@@ -164,7 +170,7 @@ struct WeightedCrossEntropy : Program {
   typedef typename std::conditional<relative, RelativeSums, PlainSums>::type Sums;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     if (shared) {
       const Smoothing<W> smoothing(o.smoothing, o.prior_total);
@@ -198,15 +204,19 @@ struct WeightedCrossEntropy : Program {
   }
 
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
+    is_ordinary<W>(o) ? finish_with<Plain<W>>(row, sums, o) : finish_with<Scaled<W>>(row, sums, o);
+  }
+  template <class N>
+  static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
     row.tied_mass = sums.tied_mass;
     row.other_mass = sums.other_mass;
     W known = {};
     if constexpr (relative) known = sums.information;
     const Mask infinite = (leading(sums.impossible) > 0.0) | (leading(sums.cross) == kInfinity);
-    const Strengths<W> strengths = finish_loss<W>(row, sums.e, sums.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
+    const Strengths<N> strengths = finish_loss<N>(row, sums.e, sums.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
     row.others = add(sums.e.others, (leading(sums.e.ties) - 1.0) * kExpScale<W>);
-    const Scaled<W> inverse(row.inverse);
-    const Vec exponent = strengths.exponent();
+    const N inverse(row.inverse);
+    const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all);
     row.gain = Gain<W>(exponent);
     row.factor = row.gain.factor(inverse * strengths.all, exponent);
     row.own_factor = scale(row.gain.factor(strengths.own, exponent), splat(kExpScale<W>));
@@ -253,7 +263,7 @@ struct CrossEntropyOfProbabilities : Program {
 
   static SIGMAX_INLINE Row begin(const Options& o) {
     const Scaled<W> factor = Scaled<W>(wide<W>(o.weight)) * Scaled<W>(wide<W>(-o.scale));
-    Row row = {};
+    Row row;
     row.gain = Gain<W>(factor.exponent + (kExpScale<W> == 1.0 ? 0.0 : 512.0));  // nothing here has the scale
     row.factor = row.gain.factor(factor, factor.exponent);
     row.sign = leading(factor.number);

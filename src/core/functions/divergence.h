@@ -128,7 +128,7 @@ struct Divergence : Program {
   static constexpr int kept = 2;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energies = TwoEnergies<W>(o);
     return row;
   }
@@ -170,7 +170,7 @@ struct Distillation : Program {
   static constexpr int kept = 4;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.soft.energies = TwoEnergies<W>(o);
     Options at_one = o;
     at_one.temperature = at_one.beta = splat(1.0);

@@ -49,7 +49,7 @@ struct EntropyVjp : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.cotangent = o.cotangent;
     return row;

@@ -67,7 +67,7 @@ struct LogSoftmaxVjp : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.unit = Unit<W>(o.magnitude);
     return row;

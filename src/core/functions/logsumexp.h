@@ -51,7 +51,7 @@ struct LogsumexpWeighted : Logsumexp<W> {
   typedef ApartSums<W> Sums;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.top = o.top;
     const Vec exponent = min(opaque(1022.0), exponent_of(o.magnitude));
@@ -91,7 +91,7 @@ struct LogsumexpVjp : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.cotangent = o.cotangent;
     return row;
@@ -123,7 +123,7 @@ struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
   typedef typename LogsumexpVjp<W>::Sums Sums;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.cotangent = o.cotangent;
     const Vec exponent = min(opaque(1022.0), exponent_of(o.magnitude));

@@ -49,7 +49,7 @@ struct SoftmaxVjp : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.unit = Unit<W>(o.magnitude);
     row.pivot = row.unit.of(o.pivot);

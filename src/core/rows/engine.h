@@ -6,6 +6,7 @@
 // nothing; so class j there belongs to lane j - (n - 8).
 #pragma once
 
+#include <new>
 #include <type_traits>
 
 #include "block.h"
@@ -256,8 +257,9 @@ class Engine {
     if constexpr (P::has_sums) add_up();
     finish();
   }
+  // In place: a row is too large to be copied.
   void begin() {
-    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) row_[g] = P::begin(block_.options[g]);
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) ::new (static_cast<void*>(row_ + g)) Row(P::begin(block_.options[g]));
   }
   SIGMAX_NOINLINE void finish() {
     for (std::ptrdiff_t g = 0; g < block_.groups; ++g) P::finish(row_[g], sums_[g], block_.options[g]);

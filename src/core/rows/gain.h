@@ -22,6 +22,7 @@ struct Gain<Vec> {
   static SIGMAX_INLINE Vec factor(const Scaled<Vec>& x, Vec exponent) {
     return x.at(exponent) * two_to(max(opaque(-900.0), min(opaque(900.0), exponent)));
   }
+  static SIGMAX_INLINE Vec factor(const Plain<Vec>& x, Vec) { return x.number; }
   SIGMAX_INLINE Vec rounded(Vec x) const { return one_nan(x); }
 };
 
