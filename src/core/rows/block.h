@@ -138,6 +138,12 @@ class RowBlock {
         if (is_masked(call, first + i, first_class + j)) *out.at(i, j) = 0;
     }
   }
+  // One NaN for all: which of two an operation passes on, and its sign, differ between processors.
+  SIGMAX_NOINLINE void mend_nans(Tile<T> out) const {
+    for (std::ptrdiff_t i = 0; i < count; ++i)
+      for (std::ptrdiff_t j = 0; j < n; ++j)
+        if (*out.at(i, j) != *out.at(i, j)) *out.at(i, j) = static_cast<T>(kNaN);
+  }
   SIGMAX_NOINLINE void write_doubles(const Operand& operand, std::ptrdiff_t group, Vec values) const {
     const std::ptrdiff_t at = group * kLanes, end = smaller(count, at + kLanes);
     if (operand.row_stride == sizeof(double) && end - at == kLanes && !leaves_out_)
