@@ -507,7 +507,8 @@ class _Options:
 
     def steps(self) -> dict[str, Any]:
         """Return the checked options that are given, in their order."""
-        order = self._order()
+        usual = self.order is _ORDER and self.preset is None
+        order = _ORDER if usual else self._order()
         given = {name: getattr(self, name) for name in _RANGES if getattr(self, name) is not None}
         checked = {name: _option(value, name) for name, value in given.items()}
         temperature = _arguments.temperatures(self.temperature)
@@ -519,8 +520,6 @@ class _Options:
         return {name: checked[name] for name in order if name in checked}
 
     def _order(self) -> tuple[str, ...]:
-        if self.order is _ORDER and self.preset is None:
-            return _ORDER
         order = tuple(self.order) if isinstance(self.order, Sequence) else ()
         if isinstance(self.order, str) or not order or not all(isinstance(n, str) for n in order):
             raise TypeError(f"order must be a sequence of names of options, got {self.order!r}")
