@@ -47,6 +47,7 @@ PyObject* py_total(PyObject*, PyObject* object);
 PyObject* py_register_tensors(PyObject*, PyObject* args);
 PyObject* py_arrays_of_tensors(PyObject*, PyObject* values);
 PyObject* py_tensor_of_array(PyObject*, PyObject* object);
+PyObject* py_call_with_tensors(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* elementwise_directly(ElementwiseKernel kernel, PyArrayObject* x);
 // The type of an exact, aligned, C-contiguous ndarray in native byte order, or kTypes.
 Type plain_type(PyObject* object);

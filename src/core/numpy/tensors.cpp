@@ -190,4 +190,27 @@ PyObject* py_tensor_of_array(PyObject*, PyObject* object) {
   return nullptr;
 }
 
+// call_with_tensors(function, values, names): function(*values) with arrays in the memory of tensors; the last values have
+// names. An array or a number becomes a tensor. NotImplemented where a tensor has no such array, or needs a gradient.
+PyObject* py_call_with_tensors(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 3 || !PyTuple_Check(args[2])) return PyErr_Format(PyExc_TypeError, "a function, values and names");
+  PyObject* arrays = py_arrays_of_tensors(nullptr, args[1]);
+  if (arrays == nullptr) return nullptr;
+  if (arrays == Py_None) {
+    Py_DECREF(arrays);
+    Py_RETURN_NOTIMPLEMENTED;
+  }
+  const Py_ssize_t positional = PyList_GET_SIZE(arrays) - PyTuple_GET_SIZE(args[2]);
+  PyObject* result = PyObject_Vectorcall(args[0], PySequence_Fast_ITEMS(arrays), static_cast<std::size_t>(positional), args[2]);
+  Py_DECREF(arrays);
+  if (result == nullptr || !(PyArray_CheckExact(result) || PyArray_CheckScalar(result))) return result;
+  PyObject* tensor = py_tensor_of_array(nullptr, result);
+  if (tensor == Py_None) {
+    Py_DECREF(tensor);
+    return result;
+  }
+  Py_DECREF(result);
+  return tensor;
+}
+
 }  // namespace sigmax

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 import sigmax
+from sigmax._core import call_with_tensors
 
-from ._tensors import array, checked, constant, normalised, quick_arrays, tensor
+from ._tensors import array, checked, constant, is_traced, modes, normalised, tensor
 
 
 def of_tensors(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -28,11 +29,13 @@ def of_tensors(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     eagerly = torch.compiler.disable(at_length)
 
     def call(*arguments: Any, **options: Any) -> Any:
-        arrays = quick_arrays((*arguments, *options.values()))
-        if arrays is None:
+        result = NotImplemented
+        if not (is_traced() or modes()):
+            values = (*arguments, *options.values())
+            result = call_with_tensors(function, values, tuple(options))
+        if result is NotImplemented:
             return eagerly(*arguments, **options)
-        named = {key: arrays.pop() for key in reversed(options)} if options else options
-        return _tensors(function(*arrays, **named))
+        return result if isinstance(result, Tensor) else _tensors(result)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"``sigmax.{name}`` of tensors."
@@ -53,7 +56,7 @@ def _tensors(result: Any, like: Any = None) -> Any:
     if type(result) is tuple:
         return tuple(_tensors(part, like) for part in result)
     if isinstance(result, tuple):  # with names
-        return type(result)._make(_tensors(part, like) for part in result)
+        return type(result)(*(_tensors(part, like) for part in result))
     if isinstance(result, sigmax.TopK):
         parts = (_tensors(getattr(result, field.name), like) for field in fields(result))
         return sigmax.TopK(*parts)

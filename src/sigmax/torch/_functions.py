@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import sigmax
+from sigmax._core import arrays_of_tensors
 
 from ._operator import Operator, kept
 from ._public import Function, public
@@ -17,7 +18,8 @@ from ._tensors import (
     NATIVE,
     array,
     constant,
-    quick_arrays,
+    is_traced,
+    modes,
     result_type,
     temperatures,
     tensor,
@@ -330,8 +332,8 @@ class _AtOnce(torch.autograd.Function):
         nothing = (None,) * 5
         if c is None:
             return None, *nothing
-        if not torch.is_grad_enabled():
-            arrays = quick_arrays((x.detach(), c))
+        if not (torch.is_grad_enabled() or is_traced() or modes()):
+            arrays = arrays_of_tensors((x.detach(), c))
             if arrays is not None:
                 named = dict(zip(function.by_position, arguments, strict=False)) | options
                 named = {

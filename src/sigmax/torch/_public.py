@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 import sigmax
+from sigmax._core import arrays_of_tensors, call_with_tensors
 
-from ._tensors import checked, quick_arrays, tensor
+from ._tensors import checked, is_traced, modes, tensor
 
 _Parameter = inspect.Parameter
 
@@ -64,15 +65,20 @@ def public(
     of_arrays, at_once = function.of_arrays, function.at_once
 
     def call(x: Tensor, /, *arguments: Any, **options: Any) -> Tensor:
-        if getattr(x, "dtype", None) in types and options.keys() <= at_once:
-            needs = x.requires_grad
-            arrays = quick_arrays((x.detach() if needs else x, *arguments, *options.values()))
-            if arrays is not None:
-                named = {key: arrays.pop() for key in reversed(options)} if options else options
-                if not (needs and torch.is_grad_enabled()):
-                    result = tensor(of_arrays(*arrays, **named))
-                    return result if options.get("out") is None else options["out"]
-                if node is not None and node.takes(arguments, options):
+        quick = getattr(x, "dtype", None) in types and not (is_traced() or modes())
+        if quick and (not options or options.keys() <= at_once):
+            others = (*arguments, *options.values())
+            if not (x.requires_grad and torch.is_grad_enabled()):
+                first = x.detach() if x.requires_grad else x
+                result = call_with_tensors(of_arrays, (first, *others), tuple(options))
+                if result is not NotImplemented:
+                    if options.get("out") is not None:
+                        return options["out"]
+                    return result if isinstance(result, Tensor) else tensor(result)
+            elif node is not None and node.takes(arguments, options):
+                arrays = arrays_of_tensors((x.detach(), *others))
+                if arrays is not None:
+                    named = {key: arrays.pop() for key in reversed(options)}
                     return node.apply(x, function, arguments, options, arrays, named)[0]
         checked(x, function.first, function.name)
         return at_length(x, function.given(x, arguments, options))

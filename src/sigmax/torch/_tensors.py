@@ -111,21 +111,11 @@ def is_plain(x: Any) -> bool:
         (type(x) is Tensor or type(x) is Parameter)
         and x.is_cpu
         and x.layout is torch.strided
-        and not (torch.compiler.is_compiling() or are_transforms_active() or _modes())
+        and not (torch.compiler.is_compiling() or are_transforms_active() or modes())
     )
 
 
 are_transforms_active = torch._C._are_functorch_transforms_active
-_modes = torch._C._len_torch_dispatch_stack
+# PyTorch looks at what is called: by torch.compile, or in a mode such as that of fake tensors.
+is_traced, modes = torch.compiler.is_dynamo_compiling, torch._C._len_torch_dispatch_stack
 _core.register_tensors(Tensor, Parameter)
-
-
-def quick_arrays(values: tuple[Any, ...]) -> list[Any] | None:
-    """Return the arrays in the memory of tensors, other values as they are.
-
-    None where a tensor has no such array (another device, a transformed one) or needs a gradient, and while PyTorch
-    looks at what is called.
-    """
-    if torch.compiler.is_dynamo_compiling() or _modes():
-        return None
-    return _core.arrays_of_tensors(values)
