@@ -683,3 +683,18 @@ def test_sparse_labels():
         loss.backward()
         same_bits(loss, value)
         same_bits(leaf.grad, gradient)
+        half = x.bfloat16().requires_grad_()
+        loss = getattr(st, name)(half, labels, temperature=2.0)
+        loss.backward()
+        wide = half.detach().float().numpy()
+        value, gradient = sigmax.value_and_grad(getattr(sigmax, name))(
+            wide, labels, temperature=2.0
+        )
+        assert torch.equal(loss, torch.tensor(value).bfloat16())
+        assert torch.equal(half.grad, torch.from_numpy(gradient).bfloat16())
+        once = getattr(st, name)(leaf, labels, temperature=2.0)
+        (slope,) = torch.autograd.grad(once, leaf, create_graph=True)
+        with pytest.raises(TypeError, match="SparseLabels are not tensors"):
+            slope.sum().backward()
+        with pytest.raises(TypeError, match="SparseLabels are not tensors"):
+            torch.func.grad(getattr(st, name))(x, labels, temperature=2.0)

@@ -90,6 +90,11 @@ def _arrays(x: Any, options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]
     return [first, *others], {key: a for key, a in arrays.items() if key != "labels"}
 
 
+def _wide(x: Tensor) -> Any:
+    """Return the type of gradients: half precision is widened."""
+    return torch.float32 if x.dtype in HALVES else result_type(x)
+
+
 def _widened(x: Any) -> Any:
     return x.astype(np.float32) if x is not None and x.dtype == np.float16 else x
 
@@ -120,8 +125,7 @@ def _define(loss: str, second: Callable[..., Any]) -> None:
         return x.new_empty(shape, dtype=result_type(x))
 
     def fake_both(x: Tensor, *values: Any) -> tuple[Tensor, ...]:
-        wide = torch.float32 if x.dtype in HALVES else result_type(x)
-        return fake(x, *values), x.new_empty(x.shape, dtype=wide)
+        return fake(x, *values), x.new_empty(x.shape, dtype=_wide(x))
 
     def backward(ctx: Any, by_value: Any, by_gradient: Any) -> Any:
         (x, *values), (gradient,) = kept(ctx)
@@ -190,6 +194,8 @@ class _AtOnce(torch.autograd.Function):
         if by_gradient is not None or (by_value is not None and by_value.ndim):
             given = function.given(x, arguments, options)
         if by_gradient is not None:
+            if _are_sparse(given):
+                raise TypeError(_ONLY_ONCE)
             given = _options(function.name, _checked_values(function.name, x, given))
         axis = given.get("axis")
         chained = _chained(function.name, x, gradient, by_value, by_gradient, axis, given)
@@ -409,9 +415,7 @@ def _define_linear() -> None:
 
     def fake_both(x: Tensor, weight: Tensor, bias: Any, *values: Any) -> tuple[Tensor, ...]:
         def like(a: Tensor) -> Tensor:
-            return a.new_empty(
-                a.shape, dtype=torch.float32 if a.dtype in HALVES else result_type(a)
-            )
+            return a.new_empty(a.shape, dtype=_wide(a))
 
         of_bias = x.new_empty(0, dtype=torch.float32) if bias is None else like(bias)
         return fake(x, weight, bias, *values), like(x), like(weight), of_bias
@@ -467,9 +471,14 @@ _define_linear()
 
 
 def _public(loss: str) -> Callable[..., Tensor]:
-    node = _AtOnce if loss in _seconds else None
+    node, function = _AtOnce if loss in _seconds else None, Function(loss)
 
     def at_length(x: Tensor, given: dict[str, Any]) -> Tensor:
+        if _are_sparse(given):
+            if x.dtype in _DIRECT:
+                raise TypeError(_ONLY_ONCE)
+            others = [given.pop(name) for name in function.by_position]
+            return whole(x.to(_wide(x)), *others, **given).to(result_type(x))
         values = _checked_values(loss, x, given)
         if not (torch.is_grad_enabled() and (x.requires_grad or requires_grad(values))):
             return _operators[loss](x, *values)
@@ -478,7 +487,19 @@ def _public(loss: str) -> Callable[..., Tensor]:
         return _operators[f"{loss}_gradient"](x, *values)[0]
 
     about = f"tensors, {_DERIVATIVES.get(loss, _TWICE)}"
-    return public(Function(loss), (torch.float32, torch.float64), node, at_length, about)
+    whole = public(function, _DIRECT, node, at_length, about)
+    return whole
+
+
+_DIRECT = (torch.float32, torch.float64)
+_ONLY_ONCE = (
+    "SparseLabels are not tensors: losses of theirs have a first derivative, outside of torch.compile and torch.func; "
+    "pass torch.from_numpy(labels.dense(num_classes)) for more"
+)
+
+
+def _are_sparse(given: dict[str, Any]) -> bool:
+    return any(isinstance(value, sigmax.SparseLabels) for value in given.values())
 
 
 _TWICE = "twice differentiable with respect to the first."
