@@ -62,6 +62,8 @@ def test_every_public_name_is_here():
     assert st.__all__ == sorted(st.__all__)
     for name in (*st.__all__, *sigmax.__all__):
         assert getattr(st, name) is not None
+    for function in (st.softmax, st.sigmoid, st.cross_entropy, st.brier_score, st.one_hot):
+        assert pickle.loads(pickle.dumps(function)) is function
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         st.nothing  # noqa: B018
 

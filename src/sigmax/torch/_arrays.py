@@ -37,7 +37,8 @@ def of_tensors(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             return eagerly(*arguments, **options)
         return result if isinstance(result, Tensor) else _tensors(result)
 
-    call.__name__ = call.__qualname__ = name
+    call.__module__, call.__name__ = "sigmax.torch", name
+    call.__qualname__ = name
     call.__doc__ = f"``sigmax.{name}`` of tensors."
     call.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return call

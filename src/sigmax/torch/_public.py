@@ -83,7 +83,8 @@ def public(
         checked(x, function.first, function.name)
         return at_length(x, function.given(x, arguments, options))
 
-    call.__name__ = call.__qualname__ = function.name
+    call.__module__, call.__name__ = "sigmax.torch", function.name
+    call.__qualname__ = function.name
     call.__doc__ = f"``sigmax.{function.name}`` of {derivatives}"
     call.__signature__ = function.signature  # type: ignore[attr-defined]
     return call
