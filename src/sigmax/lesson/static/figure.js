@@ -3,7 +3,7 @@
 import { control, fitted } from "./controls.js";
 import { html } from "./dom.js";
 import { formula } from "./formula.js";
-import { startOf } from "./model.js";
+import { same, startOf } from "./model.js";
 import { shown, word } from "./numbers.js";
 import { Plot } from "./plot.js";
 import { copyButton } from "./share.js";
@@ -23,7 +23,6 @@ function readBack(text, { kind, start, options, shortest, longest }) {
   return read[0] ?? start;
 }
 
-export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Figure {
@@ -53,7 +52,7 @@ export class Figure {
     const change = (changes, event) => this.set(changes, event);
     const { words, definition } = this;
     this.handles = Object.fromEntries(Object.entries(this.controls).map(([name, description]) => [name, control(name, description, words, change)]));
-    this.plots = this.panels.map(({ height }) => new Plot("", { height, crowded: this.panels.filter(({ below }) => !below).length > 1, set: change, controls: this.controls, state: () => this.state, redraw: () => this.draw() }));
+    this.plots = this.panels.map(({ height, square }) => new Plot("", { height, square, crowded: this.panels.filter(({ below }) => !below).length > 1, set: change, controls: this.controls, state: () => this.state, redraw: () => this.draw() }));
     this.formulaBox = html("div", { class: "live-formula" });
     this.spoken = html("p", { class: "unseen", "aria-live": "polite" });
     this.code = html("code", {});

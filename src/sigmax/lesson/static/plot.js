@@ -39,11 +39,9 @@ function logTicks(low, high, count) {
 }
 
 export class Plot {
-  // `height` in pixels at full width, less where it is `crowded` on a narrow screen; `set` takes changes of controls; `controls` describes them; `state` reads them.
-  constructor(label, { height = 320, crowded = false, set, controls, state, redraw }) {
-    this.height = height;
-    this.crowded = crowded;
-    Object.assign(this, { set, controls, state, redraw });
+  // `height` in pixels at full width, less where it is narrow or `crowded`, as much as the width if `square`; `set` takes changes of controls; `controls` describes them; `state` reads them.
+  constructor(label, { height = 320, crowded = false, square = false, set, controls, state, redraw }) {
+    Object.assign(this, { height, crowded, square, set, controls, state, redraw });
     this.base = svg("g");
     this.top = svg("g");
     this.clipRectangle = svg("rect");
@@ -61,7 +59,7 @@ export class Plot {
   begin() {
     this.width = Math.max(this.element.clientWidth, 220);
     // A narrow screen gets a figure that is less wide than tall only by a little.
-    this.tall = Math.min(this.height, this.crowded && this.width > 300 && window.innerWidth < 800 ? 200 : Math.max(220, this.width * 0.8));
+    this.tall = Math.min(this.height, this.crowded && this.width > 300 && window.innerWidth < 800 ? 200 : Math.max(220, this.width * (this.square ? 1 : 0.8)));
     this.element.setAttribute("height", this.tall);
     this.drawn = [];
   }
@@ -109,7 +107,7 @@ export class Plot {
     for (const { value, words } of across) {
       const at = this.px(value);
       if (grid) this.take(`grid x ${value}`, "path", { d: `M${at} ${top}V${bottom}`, class: "grid" });
-      this.take(`tick x ${value}`, "text", { x: at, y: bottom + 19, "text-anchor": "middle", class: "tick" }).textContent = words;
+      this.take(`tick x ${value}`, "text", { x: at, y: bottom + 21, "text-anchor": "middle", class: "tick" }).textContent = words;
     }
     for (const { value, words } of up) {
       const at = this.py(value);
@@ -142,9 +140,9 @@ export class Plot {
   px(x) { return this.toPixels(this.scales.x, x); }
   py(y) { return this.toPixels(this.scales.y, y); }
 
-  pointer(event) {
+  pointer(event, { x, y } = this.scales) {
     const box = this.element.getBoundingClientRect();
-    return [this.fromPixels(this.scales.x, event.clientX - box.left), this.fromPixels(this.scales.y, event.clientY - box.top)];
+    return [this.fromPixels(x, event.clientX - box.left), this.fromPixels(y, event.clientY - box.top)];
   }
 
   // ------------------------------------------------------------------ shapes
@@ -226,10 +224,11 @@ export class Plot {
       element.addEventListener("pointerdown", (event) => {
         element.setPointerCapture(event.pointerId);
         element.focus({ preventScroll: true });
+        element.scales = this.scales; // a scale that grows under the hand would run away with it
         event.preventDefault();
       });
       element.addEventListener("pointermove", (event) => {
-        if (element.hasPointerCapture(event.pointerId)) this.moved(element.marker, ...this.pointer(event), event);
+        if (element.hasPointerCapture(event.pointerId)) this.moved(element.marker, ...this.pointer(event, element.scales), event);
       });
       element.addEventListener("keydown", (event) => this.stepped(element.marker, event));
     } else this.drawn.push(key);

@@ -201,12 +201,13 @@ const plane = {
     const fresh = freshOf(points);
     const onFresh = scores(fresh.us, fresh.vs);
     const many = Math.max(labels.length, 1);
+    const best = bestTemperature(onFresh, fresh.labels);
     const { gap: apart, ...bins } = reliabilityOf(labels.length ? softmax(onFresh, { temperature: τ }) : [], fresh.labels);
     return {
       ...numbered("x", x), ...numbered("p", softmax(x, { temperature: τ })), ...looksOf(scores, τ), ...bins, gap: apart, fresh,
       shares: range(3).map((k) => count(labels, (label) => label === k) / many), mean: range(3).map((k) => sum(column(p, k)) / many),
       right: accuracyOf(own, labels), fresh_right: accuracyOf(onFresh, fresh.labels), fresh_loss: labels.length ? crossEntropy(onFresh, fresh.labels, { temperature: τ }) : NaN,
-      best: bestTemperature(onFresh, fresh.labels), losses, loss: labels.length ? losses[steps] : 0, fresh_losses: alongFresh(points, features, ε), guessing: Math.log(3),
+      own, best: Number.isNaN(best) ? "—" : best, losses, loss: labels.length ? losses[steps] : 0, fresh_losses: alongFresh(points, features, ε), guessing: Math.log(3),
     };
   },
   python({ us, vs, labels, features, steps, ε }) {
@@ -297,7 +298,7 @@ function drawLosses(plot, { steps }, { losses, guessing, fresh_losses, loss }, w
   const past = SAMPLED.filter((step) => step <= steps);
   plot.curve("fresh", past, fresh_losses.slice(0, past.length), "v-x");
   plot.curve("own", range(steps + 1), losses.slice(0, steps + 1), "ink");
-  plot.points("now", [steps], [loss], "ink", 4.5);
+  plot.marker("now", steps, Math.min(loss, 1.5), { label: words("steps"), drag: { x: "steps" }, cls: "ink", words: `${shown(steps)}, ${shown(loss, 3)}` });
   plot.text("own label", STEPS, 1.5, words("curve_own"), { anchor: "end", dy: 14 });
   plot.text("fresh label", STEPS, 1.5, words("curve_fresh"), { cls: "v-x", anchor: "end", dy: 31 });
 }
@@ -312,10 +313,24 @@ function drawReliability(plot, _, { said, happened, count: many }, words) {
   });
 }
 
-function drawClasses(plot, _, { mean: means, shares }, words) {
+// What is added to the score of class k so that its average probability is `height`.
+function addedFor(k, height, { τ, c_1, c_2, c_3 }, own) {
+  const now = [c_1, c_2, c_3][k];
+  let [low, high] = [-4, 4];
+  for (let i = 0; i < 8; i++) {
+    const middle = (low + high) / 2;
+    const p = softmax(own.map((row) => row.with(k, row[k] - now + middle)), { temperature: τ });
+    if (mean(column(p, k)) < height) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+function drawClasses(plot, state, { mean: means, shares, own }, words) {
   plot.frame({ x: [-0.6, 2.6], y: [0, 1], ylabel: words("share_axis"), xticks: [0, 1, 2].map((k) => ({ value: k, words: words(`class_${k + 1}`) })), yticks: [0, 0.5, 1], grid: false });
   plot.bars("mean", [0, 1, 2], means, { cls: COLOURS });
   shares.forEach((share, k) => plot.line(`share ${k}`, k - 0.42, share, k + 0.42, share, "ink thick"));
+  if (own.length) means.forEach((height, k) => plot.marker(`grip ${k}`, k, height, { label: words(`class_${k + 1}`), drag: (_, y) => ({ [`c_${k + 1}`]: addedFor(k, y, state, own) }), step: [0, 0.03], cls: `${COLOURS[k]} up`, words: shown(height, 3) }));
 }
 
 // ---------------------------------------------------------------- hands
