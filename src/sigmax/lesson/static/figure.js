@@ -23,6 +23,11 @@ function readBack(text, { kind, start, options, shortest, longest }) {
   return read[0] ?? start;
 }
 
+// A text that is set again costs a layout even if it is the same.
+function renew(element, text) {
+  if (element.said !== text) element.textContent = element.said = text;
+}
+
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Figure {
@@ -103,7 +108,7 @@ export class Figure {
       moved = true;
       setParameter(`${this.name}.${name}`, same(fit, this.controls[name].start) ? null : written(fit));
     }
-    this.showControls();
+    this.showControls(Object.keys(changes));
     if (!moved) return;
     this.result = this.definition.compute(this.state);
     this.draw();
@@ -116,8 +121,8 @@ export class Figure {
     this.set({ ...startOf(this.definition), ...this.presets[preset] }, event);
   }
 
-  showControls() {
-    for (const [name, { show }] of Object.entries(this.handles)) show(this.state[name]);
+  showControls(names = Object.keys(this.controls)) {
+    for (const name of names) this.handles[name].show(this.state[name]);
   }
 
   draw() {
@@ -131,11 +136,11 @@ export class Figure {
       plot.end();
     });
     for (const { name, value } of this.values) {
-      value.textContent = shown(result[name]);
+      renew(value, shown(result[name]));
       value.dataset.value = typeof result[name] === "number" ? word(result[name]) : result[name];
     }
-    this.code.textContent = this.definition.python(state, result);
-    for (const button of this.buttons) button.setAttribute("aria-pressed", String(Object.entries(this.presets[button.dataset.preset]).every(([name, value]) => same(value, state[name]))));
+    renew(this.code, this.definition.python(state, result));
+    for (const button of this.buttons) button.ariaPressed = String(Object.entries(this.presets[button.dataset.preset]).every(([name, value]) => same(value, state[name])));
   }
 
   speak() {

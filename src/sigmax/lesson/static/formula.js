@@ -180,7 +180,8 @@ export function formula(source, { block = false, digits = 4 } = {}) {
     for (const { name, tight, text } of live) {
       if (!(name in values)) continue;
       const number = shown(values[name], digits);
-      text.data = tight && number.startsWith("−") ? `(${number})` : number;
+      const written = tight && number.startsWith("−") ? `(${number})` : number;
+      if (text.data !== written) text.data = written;
     }
   }
   return { element, update };

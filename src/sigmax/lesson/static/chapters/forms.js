@@ -38,7 +38,7 @@ const dividing = {
       if (after > NARROW) plot.text(`right label ${i}`, 1, y, words(right, second, after), { dx: -12, dy: 5, anchor: "end", cls: "on-bar strong" });
     });
     plot.line("cut", p, 0, p, 3, "v-p thick");
-    plot.marker("cut hand", p, 1, { label: "σ(x)", drag: (at) => ({ a: b + logit(Math.min(Math.max(at, 1e-4), 1 - 1e-4)) }), step: [0.01, 0], cls: "v-p across", words: shown(p, 4) });
+    plot.marker("cut hand", p, 1, { label: "σ(x)", drag: (at) => ({ a: b + logit(Math.min(Math.max(at, 1e-4), 1 - 1e-4)) }), step: [0.03, 0], cls: "v-p across", words: shown(p, 4) });
   },
 };
 

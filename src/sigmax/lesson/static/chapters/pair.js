@@ -38,7 +38,7 @@ const written = {
       const middle = first + second / 2;
       const struck = Math.abs(plot.px(middle) - plot.px(1)) < ROOM / 2;
       if (wide(second)) plot.text(`second ${i}`, struck ? first + second : middle, y, shown(second, 3), { dy: 5, dx: struck ? -8 : 0, anchor: struck ? "end" : "middle", cls: "on-bar strong" });
-      plot.marker(`cut ${i}`, first, y, { label: `${words(row)}, σ(a−b)`, drag: (at) => ({ a: b + logit(Math.min(Math.max(at, 1e-3), 1 - 1e-3)) }), step: [0.01, 0], cls: "v-a across", words: shown(first, 3) });
+      plot.marker(`cut ${i}`, first, y, { label: `${words(row)}, σ(a−b)`, drag: (at) => ({ a: b + logit(Math.min(Math.max(at, 1e-3), 1 - 1e-3)) }), step: [0.03, 0], cls: "v-a across", words: shown(first, 3) });
     });
   },
 };
@@ -228,7 +228,7 @@ const first_loss = {
         plot.curve("loss", CS, lossesAt(CS, prior), "ink");
         plot.line("best", best, 0, best, lowest, "good thick");
         plot.text("best label", best, lowest, shown(best, 3), { cls: "good strong", anchor: "middle", dy: -18 });
-        plot.marker("fraction", best, lowest, { label: words("prior"), drag: (at) => ({ prior: sigmoid(at) }), step: [0.1, 0], cls: "good across", words: shown(prior) });
+        plot.marker("fraction", best, lowest, { label: words("prior"), drag: (at) => ({ prior: sigmoid(at) }), step: [0.5, 0], cls: "good across", words: shown(prior) });
         plot.marker("here", c, Math.min(loss, HIGHEST), { label: words("c").replaceAll("$", ""), drag: { x: "c" }, cls: "v-c", words: `c = ${shown(c)}, ${shown(loss)}` });
       },
     },

@@ -78,7 +78,7 @@ const POWERS = linspace(-3, 2, 251);
 const TICKS = [0.001, 0.01, 0.1, 1, 10, 100].map((temperature) => ({ value: Math.log10(temperature), words: String(temperature) }));
 
 const cooling = {
-  controls: { power: number(-3, 2, 0.05, 0), x: numbers(-3, 3, 0.1, [3, 3, 1]) },
+  controls: { power: number(-3, 2, 0.05, 0), x: numbers(-4, 4, 0.1, [3, 3, 1]) },
   presets: { tie: { power: -3 }, nearly: { x: [3, 2.9, 1], power: -3 }, one: { x: [3, 1, -1], power: -3 }, all: { x: [2, 2, 2], power: -3 } },
   prints: "p",
   compute({ power, x }) {
