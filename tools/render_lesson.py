@@ -171,7 +171,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1100, "height": 900}, reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 520, "height": 900}, reduced_motion="reduce")
         for lang in LANGUAGES:
             (PAGES / lang).mkdir(parents=True, exist_ok=True)
             for place in PLACES:

@@ -71,15 +71,14 @@ export class Figure {
     this.buttons = Object.keys(this.presets).map((name) => labelled(`preset.${name}`, { "data-preset": name, onclick: (event) => this.choose(name, event) }));
     for (const button of this.buttons) bind(button, () => button.setAttribute("aria-label", plain(words(`preset.${button.dataset.preset}`))));
     const reset = labelled("reset", { class: "reset", onclick: (event) => this.choose("start", event) });
-    const caption = bind(html("figcaption"), (element) => fillMarked(element, words("caption")));
+    const caption = bind(html("p", { class: "caption" }), (element) => fillMarked(element, words("caption")));
     const presets = html("div", { class: "presets" }, bind(html("span"), (element) => { element.textContent = words("presets"); }), ...(definition.play ? [this.playButton(definition.play)] : []), ...this.buttons, reset);
     this.side = html("div", { class: "side" }, html("div", { class: "readouts" }, ...this.values.map(({ element }) => element)), presets, ...Object.values(this.handles).map(({ element }) => element));
     const placed = (wanted) => this.plots.filter((_, i) => Boolean(this.panels[i].below) === wanted).map(({ element }) => element);
     this.element = html("figure", { class: "figure", id: this.name },
       bind(html(`h${this.level}`, { class: "title" }), (element) => fillMarked(element, words("title"))),
-      html("div", { class: "stage" }, html("div", { class: "plots" }, this.formulaBox, html("div", { class: "panels" }, ...placed(false))), this.side, ...(placed(true).length ? [html("div", { class: "panels below" }, ...placed(true))] : [])),
+      html("div", { class: "stage" }, html("div", { class: "plots" }, this.formulaBox, html("div", { class: "panels" }, ...placed(false))), this.side, ...(placed(true).length ? [html("div", { class: "panels below" }, ...placed(true))] : []), caption),
       this.spoken,
-      caption,
       html("div", { class: "tools" },
         html("details", { class: "python" }, bind(html("summary"), (element) => { element.textContent = words("python"); }), html("pre", { tabindex: 0 }, this.code), copyButton("copy_python", () => this.code.textContent)),
         copyButton("copy_link", () => hereAt(this.name)),

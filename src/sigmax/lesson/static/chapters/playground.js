@@ -226,11 +226,11 @@ const plane = {
   about: 1e-6,
   compute({ steps, features, ε, τ, c_1, c_2, c_3, u, v, us, vs, labels }) {
     const settings = [{ us, vs, labels }, features, ε, steps, [c_1, c_2, c_3]];
-    const { scores, own, best, losses, ...model } = modelOf(...settings);
+    const { scores, losses, ...model } = modelOf(...settings);
     const [x] = scores([u], [v]);
     return {
-      ...numbered("x", x), ...numbered("p", softmax(x, { temperature: τ })), ...model, ...warmOf(...settings, τ), own, losses, loss: labels.length ? losses[steps] : 0,
-      best: Number.isNaN(best) ? "—" : best, fresh_losses: alongFresh({ us, vs, labels }, features, ε), guessing: Math.log(3),
+      ...numbered("x", x), ...numbered("p", softmax(x, { temperature: τ })), ...model, ...warmOf(...settings, τ), losses, loss: labels.length ? losses[steps] : 0,
+      fresh_losses: alongFresh({ us, vs, labels }, features, ε), guessing: Math.log(3),
     };
   },
   python({ us, vs, labels, features, steps, ε }) {
