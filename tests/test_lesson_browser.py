@@ -171,6 +171,16 @@ def test_a_figure_plays_and_stops(page, address):
     assert element.locator('[data-control="stage"]').input_value() == held != "3"
 
 
+def test_a_cell_is_chosen_by_a_click(page, address):
+    visit(page, address, "frameworks")
+    plot = page.locator("#switches svg.plot")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
+    assert page.locator('#switches [data-control="from_logits"]').is_checked()
+    assert not page.locator('#switches [data-control="softmax"]').is_checked()
+
+
 def test_reduced_motion_is_kept(new_page, address):
     page = new_page(reduced_motion="reduce")
     visit(page, address, "playground")
@@ -605,6 +615,10 @@ def test_formulas_have_the_right_signs_and_brackets(page, address):
     made = run(page, "formula", ["a = b ; = c/d = e", {}, True])
     assert re.search(r"<mo[^>]*>=</mo>.*<mfrac>.*c.*d.*</mfrac>.*=.*e", made)
     assert "=" not in re.sub("<[^>]+>", "", re.search("<mfrac>.*</mfrac>", made)[0])
+    # What is multiplied by a fraction is no part of its denominator.
+    made = run(page, "formula", ["L = 1/N·Σ_(n=1)^N √x_n", {}, True])
+    assert "∑" not in re.search("<mfrac>.*?</mfrac>", made)[0]
+    assert "<msqrt>" in made
 
 
 @pytest.mark.parametrize("source", ["", "(a", "a)", "a+", "|a"])
