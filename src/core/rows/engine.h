@@ -6,7 +6,6 @@
 // nothing; so class j there belongs to lane j - (n - 8).
 #pragma once
 
-#include <new>
 #include <type_traits>
 
 #include "block.h"
@@ -291,6 +290,13 @@ class Engine {
   static constexpr Traits kTraits = {P::second,   P::needs_largest, P::needs_pivot, P::needs_magnitude && kWide == 2,  // doubles have room for narrow ones
                                      P::has_label, P::has_mask,     kPlanes,        kWeightPlanes, P::absent};
 
+  // A row that is begun where it lies. The library's placement new would be a symbol that levels share.
+  struct BegunRow {
+    Row row;
+    explicit SIGMAX_INLINE BegunRow(const Options& options) : row(P::begin(options)) {}
+    static SIGMAX_INLINE void* operator new(std::size_t, void* place) { return place; }
+  };
+
   RowBlock<T> block_;
   Row row_[kGroups];
   First first_[kGroups];
@@ -308,7 +314,7 @@ class Engine {
   }
   // In place: a row is too large to be copied.
   void begin() {
-    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) ::new (static_cast<void*>(row_ + g)) Row(P::begin(block_.options[g]));
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) new (row_ + g) BegunRow(block_.options[g]);
   }
   SIGMAX_NOINLINE void finish() {
     for (std::ptrdiff_t g = 0; g < block_.groups; ++g) P::finish(row_[g], sums(g), block_.options[g]);
