@@ -82,7 +82,7 @@ def polynomials() -> list[Polynomial]:
         ),
         Polynomial(
             "kLog1p", "P in log1p(t) = t P(t), 0 <= t <= 1, relative error",
-            15, (13,), mpf(0), mpf(1),
+            13, (11,), mpf(0), mpf(1),
             target=lambda t: mp.log1p(t) / t,
             weight=lambda t: t / mp.log1p(t),
         ),

@@ -28,16 +28,24 @@ struct Sigmoid {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x) {
     if constexpr (kExpScale<W> != 1.0) return keep_nan(x, unscaled(sigmoid_scaled<W>(x)));
-    const Vec t = exp2_of_product(max(opaque(-150.0), -abs(x)), splat(kLog2e), kExp2);
+    const Vec t = exp_narrow(-abs(x));
     return select(x >= 0.0, splat(1.0), t) * narrow_reciprocal(1.0 + t);
   }
 };
+
+// e^y · kExpScale<W>, y <= 0, for results that lose no digits of it.
+template <class W>
+SIGMAX_INLINE W exp_of(Vec y);
+template <>
+SIGMAX_INLINE Vec exp_of<Vec>(Vec y) { return exp_narrow(y); }
+template <>
+SIGMAX_INLINE Pair exp_of<Pair>(Vec y) { return exp_scaled(wide<Pair>(y)); }
 
 // log(1 + e^x) = max(x, 0) + log1p(e^-|x|).
 struct Softplus {
   template <class W>
   static SIGMAX_INLINE Vec apply(Vec x) {
-    W t = exp_scaled(wide<W>(-abs(x)));
+    W t = exp_of<W>(-abs(x));
     W log1p_t = log1p_fraction(scale(t, splat(1.0 / kExpScale<W>)));
     Vec result = rounded(add(log1p_t, max(x, opaque(0.0))));
     if constexpr (kExpScale<W> != 1.0) result = select(x < kFarBelow, unscaled(t), result);

@@ -25,7 +25,7 @@ constexpr double kExpTail[] = {0x1.555555555555ap-3, 0x1.5555555555531p-5, 0x1.1
 constexpr double kLogTail[] = {0x1.555555555554fp-1, 0x1.999999999c1abp-2, 0x1.24924921e0067p-2, 0x1.c71c74942aa72p-3, 0x1.745c49bbba08ap-3, 0x1.3b35e77688b27p-3, 0x1.0dc8f5027f611p-3, 0x1.1b93cced19ef3p-3};  // c0.. ascending; largest error 2^-62.6
 constexpr double kLogTailNarrow[] = {0x1.5555555549a42p-1, 0x1.999999c595cdap-2, 0x1.24922d9fe707p-2, 0x1.c72c3d2ee0ca4p-3, 0x1.721542a10bc51p-3, 0x1.64082d85637e8p-3};  // c0.. ascending; largest error 2^-49.0
 // P in log1p(t) = t·P(t), 0 <= t <= 1.
-constexpr double kLog1p[] = {0x1.ffffffffffd3bp-1, -0x1.ffffffff4aaffp-2, 0x1.555555177dfdcp-2, -0x1.ffffef3cfa1f7p-3, 0x1.999866429ef87p-3, -0x1.5547e9cf90efp-3, 0x1.242ec136f978p-3, -0x1.fbf4fb2fa3d3fp-4, 0x1.b7cc68debc92bp-4, -0x1.6e22efcb665b7p-4, 0x1.15b77059e3b4cp-4, -0x1.6712dba6fcecfp-5, 0x1.6f39c0291e7bbp-6, -0x1.0fc70ff4e5cb7p-7, 0x1.fda534d3fbae4p-10, -0x1.c22a0dba152cdp-13};  // c0.. ascending; largest error 2^-43.5
+constexpr double kLog1p[] = {0x1.fffffffff95b5p-1, -0x1.ffffffeb20874p-2, 0x1.55554fdda758dp-2, -0x1.fffedd2d9fd2fp-3, 0x1.9989b130d6142p-3, -0x1.54ce48cded9e8p-3, 0x1.219f151b16d87p-3, -0x1.e9107467fa2ecp-4, 0x1.86b93b6bb9b73p-4, -0x1.1303e5cb975a5p-4, 0x1.38e97f28431aep-5, -0x1.0439ab7bdfd26p-6, 0x1.12a321755522ap-8, -0x1.1034792a005f6p-11};  // c0.. ascending; largest error 2^-38.3
 
 // e^-v = 1 + v·Q(v), |v| <= ln 2 / 16.
 constexpr double kDecay[] = {-0x1p+0, 0x1.000000000010bp-1, -0x1.5555555555182p-3, 0x1.555555480eab3p-5, -0x1.111111246adafp-7, 0x1.6c1cbd5b6b3c9p-10, -0x1.a016a04db3e4p-13};  // c0.. ascending; largest error 2^-58.3
@@ -271,6 +271,9 @@ SIGMAX_INLINE Bits look_up(const std::uint64_t (&table)[8], Bits index) {
   return r;
 }
 
+// e^y for -1000 < y <= 0, to 2^-34: for what is not subtracted from anything, and 0 as a float below -150.
+SIGMAX_INLINE Vec exp_narrow(Vec y) { return exp2_of_product(max(opaque(-150.0), y), splat(kLog2e), kExp2Narrow); }
+
 // e^y · kExpScale<W> for y <= 0. Relative error: Vec 2^-46, Pair 2^-57.
 SIGMAX_INLINE Vec exp_scaled(Vec y) { return exp2_of_product(at_least_floor(y), splat(kLog2e), kExp2); }
 SIGMAX_INLINE Pair exp_scaled(Pair y) {
@@ -350,8 +353,8 @@ constexpr double kSmall = 0x1p-30;
 SIGMAX_INLINE Vec log1p_small(Vec u) { return u - u * u * (0.5 - u * (1.0 / 3.0)); }
 SIGMAX_INLINE Pair log1p_small(Pair u) { return {u.hi, u.lo - u.hi * u.hi * (0.5 - u.hi * (1.0 / 3.0))}; }
 
-// log(1 + t) for 0 <= t <= 1. Relative error: Vec 2^-40 (no division), Pair 2^-58.
-SIGMAX_INLINE Vec log1p_fraction(Vec t) { return t * polynomial(t, kLog1p); }
+// log(1 + t) for 0 <= t <= 1. Relative error: Vec 2^-38 (no division), Pair 2^-58.
+SIGMAX_INLINE Vec log1p_fraction(Vec t) { return t * split_polynomial(t, kLog1p); }
 SIGMAX_INLINE Pair log1p_fraction(Pair t) {
   Pair s = fast_two_sum(splat(1.0), t.hi);
   return choose(t.hi < kSmall, log1p_small(t), log_of<Pair>(Pair{s.hi, s.lo + t.lo}));
