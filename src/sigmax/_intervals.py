@@ -148,7 +148,13 @@ def of_difference(one: Any, other: Any) -> tuple[float, float]:
         for x, y in ((below[0], above[1]), (above[0], below[1]))
     )
     middle = middles[0] - middles[1]
-    return float(middle - low), float(middle + high)
+    low, high = middle - low, middle + high
+    # An error that may be 0 is often exactly that, and no chance: then the other one's interval is that of the change.
+    if one.interval[0] <= 0:
+        low = min(low, -other.interval[1])
+    if other.interval[0] <= 0:
+        high = max(high, one.interval[1])
+    return float(low), float(high)
 
 
 def _true_gaps(mean: Any, variance: Any, rows: Any, draws: int, rng: Any) -> Any:

@@ -132,8 +132,8 @@ def evaluate_binary(
     Returns
     -------
     BinaryEvaluation
-        Largest error: 1e-14, sums of float64 numbers. Intervals of shares are Wilson's, those of the others normal on
-        the scale of logits, with the variance of what each row (or group) adds to the number: DeLong's for the AUC.
+        Largest error: some ULP of float64, that of sums. Intervals of shares are Wilson's, those of the others normal
+        on the scale of logits, with the variance of what each row (or group) adds to the number: DeLong's for the AUC.
 
     Raises
     ------
@@ -174,6 +174,7 @@ def evaluate_binary(
     score, p, y, weight, unit = rows.collect(scored)
     if len(y) == 0:
         raise ValueError(NOTHING)
+    weight = np.ldexp(weight, rows.power)  # as they were given, for the counts
     positive, negative = weight * y, weight * (1 - y)
     order = Order.of(score, positive, negative, unit, confidence)
     rate = Estimate(*_intervals.of_ratio(positive, weight, unit, confidence))

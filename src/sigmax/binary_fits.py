@@ -70,14 +70,10 @@ class PlattFit(_Fit):
         NaN where there are none to apply.
     scale_interval, bias_interval : (float, float)
         With the confidence that was asked for, whether or not the model is right (Huber's sandwich).
-    nll_before, nll_after : float
-        Mean negative log-likelihood of the labels as given, without and with them.
-    status : {"ok", "separable", "chance", "flat", "single_class", "empty"}
-        Whether there is a best scale, or why not.
-    message : str
-        The same in a sentence, with numbers.
-    rows : int
-        Questions that count.
+    nll_before, nll_after, status, message, rows
+        Mean negative log-likelihood of the labels as given, without and with them; whether there is a best scale, or
+        why not: "ok", "separable", "chance", "flat", "single_class" or "empty"; the same in a sentence, with numbers;
+        questions that count.
     """
 
     scale: float = math.nan
@@ -172,7 +168,8 @@ def fit_platt(
     Returns
     -------
     PlattFit
-        Largest error of scale and bias: 1e-9 of their standard errors, from sums of float64 numbers.
+        Largest error of scale and bias: 1e-9 of their standard errors (not in ULP: how close the minimum is depends on
+        the data).
 
     Raises
     ------
@@ -254,7 +251,7 @@ def fit_beta(
     Returns
     -------
     BetaFit
-        Largest error of a, b and c: 1e-9 of their standard errors, from sums of float64 numbers.
+        Largest error of a, b and c: 1e-9 of their standard errors (not in ULP, as for :func:`fit_platt`).
 
     Raises
     ------
@@ -328,8 +325,8 @@ def fit_isotonic(
     Returns
     -------
     IsotonicFit
-        Largest error of a value: 1e-15, the mean of float64 numbers. Between steps it is on a line, in logits or in
-        probabilities, whichever were given; outside of them it stays as at the ends.
+        Largest error of a value: that of a mean of float64 numbers, some ULP. Between steps it is on a line, in logits
+        or in probabilities, whichever were given; outside of them it stays as at the ends.
 
     Raises
     ------
@@ -455,7 +452,7 @@ def fit_per_label(
     Returns
     -------
     LabelFits
-        Largest errors: as for the fit.
+        Largest error: as for the fit (1 ULP where it has one).
 
     Raises
     ------

@@ -81,10 +81,15 @@ class ConformalSets:
     threshold : float or ndarray
         One, or one for each class with ``per_class=True``. inf, and so sets of all classes, where there are too few
         rows for the coverage.
-    coverage, method, randomized, never_empty, per_class, penalty, free, seed, temperature
-        As given.
+    coverage, penalty, temperature : float
+        As given, as are the following.
+    method : str
+    randomized, never_empty, per_class : bool
+    free, seed : int
     rows, classes : int
         Rows that were ranked; classes.
+    binary : bool
+        As for :class:`TemperatureFit`.
     """
 
     threshold: Any
@@ -262,7 +267,8 @@ def conformal_sets(
     Returns
     -------
     ConformalSets
-        With ``apply`` for new rows, and ``measure`` for labelled ones. Scores are sums of float64 probabilities.
+        With ``apply`` for new rows, and ``measure`` for labelled ones. Largest error of a score: 1 ULP of each
+        float64 probability that it adds up.
 
     Raises
     ------

@@ -55,8 +55,6 @@ class RiskCoverage:
     accuracy: np.ndarray
     confidence: np.ndarray
     rows: int
-    _order: Order
-    _level: float
 
     def accuracy_at(self, coverage: float) -> Estimate:
         """Return the accuracy of the most confident share of the rows, the nearest there is at least."""
@@ -78,9 +76,14 @@ class RiskCoverage:
         low_end, high_end = ends
         return Estimate(value, (min(low_end, value), max(high_end, value)))
 
+    def _of(self, order: Order) -> "RiskCoverage":
+        object.__setattr__(self, "_order", order)
+        return self
+
     def _at(self, k: int) -> Estimate:
         """Return the accuracy at the k-th place. The confidence there is an estimate too."""
-        order, share, accuracy = self._order, self.coverage[k], self.accuracy[k]
+        order: Order = self._order  # type: ignore[attr-defined]
+        share, accuracy = self.coverage[k], self.accuracy[k]
         weight, answered = order.positive + order.negative, order.place <= k
         near = np.abs(self.coverage - share) <= max(0.05, len(self.coverage) ** -0.5)
         both = np.diff(order.true + order.false, prepend=0)
@@ -91,7 +94,7 @@ class RiskCoverage:
         count = share * weight.sum()
         if 0 < accuracy < 1 and 0 < error < math.inf:
             count = accuracy * (1 - accuracy) / error**2
-        z = _intervals.quantile(self._level)
+        z = _intervals.quantile(order.confidence)
         low, high = _intervals.wilson(np.float64(accuracy), np.float64(count), z)
         return Estimate(float(accuracy), (float(low), float(high)))
 
@@ -129,7 +132,8 @@ def risk_coverage(
     Returns
     -------
     RiskCoverage
-        Largest error: as for :func:`evaluate`. Intervals have the variance of what each row, or group, adds.
+        Largest error: as for :func:`evaluate`, from probabilities within 1 ULP. Intervals have the variance of
+        what each row, or group, adds.
 
     Raises
     ------
@@ -178,9 +182,7 @@ def risk_coverage(
         accuracy=ratio(order.true, answered),
         confidence=np.unique(-sure) * -1.0,
         rows=len(sure),
-        _order=order,
-        _level=level,
-    )
+    )._of(order)
 
 
 def _answers(chunk: Chunk) -> tuple[Any, ...]:
@@ -210,7 +212,8 @@ class Threshold:
     ----------
     threshold : float
         Rows from this probability on are answered (``goal="accuracy"``), or answered yes. inf: none.
-    goal, value
+    goal : str
+    value : float or None
         As given.
     scores : dict of Estimate
         On the rows that did not choose: for ``"accuracy"`` accuracy and coverage, else precision, recall, f1, accuracy
@@ -277,7 +280,7 @@ def choose_threshold(
     Returns
     -------
     Threshold
-        Largest error: as for :func:`evaluate`.
+        Largest error: as for :func:`evaluate`, from probabilities within 1 ULP.
 
     Raises
     ------
@@ -471,7 +474,7 @@ def decide(
     Returns
     -------
     ndarray of int, shape of the rows
-        The first of the cheapest answers. Costs are sums of float64 numbers.
+        The first of the cheapest answers. Largest error of a cost: that of a sum of float64 numbers, some ULP.
 
     Raises
     ------

@@ -100,7 +100,8 @@ def decompose(
     Returns
     -------
     Decomposition
-        The three terms add up to the loss within 1e-12 of the largest.
+        The three terms add up to the loss within 1e-12 of the largest. Largest error: as for :func:`evaluate`, from
+        probabilities within 1 ULP.
 
     Raises
     ------
@@ -162,11 +163,10 @@ def decompose(
         }
         make = fit_temperature if method == "temperature" else fit_vector_scaling
         fit: Any = make(logits, labels, axis, **options)
-        b = 1.0 / fit.temperature if method == "temperature" else fit.scale
+        total = value
         if fit.status == "ok":
-            total, _ = rows.sum(_recalibrated, b, getattr(fit, "bias", 0.0), loss)
-        else:
-            total = value
+            scale = 1.0 / fit.temperature if method == "temperature" else fit.scale
+            total, _ = rows.sum(_recalibrated, scale, getattr(fit, "bias", 0.0), loss)
         recalibrated = float(total / weight)
     mean = float(value / weight)
     return Decomposition(
@@ -330,7 +330,7 @@ def corp_curve(
     Returns
     -------
     CorpCurve
-        Largest error: as for :func:`evaluate`.
+        Largest error: as for :func:`evaluate`, from probabilities within 1 ULP.
 
     Raises
     ------

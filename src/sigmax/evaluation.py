@@ -178,8 +178,7 @@ def evaluate(
 
     Parameters
     ----------
-    logits, labels, axis, from_logits, sample_weight, ignore_index, where,
-    multilabel
+    logits, labels, axis, from_logits, sample_weight, ignore_index, where, multilabel
         As for :func:`fit_temperature`. Probabilities are taken as given, neither clipped nor normalised. With labels
         that are distributions a row is as right as its winner is likely.
     temperature : array_like
@@ -271,8 +270,7 @@ def calibration_error(
 
     Parameters
     ----------
-    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where,
-    multilabel
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where, multilabel
         As for :func:`evaluate`.
     kind : {"ece", "adaptive", "classwise", "max", "debiased", "smooth"}
         Bins of equal width; of equal numbers of rows; the mean over the classes of each class's own error; the largest
@@ -344,8 +342,7 @@ def brier_score(
 
     Parameters
     ----------
-    logits, labels, axis, from_logits, temperature, sample_weight, ignore_index, where,
-    multilabel
+    logits, labels, axis, from_logits, temperature, sample_weight, ignore_index, where, multilabel
         As for :func:`evaluate`.
 
     Returns

@@ -107,7 +107,8 @@ def fit_group_temperatures(
     Returns
     -------
     GroupTemperatureFit
-        Largest error of a temperature: 1e-9, relative. A group that is always right, or has one row, has one too.
+        Largest error of a temperature: 1e-9, relative (not in ULP, as for :func:`fit_temperature`). A group that
+        is always right, or has one row, has one too.
 
     Raises
     ------

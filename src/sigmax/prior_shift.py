@@ -30,8 +30,12 @@ class PriorShiftFit:
         As given.
     gain : float
         By how much the mean log-likelihood of the rows is larger than with ``train_prior``, in nats.
-    iterations, converged, rows
-        Steps of the EM algorithm; whether they ended; rows that count.
+    iterations, rows : int
+        Steps of the EM algorithm; rows that count.
+    converged : bool
+        Whether they ended.
+    binary : bool
+        As for :class:`TemperatureFit`.
     """
 
     prior: np.ndarray
@@ -92,7 +96,8 @@ def fit_prior_shift(
     Returns
     -------
     PriorShiftFit
-        Shares change by less than 1e-9 in the last step: the EM algorithm, whose likelihood has one maximum.
+        Largest error: shares change by less than 1e-9 in the last step (not in ULP) of the EM algorithm, whose
+        likelihood has one maximum.
 
     Raises
     ------

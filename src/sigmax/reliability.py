@@ -60,8 +60,7 @@ def reliability_curve(
 
     Parameters
     ----------
-    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where,
-    multilabel
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where, multilabel
         As for :func:`evaluate`.
     equal_mass : bool
         Bins of equal numbers of rows, not of equal width.

@@ -92,7 +92,8 @@ def evaluate_by(
     Returns
     -------
     list of Slice
-        In the order of their names. Largest error: as for :func:`evaluate`. The test of a gap has the variance that the
+        In the order of their names. Largest error: as for :func:`evaluate`, from probabilities within 1
+        ULP. The test of a gap has the variance that the
         probabilities themselves say, or of groups, that of their sums.
 
     Raises
