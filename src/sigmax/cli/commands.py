@@ -61,6 +61,11 @@ def report(
     bins: options.Bins = 15,
     confidence: options.Confidence = 0.95,
     resamples: options.Resamples = 1000,
+    by: options.By = None,
+    threshold: options.Threshold = 0.5,
+    costs: options.Costs = "1,1",
+    coverage: options.Coverage = 0.9,
+    never_empty: options.NeverEmpty = False,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Find out how good and how honest the probabilities are, and whether calibration helps.

@@ -22,8 +22,9 @@ from sigmax import (
 from sigmax.files.blocks import row_blocks, spill
 from sigmax.files.cluster import cluster, write_remotely
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options
+from sigmax.files.find import Options, Where, find_beside
 from sigmax.files.inputs import Inputs, read_inputs, read_logits
+from sigmax.files.opening import open_file
 from sigmax.files.outputs import (
     CALIBRATION,
     KINDS,
@@ -76,18 +77,56 @@ def report(context: typer.Context) -> None:
 
     given = context.params
     choices = Choices(**{field.name: given[field.name] for field in fields(Choices)})
-    choices = replace(choices, method=str(choices.method))
+    choices = replace(choices, method=str(choices.method), costs=_costs(given["costs"]))
+    if not 0 < choices.coverage < 1:
+        raise typer.BadParameter(f"--coverage must be in (0, 1), got {choices.coverage:g}")
     with plain_errors(), cluster(given["scheduler"]):
         check_report_place(given["output"], _paths(given))
         logits, labels = from_standard_input_of(given["logits"], given["labels"])
-        inputs = read_inputs(logits, labels, _options(given))
+        options = _options(given)
+        where = find_beside(logits, labels or logits, given["by"], "--by", options)
+        if where is not None and where.path == logits:
+            options = replace(
+                options, drop=",".join([*(where.names or ()), *filter(None, [options.drop])])
+            )
+        inputs = read_inputs(logits, labels, options)
+        by = None if where is None else slices_of(where, inputs, options)
         _say(inputs)
         title = given["title"] or given["logits"].name
-        result = _report(context, inputs, given["output"], choices, title)
+        result = _report(context, inputs, given["output"], choices, title, by)
         summary.print_report(result, given["output"])
 
 
-def _report(context: typer.Context, inputs: Inputs, output: Path, choices: Any, title: str) -> Any:
+def _costs(text: str) -> tuple[float, float]:
+    """Return the two costs of an option like 1,5."""
+    try:
+        false_yes, false_no = (float(x) for x in text.split(","))
+    except ValueError:
+        false_yes = math.nan
+    if not (0 <= false_yes < math.inf and 0 <= false_no < math.inf):
+        raise typer.BadParameter(f"--costs must be two numbers, not negative, as 1,5; got {text!r}")
+    return false_yes, false_no
+
+
+def slices_of(where: Where, inputs: Inputs, options: Options) -> Any:
+    """Return the name of the slice of each row."""
+    opened = open_file(where.path, where.names, text=True, header=options.header)
+    names = np.asarray(opened.array).reshape(-1)
+    if len(names) != len(inputs.logits):
+        raise DataError(
+            f"{where}: must have {len(inputs.logits)} names of slices, one for each row, got {len(names)}"
+        )
+    return names if not opened.texts else np.asarray(opened.texts)[names]
+
+
+def _report(
+    context: typer.Context,
+    inputs: Inputs,
+    output: Path,
+    choices: Any,
+    title: str,
+    by: Any = None,
+) -> Any:
     """Make the report, write it, and return its numbers."""
     from sigmax.report.page import page
     from sigmax.report.study import study
@@ -96,7 +135,7 @@ def _report(context: typer.Context, inputs: Inputs, output: Path, choices: Any, 
         "schema": 1,
         **provenance(context, inputs.paths),
         "title": title,
-        **study(inputs, choices),
+        **study(inputs, choices, by),
     }
     result["apply_commands"] = _apply_commands(context, result)
     write_report(output, page(result), result)

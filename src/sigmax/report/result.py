@@ -123,6 +123,7 @@ class Numbers(TypedDict):
     reliability: Reliability
     temperature_curve: TemperatureCurve
     per_class: list[ClassRow]
+    parts: dict[str, Any]
 
 
 class Judged(Numbers):
