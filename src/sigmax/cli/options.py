@@ -115,6 +115,16 @@ LabelsAs = Annotated[
 IgnoreIndex = Annotated[
     int | None, _option("--ignore-index", "Leave out rows with this label, for example -100.")
 ]
+Multilabel = Annotated[
+    bool,
+    _option(
+        "--multilabel",
+        "Each column is a label of its own: labels are 0 or 1, in the logits' shape.",
+    ),
+]
+PerLabel = Annotated[
+    bool, _option("--per-label", "Of many labels: a fit for each of them, not one for all.", _STUDY)
+]
 By = Annotated[
     str | None,
     _option(
@@ -166,6 +176,15 @@ class Method(StrEnum):
 class FitMethod(StrEnum):
     temperature = "temperature"
     vector = "vector"
+    platt = "platt"
+    beta = "beta"
+    isotonic = "isotonic"
+
+
+class SetMethod(StrEnum):
+    lac = "lac"
+    aps = "aps"
+    raps = "raps"
 
 
 Temperature = Annotated[float, typer.Option(help="What the logits are divided by.")]

@@ -63,7 +63,7 @@ def _contents(result: Report) -> list[tuple[str, str]]:
         "sets": ("Sets of classes", parts["sets"]),
         "errors": ("What the errors are made of", True),
         "slices": ("Slices", parts["slices"]),
-        "by-class": ("Classes", True),
+        "by-class": ("Labels" if result["labels"] else "Classes", True),
         "all": ("All numbers", True),
         "reading": ("How the files were read", result["reading"]),
         "rules": ("Rules", True),

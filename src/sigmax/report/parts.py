@@ -33,7 +33,7 @@ _FEWEST = 50  # rows that a threshold is chosen from and scored on
 def parts(fit: Inputs, before: Any, after: Any, choices: Any) -> dict[str, Any]:
     """Return the parts; `fit` are the rows of the fit, `before` and `after` the sides of the study."""
     rows = _Sample.rows(before, choices.seed)
-    sides = {"before": _Sample.of(before, rows, choices)}
+    sides: dict[str, Any] = {"before": _Sample.of(before, rows, choices)}
     sides["after"] = None if after is None else _Sample.of(after, rows, choices)
     last = sides["after"] or sides["before"]
     binary = len(fit.classes) == 2
@@ -114,7 +114,7 @@ def _decomposition(sample: _Sample) -> dict[str, Any]:
         found = decompose(
             sample.logits,
             sample.labels,
-            loss=loss,  # type: ignore[arg-type]
+            loss=loss,
             resamples=_RESAMPLES,
             **sample.options,
             **sample.how,
@@ -162,7 +162,7 @@ def _sets(fit: Inputs, sample: _Sample, choices: Any) -> Any:
         made = conformal_sets(
             logits,
             labels,
-            method=method,  # type: ignore[arg-type]
+            method=method,
             coverage=choices.coverage,
             temperature=sample.options["temperature"],
             never_empty=choices.never_empty,

@@ -235,6 +235,12 @@ def good(result: Numbers) -> str:
     accuracy, data = result["before"]["accuracy"], result["data"]
     rows = f"{result['split']['test']:,} {_rows(result['split']['test'])}"
     said = f"The most likely class is right in {percent(accuracy['value'])} of {rows}"
+    labels = result["labels"]
+    if labels is not None:
+        said = (
+            f"The likelier answer is right in {percent(accuracy['value'])} of {result['split']['test']:,} "
+            f"({labels['samples']:,} samples with {labels['count']:,} labels each)"
+        )
     said += ", by weight." if data["weighted"] else "."
     if data["impossible"]:
         count = data["impossible"]
@@ -291,6 +297,8 @@ def _attitude(side: Side) -> str:
 
 
 def _calibration(result: Numbers, method: str) -> str:
+    if result["fit"] is not None and "labels" in result["fit"]:
+        return f"{METHODS.get(method, 'temperature')} per label"
     if method != "temperature" or result["fit"] is None:
         return METHODS[method]
     return f"temperature {number(result['fit']['temperature'])}"
@@ -298,6 +306,8 @@ def _calibration(result: Numbers, method: str) -> str:
 
 def _what_to_do(result: Numbers, method: str) -> str:
     fit = result["fit"]
+    if fit is not None and "labels" in fit:
+        return "Use the fit of each label: the JSON file has them."
     if method != "temperature" or fit is None:
         return _USE[method]
     return (
