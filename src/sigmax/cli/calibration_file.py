@@ -155,7 +155,8 @@ def _binary(method: str, value: dict[str, Any]) -> PlattFit | BetaFit | Isotonic
     if method == "platt":
         return PlattFit(**found, scale=_finite(value["scale"]), bias=_finite(value["bias"]))
     if method == "beta":
-        return BetaFit(**found, **{name: _finite(value[name]) for name in "abc"})
+        a, b, c = (_finite(value[name]) for name in "abc")
+        return BetaFit(**found, a=a, b=b, c=c)
     points = value["points"]
     if not isinstance(points, list) or len(points) < 2:
         raise ValueError("points must be a list of two numbers at least")
