@@ -48,9 +48,13 @@ def error_of(influence: Any, unit: Any) -> tuple[float, int]:
 
     Rows of one unit are not independent: what they add is added up first.
     """
-    _, of = np.unique(unit, return_inverse=True)
-    sums = np.bincount(of.ravel(), influence)
-    count = len(sums)
+    return error_of_numbered(influence, np.unique(unit, return_inverse=True)[1].ravel())
+
+
+def error_of_numbered(influence: Any, unit: Any) -> tuple[float, int]:
+    """As `error_of`, of units that are numbers from 0 on."""
+    count = int(unit.max()) + 1
+    sums = influence if count == len(unit) else np.bincount(unit, influence)
     return float(np.sqrt(sums @ sums * count / (count - 1))) if count > 1 else np.inf, count
 
 

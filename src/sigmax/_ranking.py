@@ -19,7 +19,7 @@ class Order:
     place: Any  # of each row
     positive: Any  # its weights
     negative: Any
-    unit: Any  # what it is drawn with
+    unit: Any  # the number of what it is drawn with
     true: Any  # positives up to each place
     false: Any
     confidence: float
@@ -29,10 +29,11 @@ class Order:
         _, place = np.unique(-score, return_inverse=True)
         place = place.ravel()
         true, false = (np.cumsum(np.bincount(place, x)) for x in (positive, negative))
-        return cls(place, positive, negative, unit, true, false, confidence)
+        number = np.unique(unit, return_inverse=True)[1].ravel()
+        return cls(place, positive, negative, number, true, false, confidence)
 
     def _estimate(self, value: float, influence: Any, count: float) -> tuple[float, Interval]:
-        error, _ = _intervals.error_of(influence, self.unit)
+        error, _ = _intervals.error_of_numbered(influence, self.unit)
         return value, _intervals.of_logit(value, error, count, self.confidence)
 
     def area(self) -> tuple[float, Interval]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -69,12 +70,17 @@ class RiskCoverage:
         The interval has the shares whose own accuracy's interval has it.
         """
         goal = _arguments.number(accuracy, "accuracy", 0.0, 1.0)
-        places = np.unique(np.linspace(0, len(self.coverage) - 1, _POINTS).astype(int))
-        low, high = np.array([self._at(k).interval for k in places]).T
+        places, low, high = self._intervals
         ends = (_last(self.coverage[places], x >= goal) for x in (low, high))
         value = _last(self.coverage, self.accuracy >= goal)
         low_end, high_end = ends
         return Estimate(value, (min(low_end, value), max(high_end, value)))
+
+    @cached_property
+    def _intervals(self) -> tuple[Any, Any, Any]:
+        """Some places of the curve, and the ends of the intervals of the accuracies there."""
+        places = np.unique(np.linspace(0, len(self.coverage) - 1, _POINTS).astype(int))
+        return places, *np.array([self._at(k).interval for k in places]).T
 
     def _of(self, order: Order) -> "RiskCoverage":
         object.__setattr__(self, "_order", order)
@@ -90,7 +96,7 @@ class RiskCoverage:
         here = np.diff(order.true, prepend=0)[near].sum() / both[near].sum()
         influence = (order.positive - accuracy * weight) * answered / share
         influence -= (here - accuracy) * weight * (answered - share) / share
-        error, _ = _intervals.error_of(influence / weight.sum(), order.unit)
+        error, _ = _intervals.error_of_numbered(influence / weight.sum(), order.unit)
         count = share * weight.sum()
         if 0 < accuracy < 1 and 0 < error < math.inf:
             count = accuracy * (1 - accuracy) / error**2
