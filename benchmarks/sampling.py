@@ -26,6 +26,7 @@ TRUNCATIONS: dict[str, dict[str, Any]] = {
     "min_p": {"min_p": 0.05},
     "typical_p": {"typical_p": 0.9},
     "top_n_sigma": {"top_n_sigma": 1.0},
+    "epsilon": {"epsilon": 1e-3},
     "all": {"temperature": 0.7, "top_k": 50, "top_p": 0.95, "min_p": 0.05},
 }
 

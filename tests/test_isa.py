@@ -1,10 +1,12 @@
 """Instruction-set levels: those with fused multiply-add agree in every bit, the baseline meets the contract."""
 
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from kernel_inputs import BINARY_LOSSES, KERNELS, TYPES, Array, core_operands, operands
 
 import sigmax
+from sigmax import _sampling, sampling
 
 HERE = Path(__file__).parent
 LEVELS = sigmax.show_config(mode="dicts")["isa_available"]
@@ -79,8 +82,8 @@ def test_accuracy_of_the_other_levels(level: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def neon(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program of tests/neon with the kernels of meson.build, for aarch64."""
+def neon_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a program of tests/neon with a library of meson.build, for aarch64."""
     for tool in ("aarch64-linux-gnu-g++", "qemu-aarch64"):
         if not shutil.which(tool):
             pytest.skip(f"needs {tool}")
@@ -94,16 +97,28 @@ def neon(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def program(name: str, library: str, *sources: Path) -> Path:
+        meson("compile", "-C", build, library)
+        targets = json.loads(meson("introspect", "--targets", build))
+        (archive,) = (t["filename"][0] for t in targets if t["name"] == library)
+        compile_it = ["aarch64-linux-gnu-g++", "-std=c++17", "-O1", "-static", "-pthread"]
+        files = [HERE / "neon" / f"{name}.cpp", *sources, archive]
+        subprocess.run([*compile_it, *files, "-o", build / name], check=True)
+        return build / name
+
     meson("setup", build, HERE.parent, "--cross-file", HERE / "neon" / "aarch64.ini")
-    meson("compile", "-C", build, "kernels_neon")
-    targets = json.loads(meson("introspect", "--targets", build))
-    (library,) = (t["filename"][0] for t in targets if t["name"] == "kernels_neon")
-    program = build / "run_kernels"
-    runtime = HERE.parent / "src" / "core" / "runtime"
-    sources = [HERE / "neon" / "run_kernels.cpp", runtime / "run.cpp", runtime / "threads.cpp"]
-    compile_it = ["aarch64-linux-gnu-g++", "-std=c++17", "-O1", "-static", "-pthread"]
-    subprocess.run([*compile_it, *sources, library, "-o", program], check=True)
     return program
+
+
+def answer_of(program: Path, requests: list[bytes]) -> bytes:
+    command = ["qemu-aarch64", program]
+    return subprocess.run(command, input=b"".join(requests), capture_output=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def neon(neon_program: Callable[..., Path]) -> Path:
+    runtime = HERE.parent / "src" / "core" / "runtime"
+    return neon_program("run_kernels", "kernels_neon", runtime / "run.cpp", runtime / "threads.cpp")
 
 
 def request(name: str, dtype: str, arrays: list[Array]) -> bytes:
@@ -135,14 +150,90 @@ def test_neon_has_the_same_bits(neon: Path, dtype: str) -> None:
         for classes in NEON_CLASSES:
             rows = slice(None, None, 1 if classes < 1000 else 8)  # emulation is slow
             calls.append((name, classes, [a[rows] for a in operands(name, dtype, classes)]))
-    requests = b"".join(request(name, dtype, arrays) for name, _, arrays in calls)
-    answer = subprocess.run(["qemu-aarch64", neon], input=requests, capture_output=True, check=True)
+    answer = answer_of(neon, [request(name, dtype, arrays) for name, _, arrays in calls])
     different, at = [], 0
     for name, classes, arrays in calls:
         result = KERNELS[name](*arrays)
         expected = (result.T if name == "logit_moments" else result).tobytes()
-        if answer.stdout[at : at + len(expected)] != expected:
+        if answer[at : at + len(expected)] != expected:
             different.append(f"{name} of {classes} classes")
         at += len(expected)
-    assert at == len(answer.stdout)
+    assert at == len(answer)
+    assert different == []
+
+
+class Draws:
+    """A call of the sampling kernels: as tests/neon/run_sampling.cpp reads it, and what it must answer."""
+
+    def __init__(self, dtype: str, classes: int, options: dict[str, float], replace: bool) -> None:
+        seeded = np.random.default_rng(classes)
+        self.code, self.replace = NEON_TYPES.index(dtype), replace
+        self.x = (3 * seeded.normal(0, 1, (9, classes))).astype(TYPES[dtype])
+        self.x[1, : classes // 2] = -np.inf
+        self.x[2, classes // 3] = np.inf
+        self.x[3] = np.nan
+        self.x[4] = -np.inf
+        self.steps = [(sampling._CODES[name], float(value)) for name, value in options.items()]
+        self.draws = 3 if replace else 1
+        width = self.draws if replace else classes
+        self.bits = seeded.integers(0, 2**64, (len(self.x), width), np.uint64)
+
+    def request(self) -> bytes:
+        numbers = [self.code, *self.x.shape, self.draws, self.replace, len(self.steps)]
+        steps = np.array(self.steps, "i8,f8").tobytes()
+        return (
+            np.array(numbers, np.int64).tobytes() + steps + self.x.tobytes() + self.bits.tobytes()
+        )
+
+    def answer(self) -> dict[str, Array]:
+        rows = len(self.x)
+        outcome, possible = np.zeros(rows, np.uint8), np.zeros(rows, np.int64)
+        kept, p, log_mass = np.empty_like(self.x), np.empty_like(self.x), np.zeros(rows)
+        drawn = np.zeros((rows, self.draws), np.int64)
+        log_prob = np.zeros(drawn.shape)
+        steps = tuple((code, np.asarray(value)) for code, value in self.steps)
+        call = functools.partial(_sampling.sample, 1, self.code, self.x, steps, outcome)
+        call(kept, False, log_mass, None, None, 0, None, True, None)
+        call(p, True, log_mass, None, None, 0, None, True, None)
+        call(None, False, None, drawn, log_prob, self.draws, self.bits, self.replace, possible)
+        return {
+            "outcome": outcome,
+            "kept": kept,
+            "p": p,
+            "log_mass": log_mass,
+            "drawn": drawn,
+            "log_prob": log_prob,
+        }
+
+
+SAMPLED: list[dict[str, float]] = [
+    {},
+    {"temperature": 0.7, "top_k": 4, "top_p": 0.9, "min_p": 0.05},
+    {"top_p": 0.3},
+    {"typical_p": 0.8},
+    {"typical_p": 0.3, "temperature": 2.0, "epsilon": 1e-3},
+    {"top_n_sigma": 1.0},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FUSED, reason="needs a CPU with fused multiply-add to compare with")
+@pytest.mark.parametrize("dtype", TYPES)
+def test_neon_keeps_and_draws_the_same(neon_program: Callable[..., Path], dtype: str) -> None:
+    calls = [
+        (Draws(dtype, classes, options, replace), f"{options} of {classes} classes, {replace}")
+        for classes in (1, 3, 10, 32, 33, 300, 5000, 70_001)
+        for options in SAMPLED
+        for replace in (True, False)
+        if classes < 1000 or replace
+    ]
+    program = neon_program("run_sampling", "sampling_neon")
+    answer = answer_of(program, [call.request() for call, _ in calls])
+    different, at = [], 0
+    for call, what in calls:
+        for name, array in call.answer().items():
+            if answer[at : at + array.nbytes] != array.tobytes():
+                different.append(f"{name} of {what}")
+            at += array.nbytes
+    assert at == len(answer)
     assert different == []

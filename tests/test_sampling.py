@@ -78,6 +78,22 @@ def test_kept_set_is_the_definition(options: Any, classes: int) -> None:
             assert p[k].tobytes() == same.tobytes()
 
 
+@every_option
+@pytest.mark.parametrize("classes", [33, 5003, 70_001])
+def test_long_rows_are_the_softmax_of_what_is_kept(options: Any, classes: int) -> None:
+    """Whole rows and rows in chunks, with a last part of every kind."""
+    x = np.random.default_rng(classes).normal(0, 3, (2, classes))
+    x[1, ::3] = -np.inf
+    given = {"temperature": 1.0, **options}
+    for dtype in TYPES:
+        logits = x.astype(dtype)
+        kept_logits = sampling._Rows(logits, -1, None, sampling._Options(**given)).kept_logits()
+        p = sigmax.filter_probabilities(logits, **options).probabilities
+        where = kept_logits.astype(np.float64) > -np.inf
+        same = sigmax.softmax(logits, temperature=given["temperature"], where=where)
+        assert p.tobytes() == same.tobytes()
+
+
 @pytest.mark.parametrize("classes", [4, 12, 40, 300])
 def test_every_order(classes: int) -> None:
     rng = np.random.default_rng(classes)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The core under AddressSanitizer and UndefinedBehaviorSanitizer: functions, losses, gradients and calibration, with operands in
-# every layout and numbers of every exponent:
+# The core under AddressSanitizer and UndefinedBehaviorSanitizer: functions, losses, gradients, calibration and sampling, with
+# operands in every layout and numbers of every exponent:
 #   tools/sanitize.sh [pytest arguments]
 # Builds one instruction-set level, the one named by SIGMAX_ISA or AVX2 where the CPU has it. Needs GCC, and the packages of
 # `pip install '.[test]'` in the environment of $PYTHON; some minutes on two cores.
@@ -41,6 +41,7 @@ if (($#)); then
   exit
 fi
 run tests/test_elementwise.py tests/test_normalization.py tests/test_far_rows.py tests/test_gradients.py tests/test_same_bits.py \
+  tests/test_sampling.py \
   -k 'not (no_warnings or same_bits) or (in_the_middle and float32)' >"$work/functions" 2>&1 &
 functions=$!
 run tests/test_exponents.py tests/test_fuzz.py tests/test_losses.py tests/test_binary_cross_entropy.py tests/test_distillation.py \

@@ -181,7 +181,7 @@ def _has_layout(x: Any, axis: int, scalars: tuple[Any, ...]) -> bool:
 def join_axes(x: Any, axes: tuple[int, ...]) -> Any:
     """Return x with the given axes moved to the end and joined into one."""
     if len(axes) == 1:
-        return np.moveaxis(x, axes[0], -1)
+        return x if axes[0] == x.ndim - 1 else np.moveaxis(x, axes[0], -1)
     moved = np.moveaxis(x, axes, range(-len(axes), 0)) if axes else x
     batch = moved.shape[: x.ndim - len(axes)]
     classes = int(np.prod(moved.shape[len(batch) :], dtype=np.intp))
@@ -190,6 +190,8 @@ def join_axes(x: Any, axes: tuple[int, ...]) -> Any:
 
 def split_axes(y: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """Undo `join_axes` on a result that may have more batch dimensions in front."""
+    if axes == (len(shape) - 1,):
+        return y
     ends = tuple(axis - len(shape) for axis in axes)
     split = y.reshape(y.shape[:-1] + tuple(shape[axis] for axis in axes))
     return np.moveaxis(split, range(-len(axes), 0), ends) if axes else split

@@ -1,5 +1,6 @@
 """From probabilities to actions: truncation, draws that are the same everywhere, speculative decoding."""
 
+import functools
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,6 @@ from . import _arguments, _core, _sampling
 from ._arguments import Axis, in_exact_arithmetic
 from ._axis import join_axes, split_axes
 from ._exact import window
-from .normalization import softmax
 
 __all__ = [
     "Accepted",
@@ -25,6 +25,8 @@ __all__ = [
 
 _sampling.use_level(_core.level())
 
+# The options of a truncation beside the temperature.
+TRUNCATION = ("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "epsilon", "order", "preset")
 _ORDER = ("temperature", "top_k", "typical_p", "top_p", "min_p", "epsilon", "top_n_sigma")
 _PRESETS = {
     "llama.cpp": ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "temperature"),
@@ -111,14 +113,14 @@ def filter_probabilities(
         Keep the classes whose surprise -log p is closest to the entropy until they have this probability together. In
         [0, 1]. The winner may go where it is far less surprising than that: this is the purpose.
     top_n_sigma : float or array_like, optional
-        Keep logits of at least the largest less n standard deviations (of the logits that are kept so far and not
-        -inf; the population's). Not negative; inf keeps all.
+        Keep logits of at least the largest less n standard deviations: of the logits that are kept so far and not
+        -inf, the population's. Not negative; inf keeps all.
     epsilon : float or array_like, optional
         Keep classes of at least this probability, and the winner. In [0, 1].
     order : sequence of str
-        Names of options, each at most once: the first is applied first. An option that is given must be among them.
+        Names of options, each at most once, the first to be applied first. An option that is given must be among them.
     preset : {"llama.cpp", "transformers", "vllm"}, optional
-        The order of that program, in place of ``order``.
+        The order of llama.cpp, Transformers or vLLM, in place of ``order``.
 
     Returns
     -------
@@ -167,11 +169,10 @@ def filter_probabilities(
         temperature, top_k, top_p, min_p, typical_p, top_n_sigma, epsilon, order, preset
     )
     rows = _Rows(logits, axis, where, options)
-    kept, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
-    rows.run(kept=kept, log_mass=log_mass)
-    probabilities = softmax(kept, temperature=rows.temperature, out=kept)
+    probabilities, log_mass = _core.empty_like(rows.x), np.empty(len(rows.x))
+    rows.run(kept=probabilities, as_probabilities=True, log_mass=log_mass)
     return Filtered(
-        rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, kept.dtype))
+        rows.per_class(probabilities), rows.per_row(_arguments.cast(log_mass, rows.x.dtype))
     )
 
 
@@ -400,7 +401,7 @@ def speculative_accept(
     refused = np.empty((count, length), np.int64)  # what is drawn where a token is refused
     _sampling.speculate(
         _core.get_num_threads(),
-        _TYPES[p.dtype.name],
+        _type(p.dtype),
         p,
         np.ascontiguousarray(q[:, :length]).reshape(-1, classes),
         drafts.temperatures(),
@@ -506,14 +507,14 @@ class _Options:
 
     def steps(self) -> dict[str, Any]:
         """Return the checked options that are given, in their order."""
-        order = self._order()
+        usual = self.order is _ORDER and self.preset is None
+        order = _ORDER if usual else self._order()
         given = {name: getattr(self, name) for name in _RANGES if getattr(self, name) is not None}
         checked = {name: _option(value, name) for name, value in given.items()}
         temperature = _arguments.temperatures(self.temperature)
         if type(temperature) is not float or temperature != 1.0:
             checked["temperature"] = np.asarray(temperature, np.float64)
-        missing = sorted(set(checked) - set(order))
-        if missing:
+        if missing := sorted(checked.keys() - set(order)):
             where = f"the preset {self.preset!r} has" if self.preset is not None else "order has"
             raise ValueError(f"{where} no place for {missing[0]}: it is {order}")
         return {name: checked[name] for name in order if name in checked}
@@ -539,13 +540,15 @@ class _Options:
 
 def _option(value: Any, name: str) -> Any:
     """Return an option as float64 numbers, checked."""
+    least, most, what = _RANGES[name]
+    if type(value) in ((int,) if name == "top_k" else (int, float)) and least <= value <= most:
+        return np.asarray(value, np.float64)
     numbers = np.asarray(_arguments.positions(value, name))
     kinds = "iu" if name == "top_k" else "fiu"
     if numbers.dtype.kind not in kinds:
-        what = "integers" if name == "top_k" else "real numbers"
-        raise TypeError(f"{name} must be {what}, got {value!r}")
+        kind = "integers" if name == "top_k" else "real numbers"
+        raise TypeError(f"{name} must be {kind}, got {value!r}")
     numbers = numbers.astype(np.float64)
-    least, most, what = _RANGES[name]
     _arguments.require((numbers >= least) & (numbers <= most), numbers, name, what)
     return numbers
 
@@ -565,7 +568,11 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 # ---------------------------------------------------------------- rows
 
-_TYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
+
+@functools.cache
+def _type(dtype: Any) -> int:
+    """Return the number of `Type` in core/calls.h."""
+    return ("float16", "bfloat16", "float32", "float64").index(dtype.name)
 
 
 class _Rows:
@@ -580,8 +587,11 @@ class _Rows:
         *batch, classes = x.shape
         steps = options.steps()
         self.shape = _batch_shape(tuple(batch), steps)
-        self.x = np.require(np.broadcast_to(x, (*self.shape, classes)), requirements=("C", "A"))
-        self.x = self.x.reshape(math.prod(self.shape), classes)
+        if x.shape[:-1] != self.shape:
+            x = np.broadcast_to(x, (*self.shape, classes))
+        if not (x.flags.c_contiguous and x.flags.aligned):
+            x = np.require(x, requirements=("C", "A"))
+        self.x = x.reshape(math.prod(self.shape), classes)
         self.steps = {
             option: values if values.ndim == 0 else self._flat(values)
             for option, values in steps.items()
@@ -611,6 +621,7 @@ class _Rows:
         self,
         *,
         kept: Any = None,
+        as_probabilities: bool = False,
         log_mass: Any = None,
         drawn: Any = None,
         log_prob: Any = None,
@@ -618,10 +629,10 @@ class _Rows:
         possible: Any = None,
     ) -> None:
         """Truncate, and fill what is given; `possible` is for draws without replacement."""
-        results = (kept, log_mass, drawn, log_prob, bits, possible)
+        results = (as_probabilities, kept, log_mass, drawn, log_prob, bits, possible)
         steps = [(_CODES[option], values) for option, values in self.steps.items()]
         self._run(slice(None), steps, results)
-        for row in np.flatnonzero(self.outcome == _DOUBTFUL):
+        for row in (self.outcome == _DOUBTFUL).nonzero()[0]:
             self._settle(int(row), results)
 
     def _settle(self, row: int, results: tuple[Any, ...]) -> None:
@@ -636,16 +647,18 @@ class _Rows:
         self._run(slice(row, row + 1), one, results)
 
     def _run(self, part: slice, steps: list[Any], results: tuple[Any, ...]) -> None:
+        as_probabilities, *arrays = results
         kept, log_mass, drawn, log_prob, bits, possible = (
-            None if result is None else result[part] for result in results
+            None if array is None else array[part] for array in arrays
         )
         _sampling.sample(
             _core.get_num_threads(),
-            _TYPES[self.x.dtype.name],
+            _type(self.x.dtype),
             self.x[part],
             tuple(steps),
             self.outcome[part],
             kept,
+            as_probabilities,
             log_mass,
             drawn,
             log_prob,
@@ -686,6 +699,8 @@ class _Rows:
 def _batch_shape(batch: tuple[int, ...], steps: dict[str, Any]) -> tuple[int, ...]:
     shape = batch
     for option, values in steps.items():
+        if values.ndim == 0:
+            continue
         try:
             shape = np.broadcast_shapes(shape, values.shape)
         except ValueError:

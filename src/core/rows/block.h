@@ -15,6 +15,11 @@ namespace {
 constexpr std::ptrdiff_t kMostRows = 64;                        // of a block
 constexpr std::ptrdiff_t kGroups = kMostRows / kLanes;          // of rows, one per lane
 constexpr std::ptrdiff_t kFewClasses = 24;                      // rows of fewer are in lanes
+#ifdef SIGMAX_ONLY_COLUMNS  // for a small module: one form for all rows, with the same bits
+constexpr bool kOnlyColumns = true;
+#else
+constexpr bool kOnlyColumns = false;
+#endif
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
 constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 19;  // of terms; more are computed a second time
 
@@ -90,10 +95,10 @@ class RowBlock {
     n = call.classes;
     const bool beside = storage.size == kSize && call[kX].row_stride == kSize && end - row >= kLanes && !copies() &&
                         traits.second != Second::kLabelWeights;
-    columns = n < kFewClasses || beside;
+    columns = kOnlyColumns || n < kFewClasses || beside;
     first = row;
     count = smaller(end - row, rows_together(n, columns));
-    if (n >= kFewClasses && columns) count = count / kLanes * kLanes;
+    if (n >= kFewClasses && columns && count > kLanes) count = count / kLanes * kLanes;
     groups = (count + kLanes - 1) / kLanes;
   }
   void place_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk) {
@@ -294,16 +299,11 @@ class RowBlock {
 
   // ---- largest numbers
 
-  // The larger one, b where a is NaN.
-  template <class V>
-  static SIGMAX_INLINE V larger_of(V a, V b) {
-    return a > b ? a : b;
-  }
   void find(Tile<T> tile, double* most) const {
     if (columns)
       for (std::ptrdiff_t g = 0; g < groups; ++g) largest_of_columns(tile.at(g * kLanes, 0), tile.class_step, most + g * kLanes);
     else
-      for (std::ptrdiff_t i = 0; i < count; ++i) most[i] = largest_of_row(tile.at(i, 0));
+      for (std::ptrdiff_t i = 0; i < count; ++i) most[i] = largest_of(tile.at(i, 0), n);
   }
   void largest_of_columns(const T* numbers, std::ptrdiff_t step, double* most) const {
     typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
@@ -314,25 +314,6 @@ class RowBlock {
     if (j < n) part[0] = larger_of(load_vector<V>(numbers + j * step), part[0]);
     store_vector(most, __builtin_convertvector(larger_of(part[0], part[1]), Vec));
   }
-  double largest_of_row(const T* numbers) const {
-    constexpr int lanes = SIGMAX_VECTOR_BYTES / sizeof(T), unroll = 4;
-    typedef T V __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
-    V part[unroll];
-    for (V& v : part) v = V{} - kInfinityOf;
-    std::ptrdiff_t i = 0;
-    for (; i + unroll * lanes <= n; i += unroll * lanes)
-      SIGMAX_UNROLL_ALL for (int k = 0; k < unroll; ++k) part[k] = larger_of(load_vector<V>(numbers + i + k * lanes), part[k]);
-    for (; i + lanes <= n; i += lanes) part[0] = larger_of(load_vector<V>(numbers + i), part[0]);
-    if (n >= lanes) {
-      part[1] = larger_of(load_vector<V>(numbers + n - lanes), part[1]);
-    } else {
-      T rest[lanes];
-      for (int k = 0; k < lanes; ++k) rest[k] = k < n ? numbers[k] : -kInfinityOf;
-      part[1] = larger_of(load_vector<V>(rest), part[1]);
-    }
-    return largest_lane<lanes / 2>(larger_of(larger_of(part[0], part[1]), larger_of(part[2], part[3])))[0];
-  }
-
   // Infinite logits share their row, and the others are not there. A row without a logit above -inf is empty, or NaN.
   SIGMAX_NOINLINE void mend_infinite() {
     take_numbers(true);

@@ -19,8 +19,9 @@ struct Energy<Vec> {
   Vec max, beta, rate, lowest;  // lowest: of x - m; below it a class has no probability
 
   Energy() = default;
-  SIGMAX_INLINE Energy(Vec max, const Options& o)
-      : max(max), beta(o.beta), rate(o.beta * kLog2e), lowest(kNarrowFloor * o.temperature) {}
+  SIGMAX_INLINE Energy(Vec max, Vec temperature, Vec beta)
+      : max(max), beta(beta), rate(beta * kLog2e), lowest(kNarrowFloor * temperature) {}
+  SIGMAX_INLINE Energy(Vec max, const Options& o) : Energy(max, o.temperature, o.beta) {}
 
   SIGMAX_INLINE Vec at(Vec x) const { return (x - max) * beta; }
   SIGMAX_INLINE Vec bounded(Vec x) const { return sigmax::max(lowest, x - max) * beta; }

@@ -13,28 +13,28 @@
 #include "sampling.h"
 #include "../runtime/threads.h"
 
-extern "C" {
-#if defined(__x86_64__) || defined(_M_X64)
-extern const sigmax::SamplingKernels sigmax_sampling_kernels_baseline, sigmax_sampling_kernels_avx2, sigmax_sampling_kernels_avx512;
+// What each level exports.
+#ifdef SIGMAX_ONLY_LEVEL  // as tools/sanitize.sh builds it
+#define SIGMAX_OF(each, level) each(level)
+#define SIGMAX_LEVELS(each) SIGMAX_OF(each, SIGMAX_ONLY_LEVEL)
+#elif defined(__x86_64__) || defined(_M_X64)
+#define SIGMAX_LEVELS(each) each(baseline) each(avx2) each(avx512)
 #elif defined(__aarch64__)
-extern const sigmax::SamplingKernels sigmax_sampling_kernels_neon;
+#define SIGMAX_LEVELS(each) each(neon)
 #else
-extern const sigmax::SamplingKernels sigmax_sampling_kernels_baseline;
+#define SIGMAX_LEVELS(each) each(baseline)
 #endif
+#define SIGMAX_DECLARED(level) extern const sigmax::SamplingKernels sigmax_sampling_kernels_##level;
+#define SIGMAX_ADDRESS(level) &sigmax_sampling_kernels_##level,
+
+extern "C" {
+SIGMAX_LEVELS(SIGMAX_DECLARED)
 }
 
 namespace sigmax {
 namespace {
 
-const SamplingKernels* const kLevels[] = {
-#if defined(__x86_64__) || defined(_M_X64)
-    &sigmax_sampling_kernels_baseline, &sigmax_sampling_kernels_avx2, &sigmax_sampling_kernels_avx512,
-#elif defined(__aarch64__)
-    &sigmax_sampling_kernels_neon,
-#else
-    &sigmax_sampling_kernels_baseline,
-#endif
-};
+const SamplingKernels* const kLevels[] = {SIGMAX_LEVELS(SIGMAX_ADDRESS)};
 const SamplingKernels* kernels = kLevels[0];
 
 // ---------------------------------------------------------------- random bits
@@ -204,15 +204,15 @@ PerRow per_row(PyObject* array) {
   return {data_of<double>(array), size_of(array) > 1 ? 1 : 0};
 }
 
-// sample(threads, type, x, steps, outcome, kept, log_mass, drawn, log_prob, draws, bits, replace, possible);
+// sample(threads, type, x, steps, outcome, kept, as_probabilities, log_mass, drawn, log_prob, draws, bits, replace, possible);
 // steps: pairs of a number of `Step` and its parameter, of one number or one per row.
 PyObject* sample(PyObject*, PyObject* args) {
   SamplingCall call = {};
-  int threads, replace;
+  int threads, as_probabilities, replace;
   Py_ssize_t draws;
   PyObject *x, *steps, *outcome, *kept, *log_mass, *drawn, *log_prob, *bits, *possible;
-  if (!PyArg_ParseTuple(args, "iiOO!OOOOOnOpO", &threads, &call.type, &x, &PyTuple_Type, &steps, &outcome,
-                        &kept, &log_mass, &drawn, &log_prob, &draws, &bits, &replace, &possible))
+  if (!PyArg_ParseTuple(args, "iiOO!OOpOOOnOpO", &threads, &call.type, &x, &PyTuple_Type, &steps, &outcome,
+                        &kept, &as_probabilities, &log_mass, &drawn, &log_prob, &draws, &bits, &replace, &possible))
     return nullptr;
   const Py_ssize_t count = PyTuple_GET_SIZE(steps);
   if (count > kMostSteps) return PyErr_Format(PyExc_ValueError, "at most %d steps, got %zd", kMostSteps, count);
@@ -229,6 +229,7 @@ PyObject* sample(PyObject*, PyObject* args) {
   call.classes = PyArray_DIM(reinterpret_cast<PyArrayObject*>(x), 1);
   call.outcome = data_of<std::uint8_t>(outcome);
   call.kept = data_of<void>(kept);
+  call.as_probabilities = as_probabilities != 0;
   call.log_mass = data_of<double>(log_mass);
   call.drawn = data_of<std::int64_t>(drawn);
   call.log_prob = data_of<double>(log_prob);

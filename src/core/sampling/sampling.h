@@ -7,7 +7,7 @@
 namespace sigmax {
 
 // The steps of a chain: each narrows the window [lowest, highest] of the logits that are kept.
-enum Step : int { kTemperature, kTopK, kTopP, kMinP, kTypicalP, kTopNSigma, kEpsilon, kLowest, kHighest };
+enum class Step : int { kTemperature, kTopK, kTopP, kMinP, kTypicalP, kTopNSigma, kEpsilon, kLowest, kHighest };
 constexpr int kMostSteps = 16;
 
 // What became of a row.
@@ -18,14 +18,14 @@ enum Outcome : std::uint8_t {
   kNothing,     // no class is possible
 };
 
-// One number, or one per row (then step is 1).
+// A number for each row, or one for all (then step is 0).
 struct PerRow {
   const double* data = nullptr;
   std::ptrdiff_t step = 0;
 };
 
 struct SamplingCall {
-  int type;  // 0 float16, 1 bfloat16, 2 float32, 3 float64
+  int type;  // of `Type`
   const void* x;
   std::ptrdiff_t rows, classes;
   int steps;
@@ -34,11 +34,12 @@ struct SamplingCall {
   std::uint8_t* outcome;  // per row
 
   // Each may be null.
-  void* kept;           // the logits of the type of x, -inf where they are not kept
+  void* kept;           // of the type of x: the logits, -inf where they are not kept, or their softmax
   double* log_mass;     // per row
   std::int64_t* drawn;  // per row and draw: a class, of random bits
   double* log_prob;     // per draw
 
+  bool as_probabilities;
   std::ptrdiff_t draws;
   const std::uint64_t* bits;  // with replacement one per draw, without it one per class
   bool replace;

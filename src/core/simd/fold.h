@@ -50,6 +50,34 @@ SIGMAX_INLINE V largest_lane(V v) {
   }
 }
 
+// The larger one of numbers or vectors, b where a is NaN.
+template <class V>
+SIGMAX_INLINE V larger_of(V a, V b) {
+  return a > b ? a : b;
+}
+
+// The largest of n numbers, -inf where none is above it.
+template <class T>
+double largest_of(const T* numbers, std::ptrdiff_t n) {
+  constexpr int lanes = SIGMAX_VECTOR_BYTES / sizeof(T), unroll = 4;
+  constexpr T infinity = static_cast<T>(kInfinity);
+  typedef T V __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+  V part[unroll];
+  for (V& v : part) v = V{} - infinity;
+  std::ptrdiff_t i = 0;
+  for (; i + unroll * lanes <= n; i += unroll * lanes)
+    SIGMAX_UNROLL_ALL for (int k = 0; k < unroll; ++k) part[k] = larger_of(load_vector<V>(numbers + i + k * lanes), part[k]);
+  for (; i + lanes <= n; i += lanes) part[0] = larger_of(load_vector<V>(numbers + i), part[0]);
+  if (n >= lanes) {
+    part[1] = larger_of(load_vector<V>(numbers + n - lanes), part[1]);
+  } else {
+    T rest[lanes];
+    for (int k = 0; k < lanes; ++k) rest[k] = k < n ? numbers[k] : -infinity;
+    part[1] = larger_of(load_vector<V>(rest), part[1]);
+  }
+  return largest_lane<lanes / 2>(larger_of(larger_of(part[0], part[1]), larger_of(part[2], part[3])))[0];
+}
+
 // `count` vectors, a power of two: their lanes, one after the other, folded into every lane of the result.
 template <int count, class V, class Combine>
 SIGMAX_INLINE V fold(V* vectors, Combine combine) {

@@ -158,6 +158,7 @@ def apply(
 @app.command(
     "softmax", epilog="Example: sigmax softmax logits.npy -o probabilities.npy --temperature 2"
 )
+@options.with_truncation
 def softmax_command(
     context: typer.Context,
     logits: options.Logits,
@@ -166,14 +167,6 @@ def softmax_command(
     ],
     temperature: options.Temperature = 1.0,
     axis: options.Axis = -1,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    typical_p: options.TypicalP = None,
-    top_n_sigma: options.TopNSigma = None,
-    epsilon: options.Epsilon = None,
-    order: options.Order = None,
-    preset: options.Preset = None,
     logits_key: options.LogitsKey = None,
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,
@@ -188,6 +181,7 @@ def softmax_command(
 @app.command(
     "sample", epilog="Example: sigmax sample logits.npy -o tokens.npy --top-p 0.9 --seed 1"
 )
+@options.with_truncation
 def sample_command(
     context: typer.Context,
     logits: options.Logits,
@@ -207,14 +201,6 @@ def sample_command(
             help="The same seed draws the same; any unless given.", min=0, show_default=False
         ),
     ] = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    typical_p: options.TypicalP = None,
-    top_n_sigma: options.TopNSigma = None,
-    epsilon: options.Epsilon = None,
-    order: options.Order = None,
-    preset: options.Preset = None,
     logits_key: options.LogitsKey = None,
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,
@@ -290,10 +276,7 @@ def lesson_command(
 @app.command(epilog="Example: sigmax predict features.npy head.safetensors -o probabilities.npy")
 def predict(
     context: typer.Context,
-    features: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, help="Features: .npy, .npz, .csv or .parquet."),
-    ],
+    features: options.Features,
     head: Annotated[
         Path,
         typer.Argument(exists=True, dir_okay=False, help="The layer: .npz or .safetensors."),
@@ -308,17 +291,15 @@ def predict(
         ),
     ] = None,
     temperature: options.Temperature = 1.0,
-    features_key: Annotated[
-        str | None,
-        typer.Option(
-            "--features-key", help="The array of a .npz, or the columns (a,b,c) of a table."
-        ),
-    ] = None,
     weight: Annotated[
         str | None, typer.Option(help="The name of the weight in the head's file.")
     ] = None,
     bias: Annotated[str | None, typer.Option(help="The name of the bias.")] = None,
+    features_key: options.FeaturesKey = None,
+    drop: options.Drop = None,
     classes: options.Classes = None,
+    axis: options.Axis = -1,
+    header: options.Header = None,
 ) -> None:
     """Turn features into the probabilities of a linear layer, of any number of rows."""
     from .features import predict
@@ -346,6 +327,11 @@ def soften(
         ),
     ] = None,
     logits_key: options.LogitsKey = None,
+    drop: options.Drop = None,
+    probabilities: options.Probabilities = None,
+    normalize: options.Normalize = False,
+    axis: options.Axis = -1,
+    header: options.Header = None,
 ) -> None:
     """Turn a teacher's logits into a file of soft labels for a student."""
     from .teachers import soften

@@ -1,10 +1,16 @@
 """The options of the commands, each described once."""
 
+import functools
+import inspect
+import re
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from sigmax.sampling import TRUNCATION, filter_probabilities
 
 _READING = "Reading the files"
 _STUDY = "How it is computed"
@@ -32,6 +38,17 @@ Logits = Annotated[
     Path,
     _file(
         "Logits: .npy, .npz, .csv, .tsv or .parquet, a row per example, a column per class; - is standard input."
+    ),
+]
+Features = Annotated[
+    Path,
+    _file("Features: .npy, .npz, .csv, .tsv or .parquet, a row per example; - is standard input."),
+]
+FeaturesKey = Annotated[
+    str | None,
+    _option(
+        "--features-key",
+        "The array of a .npz, or the columns (a,b,c or feature_*) of a table, with the features.",
     ),
 ]
 File = Annotated[Path | None, _file("Of this file; else of the installation.")]
@@ -82,10 +99,15 @@ Normalize = Annotated[
         "Divide each row of probabilities by its sum, as of rounded ones and percentages.",
     ),
 ]
-Axis = Annotated[int, _option("--axis", "The class axis of an array, the last one unless given.")]
+Axis = Annotated[
+    int,
+    _option(
+        "--axis", "The axis of the classes, or features, of an array; the last one unless given."
+    ),
+]
 Drop = Annotated[
     str | None,
-    _option("--drop", "Columns (id,Unnamed*) that are no classes; of an array, their numbers."),
+    _option("--drop", "Columns (id,Unnamed*) that are not read; of an array, their numbers."),
 ]
 Header = Annotated[
     bool | None,
@@ -227,32 +249,39 @@ Scheduler = Annotated[
 # ---------------------------------------------------------------- truncation
 
 _TRUNCATION = "Which classes are kept"
+_KINDS = {"top_k": int, "order": str, "preset": str}  # others are float
 
 
-def _filter(name: str, help: str) -> Any:  # noqa: A002
-    return _option(name, help, _TRUNCATION, show_default=False)
+def _first_sentence(option: str) -> str:
+    """Return what the documentation of `filter_probabilities` says of an option first."""
+    documentation = filter_probabilities.__doc__ or ""  # python -OO has none
+    found = re.search(
+        rf"^ +{option} : [^\n]*\s+(.*?)[.:]\s", documentation, re.MULTILINE | re.DOTALL
+    )
+    return " ".join(found[1].replace("`", "").split()) + "." if found else ""
 
 
-TopK = Annotated[int | None, _filter("--top-k", "The k largest logits, and what equals the last.")]
-TopP = Annotated[
-    float | None, _filter("--top-p", "The most likely, until they have probability p.")
-]
-MinP = Annotated[float | None, _filter("--min-p", "What has p times the winner's probability.")]
-TypicalP = Annotated[
-    float | None,
-    _filter(
-        "--typical-p", "Those with a surprise close to the entropy, until they have probability p."
-    ),
-]
-TopNSigma = Annotated[
-    float | None, _filter("--top-n-sigma", "Logits within n standard deviations of the largest.")
-]
-Epsilon = Annotated[float | None, _filter("--epsilon", "What has probability ε, and the winner.")]
-Order = Annotated[
-    str | None,
-    _filter("--order", "Names of these options, first things first: temperature,top_k,top_p."),
-]
-Preset = Annotated[
-    str | None,
-    _filter("--preset", "The order of llama.cpp, transformers or vllm, in place of --order."),
-]
+def _truncation_option(name: str) -> Any:
+    kind = _KINDS.get(name, float)
+    flag = "--" + name.replace("_", "-")
+    return Annotated[
+        kind | None, _option(flag, _first_sentence(name), _TRUNCATION, show_default=False)
+    ]
+
+
+def with_truncation(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a truncation, which it finds in its context."""
+    signature = inspect.signature(command)
+    own = list(signature.parameters.values())
+    added = [
+        inspect.Parameter(name, own[-1].kind, default=None, annotation=_truncation_option(name))
+        for name in TRUNCATION
+    ]
+
+    @functools.wraps(command)
+    def with_more(**given: Any) -> None:
+        command(**{parameter.name: given[parameter.name] for parameter in own})
+
+    with_more.__signature__ = signature.replace(parameters=own + added)  # type: ignore[attr-defined]
+    with_more.__annotations__ |= {parameter.name: parameter.annotation for parameter in added}
+    return with_more
