@@ -43,6 +43,48 @@ def of_share(share: float, count: float, resamples: Any, confidence: float) -> t
     return float(low), float(high)
 
 
+def error_of(influence: Any, unit: Any) -> tuple[float, int]:
+    """Return the standard error of a number from what each row adds to it, and how many units there are.
+
+    Rows of one unit are not independent: what they add is added up first.
+    """
+    return error_of_numbered(influence, np.unique(unit, return_inverse=True)[1].ravel())
+
+
+def error_of_numbered(influence: Any, unit: Any) -> tuple[float, int]:
+    """As `error_of`, of units that are numbers from 0 on."""
+    count = int(unit.max()) + 1
+    sums = influence if count == len(unit) else np.bincount(unit, influence)
+    return float(np.sqrt(sums @ sums * count / (count - 1))) if count > 1 else np.inf, count
+
+
+def of_ratio(
+    part: Any, whole: Any, unit: Any, confidence: float
+) -> tuple[float, tuple[float, float]]:
+    """Return Σ part / Σ whole, a share, and Wilson's interval for as many rows as have its variance."""
+    total = whole.sum()
+    if not total > 0:
+        return np.nan, (0.0, 1.0)
+    share = float(part.sum() / total)
+    error, _ = error_of((part - share * whole) / total, unit)
+    count = total**2 / (whole @ whole)
+    if 0 < share < 1 and 0 < error < np.inf:
+        count = share * (1 - share) / error**2
+    low, high = wilson(np.float64(share), np.float64(count), quantile(confidence))
+    return share, (float(low), float(high))
+
+
+def of_logit(value: float, error: float, count: float, confidence: float) -> tuple[float, float]:
+    """Return the interval of a number in [0, 1] that is normal on the scale of logits; at an end, Wilson's."""
+    z = quantile(confidence)
+    if not (0 < value < 1 and 0 < error < np.inf):
+        low, high = wilson(np.float64(value), np.float64(count), z)
+        return float(low), float(high)
+    odds, half = np.log(value / (1 - value)), z * error / (value * (1 - value))
+    low, high = 1 / (1 + np.exp(-(odds + np.array([-half, half]))))
+    return float(low), float(high)
+
+
 def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> tuple[float, float]:
     """Return the interval of Σ x / Σ weight over groups by the studentised bootstrap (Efron 1981).
 
@@ -105,9 +147,11 @@ def of_difference(one: Any, other: Any) -> tuple[float, float]:
         ),
         strict=True,
     )
+    # An error that may be 0 often is: how far its estimate is above is bias, and does not vary with the other one.
+    of_low, of_high = (min(together, 0.0) if e.interval[0] <= 0 else together for e in (one, other))
     low, high = (
-        np.sqrt(max(x * x + y * y - 2 * together * x * y, 0.0))
-        for x, y in ((below[0], above[1]), (above[0], below[1]))
+        np.sqrt(max(x * x + y * y - 2 * r * x * y, 0.0))
+        for x, y, r in ((below[0], above[1], of_low), (above[0], below[1], of_high))
     )
     middle = middles[0] - middles[1]
     return float(middle - low), float(middle + high)
