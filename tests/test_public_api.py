@@ -23,6 +23,7 @@ FILES = {"read_soft_labels", "write_soft_labels"}
 MATHEMATICAL = sorted(set(FUNCTIONS) - RUN_TIME - FILES)
 STATISTICAL = {
     *sigmax.calibration.__all__,
+    *sigmax.comparison.__all__,
     *sigmax.evaluation.__all__,
     *sigmax.reliability.__all__,
     *sigmax.sampling.__all__,

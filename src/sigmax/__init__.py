@@ -17,6 +17,7 @@ from .calibration import (
     fit_temperature,
     fit_vector_scaling,
 )
+from .comparison import Comparison, Divergence, compare
 from .distillation import distillation_loss
 from .elementwise import log1mexp, log_sigmoid, logit, sigmoid, softplus
 from .evaluation import (
@@ -40,6 +41,8 @@ __version__ = _version("sigmax")
 
 __all__ = [
     "Accepted",
+    "Comparison",
+    "Divergence",
     "Estimate",
     "Evaluation",
     "Filtered",
@@ -52,6 +55,7 @@ __all__ = [
     "binary_cross_entropy",
     "brier_score",
     "calibration_error",
+    "compare",
     "cross_entropy",
     "distillation_loss",
     "entropy",
