@@ -181,9 +181,9 @@ def compare(
     -------
     Comparison
         Largest error of the divergence of a row: that of :func:`kl_divergence`, 1 ULP of the type of the logits,
-        however close the two are; it is at least 0. Sums are compensated in float64. Intervals of the divergence and of the
-        difference of NLL are of the studentised bootstrap, that of the agreement is Wilson's, the others are those of
-        :meth:`Evaluation.difference`.
+        however close the two are; it is at least 0. Sums are compensated in float64. Intervals of the divergence and of
+        the difference of NLL are of the studentised bootstrap, that of the agreement is Wilson's, the others are those
+        of :meth:`Evaluation.difference`.
 
     Raises
     ------
@@ -213,8 +213,7 @@ def compare(
     >>> print(f"{comparison.kl.mean:.3g} {comparison.agreement} {comparison.perplexity['ratio']:.6f}")
     4.21e-10 1.0 0.999979
     """
-    labelled = labels is not None
-    if ignore_index is not None and not labelled:
+    if ignore_index is not None and labels is None:
         raise ValueError(f"ignore_index needs labels, got ignore_index={ignore_index!r} without")
     shares = _shares(quantiles)
     options: dict[str, Any] = {
@@ -230,20 +229,26 @@ def compare(
         raise ValueError(
             f"base and other must have one shape, got {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    if not labelled:
-        at = _arguments.class_axis(axis, x.ndim)
-        labels = np.broadcast_to(np.int64(0), x.shape[:at] + x.shape[at + 1 :])
+    at = _arguments.class_axis(axis, x.ndim)
+    none = np.broadcast_to(np.int64(0), x.shape[:at] + x.shape[at + 1 :])
     with _named("base"):
-        one = _rows.rows(x, labels, axis, **options)
+        one = _rows.rows(x, none if labels is None else labels, axis, **options)
     with _named("other"):
-        two = _rows.rows(y, labels, axis, **options)
+        two = _rows.rows(y, none if labels is None else labels, axis, **options)
     bins = _arguments.integer(bins, "bins", 1)
     resamples = _arguments.integer(resamples, "resamples", 1)
     confidence = _arguments.confidence(confidence)
     seed = _arguments.integer(seed, "seed", 0)
-    sums = _sums(one, two, bins, shares, labelled)
-    rest = {"bins": bins, "confidence": confidence, "resamples": resamples, "seed": seed}
-    sides = [evaluate(z, labels, axis, **options, **rest) for z in (x, y)] if labelled else None
+    sums = _sums(one, two, bins, shares, labels is not None)
+    rest: dict[str, Any] = {
+        "bins": bins,
+        "confidence": confidence,
+        "resamples": resamples,
+        "seed": seed,
+    }
+    sides = None
+    if labels is not None:
+        sides = [evaluate(z, labels, axis, **options, **rest) for z in (x, y)]
     return _comparison(sums, sides, one.classes, confidence, resamples, seed)
 
 
@@ -352,7 +357,9 @@ def _summed(
     def sums() -> Iterator[tuple[Any, ...]]:
         pairs = zip(_chunks(one, "base", first), _chunks(two, "other", first), strict=True)
         begin = 0
-        for pair, partial in in_threads(lambda both: _sums_of_pair(*both, plan, labelled), pairs):
+        for pair, partial in in_threads(
+            lambda both: _sums_of_pair(both[0], both[1], plan, labelled), pairs
+        ):
             end = begin + len(pair.base)
             for k, x in enumerate((pair.kl, pair.reverse)):
                 values[k][begin:end] = x
@@ -404,8 +411,8 @@ def _sums_of_pair(
         change = _losses(y, _labels(base), base) - _losses(x, _labels(base), base)
         gain = _right(others, base) - _right(winner, base)
         broken, fixed = np.maximum(-gain, 0.0), np.maximum(gain, 0.0)
-    columns = (w, w * w, w * kl, infinite, w * reverse, back, w * ~flips, w * change)
-    columns += (w * broken, w * fixed)
+    columns = [w, w * w, w * kl, infinite, w * reverse, back, w * ~flips, w * change]
+    columns += [w * broken, w * fixed]
     groups = _sums_by(plan.group(pair), (plan.groups,), *columns)
     of_bins = (w, np.ones(len(w)), 1.0 * flips, w * pair.kl)
     return pair, (groups, _sums_by(_bin(confidence, plan.bins), (plan.bins,), *of_bins))
