@@ -41,12 +41,24 @@ Labels = Annotated[
         "Labels: class indices, class names or distributions. In the file of the logits if left out."
     ),
 ]
+Base = Annotated[Path, _file("Logits of the base: the original, or the model that runs today.")]
+Other = Annotated[
+    Path, _file("Logits of the other on the same rows: the quantised one, or the new model.")
+]
+OptionalLabels = Annotated[
+    Path | None,
+    _file("Labels, as for report; without them only how far apart the two are."),
+]
 LogitsKey = Annotated[
     str | None,
     _option(
         "--logits-key",
         "The array of a .npz, or the columns (a,b,c or logit_*) of a table, with the logits.",
     ),
+]
+OtherLogitsKey = Annotated[
+    str | None,
+    _option("--other-logits-key", "The same in the file of the other; --logits-key unless given."),
 ]
 LabelsKey = Annotated[
     str | None,
@@ -164,6 +176,25 @@ Resamples = Annotated[
     int,
     _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20, max=100_000),
 ]
+_CONDITIONS = "For continuous integration"
+FailIf = Annotated[
+    list[str],
+    _option(
+        "--fail-if",
+        "End with exit code 3 if this is so: 'ece > 0.05', 'perplexity_ratio > 1.01', 'agreement < 99%'. As often as "
+        "needed.",
+        _CONDITIONS,
+        metavar="CONDITION",
+        show_default=False,
+    ),
+]
+MaxKl = Annotated[
+    float | None,
+    _option(
+        "--max-kl", "As --fail-if 'kl > X': the mean KL(base ‖ other).", _CONDITIONS, min=0.0,
+        show_default=False,
+    ),
+]  # fmt: skip
 Scheduler = Annotated[
     str | None,
     _option(

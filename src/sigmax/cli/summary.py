@@ -8,7 +8,7 @@ import numpy as np
 
 from sigmax.files.blocks import row_blocks
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options
+from sigmax.files.find import Options, has_labels
 from sigmax.files.inputs import read_inputs, read_logits
 from sigmax.files.look import look_at, together
 from sigmax.files.opening import arrays, kind, open_file, table_of
@@ -43,6 +43,36 @@ def print_report(result: Any, page: Path) -> None:
         table.add_row(title, *cells)
     out.print(table)
     out.print(f"Report: {page}\nNumbers: {page.with_suffix('.json')}")
+
+
+def print_comparison(result: Any, page: Path) -> None:
+    from rich.table import Table
+
+    from sigmax.report.comparison import apart, disagree
+    from sigmax.report.words import interval, number, percent
+
+    verdict = result["verdict"]
+    out.print(verdict["headline"], style="bold")
+    said = (apart(result), disagree(result), verdict["text"], verdict["advice"])
+    for sentence in dict.fromkeys(said):
+        out.print(sentence)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    rows = [
+        ("KL(base ‖ other)", result["kl"]["mean"], number),
+        ("KL(other ‖ base)", result["reverse_kl"]["mean"], number),
+        ("same winner", result["agreement"], percent),
+    ]
+    if result["perplexity"]:
+        rows.append(("perplexity, other / base", result["perplexity"]["ratio"], "{:.6g}".format))
+    for title, of, words in rows:
+        if words in (number, percent):
+            table.add_row(title, words(of["value"]), interval(of["interval"], words))
+        else:
+            table.add_row(title, words(of["value"]), " to ".join(map(words, of["interval"])))
+    out.print(table)
+    for each in result["conditions"]:
+        out.print(f"{'Failed' if each['failed'] else 'Kept'}: {each['sentence']}")
+    out.print(f"Comparison: {page}\nNumbers: {page.with_suffix('.json')}")
 
 
 def print_fit(value: dict[str, Any], output: Path) -> None:
@@ -119,10 +149,9 @@ def print_reading(path: Path, labels: Path | None, options: Options) -> None:
 
 
 def _read(path: Path, labels: Path | None, options: Options) -> Any:
-    names = arrays(path, options.header)
-    if labels is None and options.labels_key is None and not {"label", "labels"} & set(names):
-        return read_logits(path, options, settled=False)
-    return read_inputs(path, labels, options, settled=False)
+    if has_labels(path, labels, options):
+        return read_inputs(path, labels, options, settled=False)
+    return read_logits(path, options, settled=False)
 
 
 def _print_facts(

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
@@ -22,7 +23,7 @@ from sigmax import (
 from sigmax.files.blocks import row_blocks, spill
 from sigmax.files.cluster import cluster, write_remotely
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options
+from sigmax.files.find import Options, beside_logits, has_labels
 from sigmax.files.inputs import Inputs, read_inputs, read_logits
 from sigmax.files.outputs import (
     CALIBRATION,
@@ -39,6 +40,7 @@ from sigmax.files.progress import progress, tracked
 from sigmax.files.standard_input import from_standard_input_of
 
 from . import calibration_file, summary
+from .conditions import FAILED, Condition, condition, judged
 from .console import out, plain_errors, refusals
 from .provenance import command_line, provenance
 
@@ -134,6 +136,53 @@ def demo(context: typer.Context) -> None:
         title = "a network that reads handwritten digits"
         summary.print_report(_report(context, inputs, output, Choices(), title), output)
         out.print("Next, with files of yours: sigmax report logits.npy labels.npy")
+
+
+# ---------------------------------------------------------------- compare
+
+
+def compare(context: typer.Context) -> None:
+    from sigmax.report.comparison import Choices, named_numbers, study_two
+    from sigmax.report.comparison_page import page
+    from sigmax.report.study import jsonable
+
+    given = context.params
+    choices = Choices(**{field.name: given[field.name] for field in fields(Choices)})
+    with plain_errors(), cluster(given["scheduler"]):
+        wanted = [condition(text) for text in given["fail_if"]]
+        if given["max_kl"] is not None:
+            wanted.append(Condition("kl", ">", given["max_kl"]))
+        check_report_place(given["output"], [given["base"], given["other"], *_paths(given)])
+        base, other = _pair(given)
+        result: dict[str, Any] = {
+            "schema": 1,
+            **provenance(
+                context, tuple(dict.fromkeys((*base.paths[:1], *other.paths, *base.paths)))
+            ),
+            "title": given["title"] or f"{given['base'].name} and {given['other'].name}",
+            "models": {name: given[name].name for name in ("base", "other")},
+            **study_two(base, other, choices),
+        }
+        result["conditions"] = jsonable(judged(wanted, named_numbers(result)))
+        write_report(given["output"], page(result), result)
+        summary.print_comparison(result, given["output"])
+        failed = [each["sentence"] for each in result["conditions"] if each["failed"]]
+    if failed:
+        for sentence in failed:
+            print(f"sigmax: failed: {sentence}", file=sys.stderr)
+        raise typer.Exit(FAILED)
+
+
+def _pair(given: dict[str, Any]) -> tuple[Inputs, Inputs]:
+    """Return the rows of both models, read as is said."""
+    options = _options(given)
+    one, two, labels = from_standard_input_of(given["base"], given["other"], given["labels"])
+    base = read_inputs(one, labels, options, labelled=has_labels(one, labels, options))
+    _say(base)
+    of_other = replace(options, logits_key=given["other_logits_key"] or options.logits_key)
+    other = read_logits(two, of_other, base.classes, beside=beside_logits(one, options))
+    _say(other)
+    return base, other
 
 
 # ---------------------------------------------------------------- calibrate and apply

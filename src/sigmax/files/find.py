@@ -105,6 +105,21 @@ def _is_pattern(word: str, known: Iterable[str]) -> bool:
     return word not in known and any(mark in word for mark in "*?[")
 
 
+def has_labels(path: Path, labels_path: Path | None, options: Options) -> bool:
+    """Whether labels are given: a file or a name of them, or one that says it in the file of the logits."""
+    if labels_path is not None or options.labels_key is not None:
+        return True
+    return bool(_known(arrays(path, options.header), _LABELS))
+
+
+def beside_logits(path: Path, options: Options) -> list[str]:
+    """Return the names of what a file may hold beside logits: labels, groups, weights."""
+    names = [*_LABELS, options.groups, options.weights]
+    if options.labels_key is not None:
+        names += columns(path, options.labels_key, "--labels-key", options, may_miss=True)
+    return [name for name in names if name is not None]
+
+
 def find_labels(path: Path, labels_path: Path | None, options: Options) -> Where:
     own = labels_path is not None and labels_path != path
     file = labels_path if labels_path is not None else path

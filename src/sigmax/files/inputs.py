@@ -61,13 +61,22 @@ class Inputs:
 
 
 def read_logits(
-    path: Path, options: Options, classes: Sequence[str] = (), *, settled: bool = True
+    path: Path,
+    options: Options,
+    classes: Sequence[str] = (),
+    *,
+    beside: Sequence[str] = (),
+    settled: bool = True,
 ) -> Inputs:
-    """Open logits that have no labels: of a table, the columns with the names of the classes if it has them."""
-    if options.logits_key is None and classes and set(classes) <= set(arrays(path, options.header)):
+    """Open logits that have no labels: of a table, the columns with the names of the classes if it has them.
+
+    `beside` are columns that are something else, if there are any of these names.
+    """
+    names = set(arrays(path, options.header))
+    if options.logits_key is None and classes and set(classes) <= names:
         where = Where(path, list(classes), named=True)
     else:
-        where = find_logits(path, options, set())
+        where = find_logits(path, options, names & set(beside))
     inputs = _logits(where, options)
     _require_drops(options, path)
     doubt_columns(inputs, where, options, ())
@@ -77,32 +86,43 @@ def read_logits(
 
 
 def read_inputs(
-    path: Path, labels_path: Path | None, options: Options, *, settled: bool = True
+    path: Path,
+    labels_path: Path | None,
+    options: Options,
+    *,
+    labelled: bool = True,
+    settled: bool = True,
 ) -> Inputs:
     """Open logits with their labels and, where asked for, groups and weights. What is doubtful is refused."""
-    of_labels = find_labels(path, labels_path, options)
-    of_groups = find_beside(path, of_labels.path, options.groups, "--groups", options)
-    of_weights = find_beside(path, of_labels.path, options.weights, "--weights", options)
+    of_labels = find_labels(path, labels_path, options) if labelled else None
+    second = path if of_labels is None else of_labels.path
+    of_groups = find_beside(path, second, options.groups, "--groups", options)
+    of_weights = find_beside(path, second, options.weights, "--weights", options)
     others = [w for w in (of_labels, of_groups, of_weights) if w is not None]
     beside = {n for w in others if w.path == path for n in w.names or ()}
     where = find_logits(path, options, beside)
-    _require_drops(options, path, of_labels.path)
+    _require_drops(options, path, second)
     inputs = _logits(where, options)
+    reading = inputs.reading
+    assert reading is not None
     if len(inputs.logits) == 0:
         raise DataError(f"{path}: has no rows")
-    labels, form, texts = _labels(of_labels, inputs, options)
     groups = None if of_groups is None else _groups(of_groups, inputs, options)
     weights = None if of_weights is None else _weights(of_weights, inputs, options)
     paths = dict.fromkeys((path, *(w.path for w in others)))
-    inputs = replace(inputs, labels=labels, groups=groups, weights=weights, paths=tuple(paths))
-    inputs = replace(inputs, impossible=_impossible(inputs, of_labels, options))
-    reading = _described(inputs, where, of_labels, form, options)
+    inputs = replace(inputs, groups=groups, weights=weights, paths=tuple(paths))
     beside_words = (("groups", of_groups), ("weights", of_weights))
     reading.beside = {name: str(w) for name, w in beside_words if w is not None}
+    texts: Sequence[str] = ()
+    if of_labels is not None:
+        labels, form, texts = _labels(of_labels, inputs, options)
+        inputs = replace(inputs, labels=labels)
+        inputs = replace(inputs, impossible=_impossible(inputs, of_labels, options))
+        _describe(reading, inputs, where, of_labels, form, options)
     doubt_columns(inputs, where, options, texts)
-    if not reading.doubts:
+    if of_labels is not None and not reading.doubts:
         reading.doubts += _doubts_about_the_first_label(inputs, of_labels, options)
-    if not reading.doubts:
+    if of_labels is not None and not reading.doubts:
         reading.doubts += _doubts_about_classes(inputs, of_labels, options)
     if settled:
         reading.settle()
@@ -688,11 +708,10 @@ def doubt_columns(inputs: Inputs, where: Where, options: Options, texts: Sequenc
         reading.doubts += doubts_about_values(look, str(where), name)
 
 
-def _described(
-    inputs: Inputs, where: Where, of_labels: Where, form: str, options: Options
-) -> Reading:
-    reading = inputs.reading
-    assert reading is not None
+def _describe(
+    reading: Reading, inputs: Inputs, where: Where, of_labels: Where, form: str, options: Options
+) -> None:
+    """Say in the description what the labels are."""
     reading.labels = str(of_labels.path.name) + (
         f": {_some(of_labels.names)}" if of_labels.names else ""
     )
@@ -713,7 +732,6 @@ def _described(
         reading.remarks.append(
             f"{count:,} {'label has' if count == 1 else 'labels have'} probability 0: their loss is infinite"
         )
-    return reading
 
 
 def _kept(inputs: Inputs, options: Options) -> Any:
