@@ -409,7 +409,7 @@ def test_python_objects_are_not_read(tmp_path, labels):
 
 def test_other_suffixes_and_types(tmp_path, labels):
     np.save(tmp_path / "y.npy", labels)
-    refused(Path("x.txt"), None, Options(), "x.txt", ".npy, .npz, .csv, .parquet", "got .txt")
+    refused(Path("x.txt"), None, Options(), "x.txt", ".npy, .npz, .safetensors, .pt, .csv", "got .txt")
     np.save(tmp_path / "x.npy", np.zeros((50, 3), complex))
     refused(tmp_path / "x.npy", tmp_path / "y.npy", Options(), "complex128")
     np.save(tmp_path / "x.npy", np.array(1.0))

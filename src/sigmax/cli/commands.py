@@ -54,6 +54,7 @@ def report(
     ignore_index: options.IgnoreIndex = None,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
     groups: options.Groups = None,
     weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
@@ -93,6 +94,7 @@ def compare(
     ignore_index: options.IgnoreIndex = None,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
     groups: options.Groups = None,
     weights: options.Weights = None,
     seed: options.Seed = 0,
@@ -134,6 +136,7 @@ def calibrate(
     ignore_index: options.IgnoreIndex = None,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
     weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
     scheduler: options.Scheduler = None,
@@ -160,6 +163,7 @@ def apply(
     normalize: options.Normalize = False,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Turn logits into calibrated probabilities, with what calibrate has written."""
@@ -191,6 +195,7 @@ def softmax_command(
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,
     header: options.Header = None,
+    only: options.Only = None,
 ) -> None:
     """Turn logits of any shape into probabilities, of the likely classes alone if asked."""
     from . import work
@@ -232,6 +237,7 @@ def sample_command(
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,
     header: options.Header = None,
+    only: options.Only = None,
 ) -> None:
     """Draw a class from each row of logits of any shape."""
     from . import work
@@ -254,6 +260,7 @@ def info(
     ignore_index: options.IgnoreIndex = None,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
 ) -> None:
     """Say what this installation runs on, or what is in a file and how the other commands read it."""
     from . import work

@@ -31,7 +31,8 @@ def _option(name: str, help: str, panel: str = _READING, **more: Any) -> Any:  #
 Logits = Annotated[
     Path,
     _file(
-        "Logits: .npy, .npz, .csv, .tsv or .parquet, a row per example, a column per class; - is standard input."
+        "Logits: .npy, .npz, .safetensors, .pt, .csv, .tsv, .jsonl, .parquet or .arrow, a row per example, a column "
+        "per class; - is standard input."
     ),
 ]
 File = Annotated[Path | None, _file("Of this file; else of the installation.")]
@@ -53,7 +54,7 @@ LogitsKey = Annotated[
     str | None,
     _option(
         "--logits-key",
-        "The array of a .npz, or the columns (a,b,c or logit_*) of a table, with the logits.",
+        "The array of a file of arrays, the columns (a,b,c or logit_*) of a table, or the field, with the logits.",
     ),
 ]
 OtherLogitsKey = Annotated[
@@ -62,7 +63,7 @@ OtherLogitsKey = Annotated[
 ]
 LabelsKey = Annotated[
     str | None,
-    _option("--labels-key", "The array of a .npz, or the column of a table, with the labels."),
+    _option("--labels-key", "The array, the column of a table, or the field, with the labels."),
 ]
 Classes = Annotated[
     str | None,
@@ -92,6 +93,13 @@ Normalize = Annotated[
     _option(
         "--normalize",
         "Divide each row of probabilities by its sum, as of rounded ones and percentages.",
+    ),
+]
+Only = Annotated[
+    str | None,
+    _option(
+        "--only",
+        "Of a .jsonl file the rows with this: question=priority, or a field that must be there.",
     ),
 ]
 Axis = Annotated[int, _option("--axis", "The class axis of an array, the last one unless given.")]
@@ -131,7 +139,7 @@ Groups = Annotated[
     str | None,
     _option(
         "--groups",
-        "Rows that belong together (one patient, one document): a file, or an array or column of the files. "
+        "Rows that belong together (one patient, one document): a file, an array or column of the files, or axis-0. "
         "They stay together when rows are split and resampled.",
     ),
 ]

@@ -11,7 +11,7 @@ from sigmax.files.errors import DataError
 from sigmax.files.find import Options, has_labels
 from sigmax.files.inputs import read_inputs, read_logits
 from sigmax.files.look import look_at, together
-from sigmax.files.opening import arrays, kind, open_file, table_of
+from sigmax.files.opening import ARRAYS, arrays, kind, open_file, table_of
 from sigmax.files.tables import Facts
 
 from .console import out
@@ -97,7 +97,7 @@ def print_fit(value: dict[str, Any], output: Path) -> None:
 
 def print_file(path: Path, options: Options) -> None:
     """Print what is in a file: each array, or each column of a table unless there are many."""
-    if kind(path) in (".npy", ".npz"):
+    if kind(path) in ARRAYS:
         key = options.logits_key
         names: list[Any] = [key] if key else arrays(path) or [None]
         for name in names:
@@ -114,7 +114,7 @@ def print_file(path: Path, options: Options) -> None:
                 sure = together(looks).distributions == together(looks).rows
                 out.print(f"  {'probabilities':15}{'yes, rows sum to 1' if sure else 'no'}")
         return
-    profile = table_of(path, options.header).profile()
+    profile = table_of(path, options.how).profile()
     names = [name for name, _, _ in profile]
     out.print(f"columns        {len(names):,}: {_some(names)}")
     for name, of_type, facts in profile[:_SHOWN]:

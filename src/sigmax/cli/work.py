@@ -46,7 +46,7 @@ from .provenance import command_line, provenance
 
 _READING = (
     "logits_key", "labels_key", "drop", "classes", "probabilities", "normalize", "labels_as", "axis", "header",
-    "weights",
+    "only", "weights",
 )  # fmt: skip
 
 
@@ -113,7 +113,16 @@ def _apply_commands(context: typer.Context, result: dict[str, Any]) -> str | Non
         return _OF_A_DEMO
     chosen = ("logits", "labels", "method", *_READING, "label_smoothing", "ignore_index")
     calibrate_it = command_line(context, "calibrate", chosen) + " -o calibration.json"
-    of_logits = ("logits", "logits_key", "drop", "probabilities", "normalize", "axis", "header")
+    of_logits = (
+        "logits",
+        "logits_key",
+        "drop",
+        "probabilities",
+        "normalize",
+        "axis",
+        "header",
+        "only",
+    )
     apply_it = command_line(context, "apply", of_logits)
     return f"{calibrate_it}\n{apply_it} calibration.json -o probabilities.npy"
 
