@@ -61,14 +61,14 @@ class Jsonl(Table):
     def remarks(self) -> tuple[str, ...]:
         name, said = self.path.name, []
         if self.other:
-            said.append(f"{name}: --only {self.how.only} leaves out {self.other:,} rows")
+            said.append(f"{name}: --only {self.how.only} leaves out {self.other:,} of the lines")
         if self.failed:
             said.append(
-                f"{name}: {self.failed:,} rows have an error in place of an answer, and are left out"
+                f"{name}: left out, as an error is in place of the answer: {self.failed:,} of the lines"
             )
         if self.absent:
             said.append(
-                f"{name}: in {self.absent:,} rows classes are not named, and have probability 0"
+                f"{name}: classes that are not named have probability 0: in {self.absent:,} of the lines"
             )
         return tuple(said)
 
