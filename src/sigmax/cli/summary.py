@@ -48,8 +48,8 @@ def print_report(result: Any, page: Path) -> None:
 def print_comparison(result: Any, page: Path) -> None:
     from rich.table import Table
 
-    from sigmax.report.comparison import apart, disagree
-    from sigmax.report.words import interval, number, percent
+    from sigmax.report.comparison import apart, between, disagree, divergence
+    from sigmax.report.words import percent
 
     verdict = result["verdict"]
     out.print(verdict["headline"], style="bold")
@@ -57,18 +57,12 @@ def print_comparison(result: Any, page: Path) -> None:
     for sentence in dict.fromkeys(said):
         out.print(sentence)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
-    rows = [
-        ("KL(base ‖ other)", result["kl"]["mean"], number),
-        ("KL(other ‖ base)", result["reverse_kl"]["mean"], number),
+    for title, of, words in (
+        ("KL(base ‖ other)", result["kl"]["mean"], divergence),
+        ("KL(other ‖ base)", result["reverse_kl"]["mean"], divergence),
         ("same winner", result["agreement"], percent),
-    ]
-    if result["perplexity"]:
-        rows.append(("perplexity, other / base", result["perplexity"]["ratio"], "{:.6g}".format))
-    for title, of, words in rows:
-        if words in (number, percent):
-            table.add_row(title, words(of["value"]), interval(of["interval"], words))
-        else:
-            table.add_row(title, words(of["value"]), " to ".join(map(words, of["interval"])))
+    ):
+        table.add_row(title, words(of["value"]), between(of["interval"], words))
     out.print(table)
     for each in result["conditions"]:
         out.print(f"{'Failed' if each['failed'] else 'Kept'}: {each['sentence']}")

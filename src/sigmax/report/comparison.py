@@ -13,7 +13,7 @@ from sigmax.files.progress import progress
 
 from . import verdict as of_one
 from .study import jsonable
-from .words import certainty, interval, number, percent, points
+from .words import Words, certainty, interval, number, percent, points
 
 ACCURACY = 0.005  # half a point: the least change that is worth a word, as of the ECE
 _SAMPLE = 2**22  # logits by which rows that do not belong together are noticed
@@ -263,10 +263,22 @@ def _costs(result: dict[str, Any], loss: str) -> str:
 
 
 def signed_percent(x: float) -> str:
-    """Return a relative change."""
+    """Return a relative change; a large one as a factor."""
+    if x > 10:
+        return f"{number(1 + x)} times"
     size = abs(100 * x)
     text = number(size) if size < 0.1 else f"{size:.1f}"
     return f"{'−' if x < 0 else '+'}{text} %"
+
+
+def divergence(x: float | None, like: float | None = None) -> str:
+    """Return a divergence, which is infinite where there is no number."""
+    return "∞" if x is None else number(x, like)
+
+
+def between(of: list[float | None], words: Words) -> str:
+    """Return an interval, where there is one."""
+    return "–" if None in of else interval(of, words)
 
 
 def _gains(result: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ def page(result: dict[str, Any]) -> str:
         reverse_place=comparison.place(result["reverse_kl"]["row"]),
         ratio=_ratio,
         small_nats=_small_nats,
+        said=comparison,
         names=defaultdict(str, _NAMES),
         titles=_TITLES,
         numbers=[] if result["other"] is None else comparison.of_numbers(result),
@@ -60,7 +61,9 @@ _TITLES = {
 
 
 def _ratio(x: float | None, like: float | None = None) -> str:
-    """Return a ratio with three digits of what it is off 1."""
+    """Return a ratio with three digits of what it is off 1; a large one in three."""
+    if x is not None and (like or x) >= 100:
+        return words.number(x, like)
     off = abs((like if like is not None else x or 1.0) - 1)
     digits = min(9, max(3, 2 - math.floor(math.log10(off)))) if 0 < off < 1 else 3
     return "–" if x is None else f"{x:,.{digits}f}"
@@ -95,7 +98,7 @@ def _divergence(axes: Any, result: Any) -> str:
     axes.set(
         ylim=(0, 1.02), xlabel="KL of a row, nats", ylabel="share of rows with at most so much"
     )
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     _percent_axis(axes.yaxis)
     return (
         "Share of the rows whose divergence is at most so large; half of them are below "
