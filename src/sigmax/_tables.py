@@ -159,7 +159,7 @@ class _Plan:
     groups: int
     few: int  # the number of groups of the table by class; 0 without it
 
-    def group(self, columns: Any, few: bool = False) -> Any:
+    def group(self, columns: _Columns, few: bool = False) -> Any:
         """Return the group of each row: its unit where there are enough, else one by a hash (splitmix64)."""
         groups, unit = self.few if few else self.groups, columns.unit
         if self.units <= groups:

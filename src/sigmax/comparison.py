@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
+from typing import cast as typed
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -413,7 +414,7 @@ def _sums_of_pair(
         broken, fixed = np.maximum(-gain, 0.0), np.maximum(gain, 0.0)
     columns = [w, w * w, w * kl, infinite, w * reverse, back, w * ~flips, w * change]
     columns += [w * broken, w * fixed]
-    groups = _sums_by(plan.group(pair), (plan.groups,), *columns)
+    groups = _sums_by(plan.group(typed(Any, pair)), (plan.groups,), *columns)
     of_bins = (w, np.ones(len(w)), 1.0 * flips, w * pair.kl)
     return pair, (groups, _sums_by(_bin(confidence, plan.bins), (plan.bins,), *of_bins))
 
