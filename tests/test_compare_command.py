@@ -144,6 +144,28 @@ def test_a_class_that_the_other_excludes():
     assert numbers()["kl"]["row"] == [7]
 
 
+def test_the_page_of_the_docs_names_what_the_json_has():
+    run("compare", "base.npy", "other.npy", "labels.npy", "--resamples", 50)
+    page = (Path(__file__).parent.parent / "docs/reference/command-line.md").read_text()
+    text = page[page.index("The JSON beside the page (`schema` 1)") :].split("\n\n")[0]
+    words = set(re.findall(r"`(\w+)`", text))
+    again = {
+        "sigmax",
+        "created",
+        "command",
+        "files",
+        "title",
+        "models",
+        "data",
+        "options",
+        "chance",
+        "rules",
+    }
+    again |= {"rows", "classes", "units", "confidence", "resamples", "seed"}
+    assert set(numbers()) - again <= words
+    assert set(numbers()["kl"]) <= words
+
+
 # ---------------------------------------------------------------- files
 
 
