@@ -22,10 +22,18 @@ FUNCTIONS = sorted(set(sigmax.__all__) - RESULTS)
 FILES = {"read_soft_labels", "write_soft_labels"}
 MATHEMATICAL = sorted(set(FUNCTIONS) - RUN_TIME - FILES)
 STATISTICAL = {
+    *sigmax.binary_evaluation.__all__,
+    *sigmax.binary_fits.__all__,
     *sigmax.calibration.__all__,
     *sigmax.comparison.__all__,
+    *sigmax.conformal.__all__,
+    *sigmax.decisions.__all__,
+    *sigmax.decomposition.__all__,
     *sigmax.evaluation.__all__,
+    *sigmax.group_temperatures.__all__,
+    *sigmax.prior_shift.__all__,
     *sigmax.reliability.__all__,
+    *sigmax.slices.__all__,
     *sigmax.sampling.__all__,
     *sigmax.linear.__all__,
     *sigmax.soft_labels.__all__,

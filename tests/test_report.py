@@ -413,7 +413,7 @@ def test_figures_are_described_and_identifiers_differ(report):
     result, html = report
     elements = Elements(html).elements
     figures = [attributes for tag, attributes in elements if tag == "svg"]
-    assert len(figures) == (3 if result["after"] is None else 4)
+    assert len(figures) == (5 if result["after"] is None else 6)
     assert all(len(figure["aria-label"]) > 30 and figure["role"] == "img" for figure in figures)
     identifiers = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))

@@ -82,11 +82,12 @@ def test_any_axis_and_any_number_of_dimensions(axis, soft, monkeypatch):
 
 def test_one_row():
     logits, labels = [2.0, 0.0, 1.0], [0.2, 0.5, 0.3]
-    assert sigmax.fit_temperature(logits, [0.5, 0.2, 0.3]).rows == 1
+    assert sigmax.fit_temperature([logits], [[0.5, 0.2, 0.3]]).rows == 1
     np.testing.assert_allclose(
-        sigmax.evaluate(logits, labels).nll, sigmax.cross_entropy(logits, labels), rtol=1e-15
+        sigmax.evaluate([logits], [labels]).nll, sigmax.cross_entropy(logits, labels), rtol=1e-15
     )
     assert sigmax.evaluate(logits, 0).accuracy == 1.0
+    assert sigmax.evaluate(logits, labels).rows == 3  # yes-or-no questions
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, ">f4"])

@@ -11,6 +11,17 @@ from importlib.metadata import version as _version
 
 from ._config import get_num_threads, release_memory, set_num_threads, show_config
 from .binary_cross_entropy import binary_cross_entropy
+from .binary_evaluation import BinaryEvaluation, evaluate_binary
+from .binary_fits import (
+    BetaFit,
+    IsotonicFit,
+    LabelFits,
+    PlattFit,
+    fit_beta,
+    fit_isotonic,
+    fit_per_label,
+    fit_platt,
+)
 from .calibration import (
     TemperatureFit,
     VectorScalingFit,
@@ -18,6 +29,9 @@ from .calibration import (
     fit_vector_scaling,
 )
 from .comparison import Comparison, Divergence, compare
+from .conformal import ConformalSets, SetSizes, conformal_sets
+from .decisions import RiskCoverage, Threshold, choose_threshold, decide, risk_coverage
+from .decomposition import CorpCurve, Decomposition, corp_curve, decompose
 from .distillation import distillation_loss
 from .elementwise import log1mexp, log_sigmoid, logit, sigmoid, softplus
 from .evaluation import (
@@ -28,39 +42,69 @@ from .evaluation import (
     evaluate,
 )
 from .gradients import value_and_grad, vjp
+from .group_temperatures import GroupTemperatureFit, fit_group_temperatures
 from .labels import one_hot, smooth_labels
 from .linear import LinearHead, TopK, linear_log_softmax, linear_softmax, linear_top_k
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, kl_divergence
 from .normalization import entropy, inverse_softmax, log_softmax, logsumexp, softmax
+from .prior_shift import PriorShiftFit, fit_prior_shift
 from .reliability import ReliabilityCurve, reliability_curve
 from .sampling import Accepted, Filtered, filter_probabilities, sample, speculative_accept
+from .slices import Slice, evaluate_by
 from .soft_labels import SparseLabels, read_soft_labels, write_soft_labels
 
 __version__ = _version("sigmax")
 
 __all__ = [
     "Accepted",
+    "BetaFit",
+    "BinaryEvaluation",
     "Comparison",
+    "ConformalSets",
+    "CorpCurve",
+    "Decomposition",
     "Divergence",
     "Estimate",
     "Evaluation",
     "Filtered",
+    "GroupTemperatureFit",
+    "IsotonicFit",
+    "LabelFits",
     "LinearHead",
+    "PlattFit",
+    "PriorShiftFit",
     "ReliabilityCurve",
+    "RiskCoverage",
+    "SetSizes",
+    "Slice",
     "SparseLabels",
     "TemperatureFit",
+    "Threshold",
     "TopK",
     "VectorScalingFit",
     "binary_cross_entropy",
     "brier_score",
     "calibration_error",
+    "choose_threshold",
     "compare",
+    "conformal_sets",
+    "corp_curve",
     "cross_entropy",
+    "decide",
+    "decompose",
     "distillation_loss",
     "entropy",
     "evaluate",
+    "evaluate_binary",
+    "evaluate_by",
     "filter_probabilities",
+    "fit_beta",
+    "fit_group_temperatures",
+    "fit_isotonic",
+    "fit_per_label",
+    "fit_platt",
+    "fit_prior_shift",
     "fit_temperature",
     "fit_vector_scaling",
     "get_num_threads",
@@ -79,6 +123,7 @@ __all__ = [
     "read_soft_labels",
     "release_memory",
     "reliability_curve",
+    "risk_coverage",
     "sample",
     "set_num_threads",
     "show_config",

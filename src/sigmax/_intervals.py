@@ -43,6 +43,44 @@ def of_share(share: float, count: float, resamples: Any, confidence: float) -> t
     return float(low), float(high)
 
 
+def error_of(influence: Any, unit: Any) -> tuple[float, int]:
+    """Return the standard error of a number from what each row adds to it, and how many units there are.
+
+    Rows of one unit are not independent: what they add is added up first.
+    """
+    _, of = np.unique(unit, return_inverse=True)
+    sums = np.bincount(of.ravel(), influence)
+    count = len(sums)
+    return float(np.sqrt(sums @ sums * count / (count - 1))) if count > 1 else np.inf, count
+
+
+def of_ratio(
+    part: Any, whole: Any, unit: Any, confidence: float
+) -> tuple[float, tuple[float, float]]:
+    """Return Σ part / Σ whole, a share, and Wilson's interval for as many rows as have its variance."""
+    total = whole.sum()
+    if not total > 0:
+        return np.nan, (0.0, 1.0)
+    share = float(part.sum() / total)
+    error, _ = error_of((part - share * whole) / total, unit)
+    count = total**2 / (whole @ whole)
+    if 0 < share < 1 and 0 < error < np.inf:
+        count = share * (1 - share) / error**2
+    low, high = wilson(np.float64(share), np.float64(count), quantile(confidence))
+    return share, (float(low), float(high))
+
+
+def of_logit(value: float, error: float, count: float, confidence: float) -> tuple[float, float]:
+    """Return the interval of a number in [0, 1] that is normal on the scale of logits; at an end, Wilson's."""
+    z = quantile(confidence)
+    if not (0 < value < 1 and 0 < error < np.inf):
+        low, high = wilson(np.float64(value), np.float64(count), z)
+        return float(low), float(high)
+    odds, half = np.log(value / (1 - value)), z * error / (value * (1 - value))
+    low, high = 1 / (1 + np.exp(-(odds + np.array([-half, half]))))
+    return float(low), float(high)
+
+
 def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> tuple[float, float]:
     """Return the interval of Σ x / Σ weight over groups by the studentised bootstrap (Efron 1981).
 
@@ -110,7 +148,13 @@ def of_difference(one: Any, other: Any) -> tuple[float, float]:
         for x, y in ((below[0], above[1]), (above[0], below[1]))
     )
     middle = middles[0] - middles[1]
-    return float(middle - low), float(middle + high)
+    low, high = middle - low, middle + high
+    # An error that may be 0 is often exactly that, and no chance: then the other one's interval is that of the change.
+    if one.interval[0] <= 0:
+        low = min(low, -other.interval[1])
+    if other.interval[0] <= 0:
+        high = max(high, one.interval[1])
+    return float(low), float(high)
 
 
 def _true_gaps(mean: Any, variance: Any, rows: Any, draws: int, rng: Any) -> Any:

@@ -78,10 +78,11 @@ class Rows:
     batch: tuple[int, ...] = ()  # the batch dimensions of all rows
     power: int = 0  # weights are divided by 2^power
     padded: bool = False  # whether the smallest number of the logits' type is a mask
+    binary: bool = False  # whether logits are of class 1 against class 0, and have one column
 
     @property
     def classes(self) -> int:
-        return int(self.logits.shape[-1])
+        return 2 if self.binary else int(self.logits.shape[-1])
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all rows that count, checked."""
@@ -119,6 +120,12 @@ class Rows:
         """Return the sums of what a function returns for the chunks."""
         return self.parts().map(_sum_of_chunks, function, *options).sum()
 
+    def collect(self, function: Callable[..., tuple[Any, ...]], *options: Any) -> tuple[Any, ...]:
+        """Return the arrays, one number for each row, that a function returns for the chunks: joined."""
+        lists = self.parts().map(_arrays_of_chunks, function, *options).gather()
+        chunks = [arrays for of_part in lists for arrays in of_part]
+        return tuple(np.concatenate(columns) for columns in zip(*chunks, strict=True))
+
     def parts(self) -> "Parts":
         """Return these rows in one part; of Dask arrays one part for each of their blocks of rows."""
         arrays = {name: x for name, x in vars(self).items() if np.ndim(x) and hasattr(x, "dtype")}
@@ -148,7 +155,8 @@ class Rows:
     ) -> tuple[Chunk, Any, Any]:
         """Return a chunk without logits, which of its rows count, and the labels of all its rows."""
         labels = np.ascontiguousarray(self.labels[part])  # sums have one order, whatever the layout
-        labels = labels.reshape(-1) if self.hard else labels.reshape(-1, self.classes)
+        single = self.hard or self.binary
+        labels = labels.reshape(-1) if single else labels.reshape(-1, self.classes)
         weight = np.ones(len(labels)) if self.weight is None else _flat(self.weight, part)
         chunk = Chunk(
             weight=weight,
@@ -161,7 +169,9 @@ class Rows:
         chunk.require(legal, "sample_weight must be finite and not negative", weight)
         kept = weight > 0
         if self.ignore_index is not None:
-            kept &= labels != self.ignore_index if self.hard else labels[:, self.ignore_index] != 1
+            kept &= labels != self.ignore_index if single else labels[:, self.ignore_index] != 1
+        if self.binary and self.mask is not None:
+            kept &= np.asarray(self.mask[part]).reshape(-1)
         if np.ndim(self.temperature):
             chunk.temperature = _flat(self.temperature, part)[kept]
         if self.groups is not None:
@@ -171,8 +181,9 @@ class Rows:
 
     def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
         chunk, kept, labels = self._start_of_chunk(part, start, first)
-        x = np.ascontiguousarray(self.logits[part]).reshape(-1, self.classes)
-        mask = None if self.mask is None else np.asarray(self.mask[part]).reshape(x.shape)
+        x = np.ascontiguousarray(self.logits[part]).reshape(len(labels), -1)
+        of_classes = self.mask is not None and not self.binary
+        mask = np.asarray(self.mask[part]).reshape(x.shape) if of_classes else None
         if not kept.all():
             x, labels, mask = x[kept], labels[kept], None if mask is None else mask[kept]
         self._put_logits(chunk, x, mask)
@@ -183,6 +194,8 @@ class Rows:
         if self.padded and self.from_logits:
             x = without_padding(x)
         dtype, x = x.dtype, _computable(x)
+        if self.binary:
+            x = _two_columns(chunk, x[:, 0], "logits") if not self.from_logits else against_0(x)
         if not self.from_logits:
             x = x if mask is None else np.where(mask, x, x.dtype.type(0))
             x = _distributions(chunk, x, "logits", dtype)
@@ -198,7 +211,10 @@ class Rows:
             chunk.require(legal, f"labels must be in [0, {self.classes})", labels)
             chunk.index = labels.astype(np.int64, copy=False)
         else:
-            labels = _distributions(chunk, labels, "labels", labels.dtype, dtype)
+            given = labels.dtype
+            if self.binary:
+                labels = _two_columns(chunk, _computable(labels), "labels")
+            labels = _distributions(chunk, labels, "labels", given, dtype)
             chunk.soft = labels.astype(np.float64, copy=False)
 
 
@@ -264,10 +280,16 @@ def rows(
     where: Any = None,
     groups: Any = None,
     padded: bool = False,
+    multilabel: bool = False,
 ) -> Rows:
     """Return the rows of these arguments: shapes and types are checked here, values in the chunks."""
     x, labels = _arguments.blocks(logits, "logits"), _label_blocks(labels)
     axis = _arguments.class_axis(axis, x.ndim)
+    beside = {"sample_weight": sample_weight, "temperature": temperature, "groups": groups}
+    if _arguments.flag(multilabel, "multilabel") or (x.ndim == 1 and labels.shape == x.shape):
+        if multilabel:
+            beside = _of_samples(beside, x.shape, axis)
+        return _questions(x, labels, from_logits, ignore_index, where, padded, **beside)
     hard = _arguments.are_class_indices(labels, x, axis)
     classes = x.shape[axis]
     if classes == 0:
@@ -294,6 +316,67 @@ def rows(
         padded=padded,
     )
     return all_rows.with_largest_weight_1()
+
+
+def _questions(
+    x: Any,
+    labels: Any,
+    from_logits: Any,
+    ignore_index: Any,
+    where: Any,
+    padded: bool,
+    *,
+    sample_weight: Any,
+    temperature: Any,
+    groups: Any,
+) -> Rows:
+    """Return rows of two classes, of which the logit of the first is 0: one for each number of x."""
+    if labels.shape != x.shape:
+        raise ValueError(
+            f"labels must have the shape {tuple(x.shape)} of the logits, one label in [0, 1] for each, "
+            f"got shape {tuple(labels.shape)}"
+        )
+    hard = labels.dtype.kind in "biu"
+    if ignore_index is not None:
+        ignore_index = _arguments.ignored_class(ignore_index, 2, hard)
+    if sample_weight is not None:
+        sample_weight = _arguments.block_numbers(sample_weight, "sample_weight", x.shape)
+    temperature = _arguments.temperatures(temperature, x.shape)
+    if np.ndim(temperature):
+        temperature = np.broadcast_to(temperature, x.shape)
+    return Rows(
+        logits=x[..., None],
+        labels=labels,
+        hard=hard,
+        from_logits=_arguments.flag(from_logits, "from_logits"),
+        weight=sample_weight,
+        temperature=temperature,
+        mask=None if where is None else _arguments.mask(where, x.shape),
+        groups=None if groups is None else _arguments.group_names(groups, x.shape),
+        ignore_index=ignore_index,
+        batch=x.shape,
+        padded=padded,
+        binary=True,
+    ).with_largest_weight_1()
+
+
+def _of_samples(beside: dict[str, Any], shape: tuple[int, ...], axis: int) -> dict[str, Any]:
+    """Return what is given for each sample for each of its labels. They are drawn together unless groups are given."""
+    samples = shape[:axis] + shape[axis + 1 :]
+    if beside["groups"] is None:
+        beside = {**beside, "groups": np.arange(math.prod(samples)).reshape(samples)}
+
+    def spread(values: Any) -> Any:
+        if values is None or np.ndim(values) != len(samples) or not samples:
+            return values
+        values = values if is_dask(values) else np.asarray(values)
+        return (
+            np.broadcast_to(np.expand_dims(values, axis), shape)
+            if values.shape == samples
+            else values
+        )
+
+    return {name: spread(values) for name, values in beside.items()}
 
 
 _LEAST = 1074  # of an exponent, but for its sign
@@ -328,6 +411,11 @@ def _label_blocks(labels: Any) -> Any:
 def _sum_of_chunks(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
     with exact_arithmetic():
         return merged(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+
+
+def _arrays_of_chunks(rows: Rows, function: Any, *options: Any) -> list[tuple[Any, ...]]:
+    with exact_arithmetic():
+        return list(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
@@ -392,6 +480,27 @@ def _computable(x: Any) -> Any:
     if x.dtype.kind in "biu" or x.dtype.itemsize == 8:
         return x.astype(np.float64, copy=False)
     return x.astype(np.float32, copy=False)
+
+
+def against_0(x: Any) -> Any:
+    """Return the logits of two classes, the second of which has these (in a last axis of 1)."""
+    return np.concatenate([np.zeros_like(x), x], axis=-1)
+
+
+def columns_of(x: Any, from_logits: bool) -> Any:
+    """Return the logits of two classes for each logit, or probability, of the second."""
+    x = _arguments.numpy_array(_arguments.real(x, "logits"), "logits")
+    if _arguments.flag(from_logits, "from_logits"):
+        return against_0(x[..., None])
+    p = _arguments.probabilities(x, "logits")
+    return np.log(np.stack([1 - p, p], axis=-1))
+
+
+def _two_columns(chunk: Chunk, p: Any, name: str) -> Any:
+    """Return distributions of two classes, the second of which has these probabilities."""
+    p = _arguments.at_most_1(p)
+    chunk.require((p >= 0) & (p <= 1), f"{name} must be in [0, 1]", p)
+    return np.stack([1 - p, p], axis=-1)
 
 
 def _distributions(chunk: Chunk, rows: Any, name: str, *dtypes: Any) -> Any:

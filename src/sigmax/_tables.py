@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._rows import Chunk, Parts, Rows, in_threads, merged, total
+from ._smooth import sums_on_grid
 from .losses import cross_entropy
 from .normalization import softmax
 
@@ -37,14 +38,9 @@ class _Columns:
 
     @classmethod
     def of(cls, chunk: Chunk, p: Any, names: Any) -> "_Columns":
-        n = np.arange(len(p))
-        # Probabilities of logits may be equal where the logits are not.
-        winner = (chunk.logits if chunk.probabilities is None else p).argmax(axis=-1)
-        confidence = p[n, winner].astype(np.float64)
-        _require_winner(chunk, confidence)
-        correct = winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
+        confidence, correct = winners(chunk, p)
         group = None if names is None else np.searchsorted(names, chunk.groups)
-        weight, nll, brier = chunk.weight, _nll(chunk), _squares(chunk, p)
+        weight, nll, brier = chunk.weight, losses_of(chunk), squares_of(chunk, p)
         return cls(chunk.first, confidence, correct, weight, group, nll, brier)
 
     @classmethod
@@ -81,13 +77,23 @@ class _Columns:
         return self.number if self.group is None else self.group
 
 
-def _probabilities(chunk: Chunk) -> Any:
+def probabilities(chunk: Chunk) -> Any:
     if chunk.probabilities is not None and _is_one(chunk.temperature):
         return chunk.probabilities
     return softmax(chunk.logits, temperature=chunk.temperature)
 
 
-def _require_winner(chunk: Chunk, confidence: Any) -> None:
+def winners(chunk: Chunk, p: Any) -> tuple[Any, Any]:
+    """Return how sure the winners are, and whether they are right: of distributions, how likely."""
+    n = np.arange(len(p))
+    # Probabilities of logits may be equal where the logits are not.
+    winner = (chunk.logits if chunk.probabilities is None else p).argmax(axis=-1)
+    sure = p[n, winner].astype(np.float64)
+    require_winner(chunk, sure)
+    return sure, winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
+
+
+def require_winner(chunk: Chunk, confidence: Any) -> None:
     """Refuse rows with NaN, and those that are masked throughout."""
     if not (confidence > 0).all():
         chunk.require_classes(~np.isnan(chunk.logits), "logits must not be NaN", chunk.logits)
@@ -99,7 +105,7 @@ def _is_one(temperature: Any) -> bool:
     return np.ndim(temperature) == 0 and float(temperature) == 1.0
 
 
-def _nll(chunk: Chunk) -> Any:
+def losses_of(chunk: Chunk) -> Any:
     """Return the losses as float64."""
     labels = chunk.index if chunk.soft is None else chunk.soft
     if chunk.probabilities is not None and _is_one(chunk.temperature):
@@ -111,7 +117,7 @@ def _nll(chunk: Chunk) -> Any:
     return losses.astype(np.float64)
 
 
-def _squares(chunk: Chunk, p: Any) -> Any:
+def squares_of(chunk: Chunk, p: Any) -> Any:
     """Return the squared distances of probabilities and labels."""
     if chunk.soft is not None:
         return ((p - chunk.soft) ** 2).sum(axis=-1)
@@ -125,10 +131,15 @@ def _squares(chunk: Chunk, p: Any) -> Any:
 
 
 def sums_of_brier(chunk: Chunk) -> tuple[float, float]:
-    p = _probabilities(chunk)
-    _require_winner(chunk, p.max(axis=-1))
-    squares = _squares(chunk, p)
+    p = probabilities(chunk)
+    require_winner(chunk, p.max(axis=-1))
+    squares = squares_of(chunk, p)
     return total(chunk.weight * squares), total(chunk.weight)
+
+
+def sums_of_smooth(chunk: Chunk) -> tuple[float, Any]:
+    sure, right = winners(chunk, probabilities(chunk))
+    return total(chunk.weight), sums_on_grid(sure, chunk.weight * (sure - right))
 
 
 # ---------------------------------------------------------------- sums
@@ -160,14 +171,18 @@ class _Plan:
     few: int  # the number of groups of the table by class; 0 without it
 
     def group(self, columns: _Columns, few: bool = False) -> Any:
-        """Return the group of each row: its unit where there are enough, else one by a hash (splitmix64)."""
-        groups, unit = self.few if few else self.groups, columns.unit
-        if self.units <= groups:
-            return unit
-        x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
+        """Return the group of each row."""
+        return spread_over(columns.unit, self.units, self.few if few else self.groups)
+
+
+def spread_over(unit: Any, units: int, groups: int) -> Any:
+    """Return a group for each unit: itself where there are enough groups, else one by a hash (splitmix64)."""
+    if units <= groups:
+        return unit
+    x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
 
 
 def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool) -> Table:
@@ -198,7 +213,7 @@ def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[
     kept = []
 
     def of(chunk: Chunk) -> tuple[_Columns, Any]:
-        p = _probabilities(chunk)
+        p = probabilities(chunk)
         columns = _Columns.of(chunk, p, plan.names)
         if not plan.few:
             return columns, None
@@ -230,12 +245,12 @@ def _batches(parts: Iterator[_Columns]) -> Iterator[_Columns]:
         yield _Columns.joined(waiting)
 
 
-def _bin(confidence: Any, bins: int) -> Any:
+def bin_of(confidence: Any, bins: int) -> Any:
     """Return the bin k of (k / bins, (k + 1) / bins]; the first has 0 too."""
     return np.maximum(np.searchsorted(np.arange(bins + 1) / bins, confidence, "left") - 1, 0)
 
 
-def _sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
+def sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
     """Return the sums of values by key, in an array of this shape, values last."""
     sums = [np.bincount(key, value, math.prod(shape)) for value in values]
     return np.stack(sums, axis=-1).reshape(*shape, len(values))
@@ -246,25 +261,25 @@ def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, ...]:
     nll = np.where(infinite, 0.0, c.nll)
     w = c.weight
     group = plan.group(c)
-    whole = _sums_by(group, (plan.groups,), w, w * c.correct, w * nll, w * c.brier, infinite)
+    whole = sums_by(group, (plan.groups,), w, w * c.correct, w * nll, w * c.brier, infinite)
     cells = plan.bins * CELLS
-    cell = _bin(c.confidence, cells)
+    cell = bin_of(c.confidence, cells)
     return (
         whole,
         _by_bin(c, cell // CELLS, plan),
-        _sums_by(cell, (cells,), w, w * w, w * c.confidence),
+        sums_by(cell, (cells,), w, w * w, w * c.confidence),
         np.bincount(plan.group(c, few=True), w, plan.few) if plan.few else np.zeros(0),
     )
 
 
-def _by_bin(c: _Columns, bin_of: Any, plan: _Plan) -> Any:
+def _by_bin(c: _Columns, at: Any, plan: _Plan) -> Any:
     """Return count, weight, weight², gap, correct and correct² by group and bin."""
     w = np.ones(len(c)) if c.weight is None else c.weight
     one = np.ones(len(c))
-    key = plan.group(c) * plan.bins + bin_of
+    key = plan.group(c) * plan.bins + at
     gap = w * (c.confidence - c.correct)
     values = (one, w, w * w, gap, w * c.correct, w * c.correct**2.0)
-    return _sums_by(key, (plan.groups, plan.bins), *values)
+    return sums_by(key, (plan.groups, plan.bins), *values)
 
 
 @dataclass
@@ -290,10 +305,10 @@ class _ByClass:
         row, k = np.divmod(others, classes)
         first = group[row] * (bins * classes) + k
         moved = terms.ravel()[others].astype(np.float64)
-        cells = [first + _bin(p.ravel()[others], bins) * classes, first]
+        cells = [first + bin_of(p.ravel()[others], bins) * classes, first]
         added = [moved, -moved]
         if chunk.soft is None:
-            of_label = _bin(p[np.arange(len(p)), chunk.index], bins)
+            of_label = bin_of(p[np.arange(len(p)), chunk.index], bins)
             cells.append((group * bins + of_label) * classes + chunk.index)
             added.append(-chunk.weight)
         return cls(groups, sums, np.concatenate(cells), np.concatenate(added))

@@ -42,6 +42,8 @@ class TemperatureFit:
         Steps of Newton's method: each reads all logits once.
     rows : int
         Rows that count.
+    binary : bool
+        Whether each logit was a question of its own: then ``apply`` returns as many probabilities of class 1.
     """
 
     temperature: float
@@ -52,6 +54,7 @@ class TemperatureFit:
     message: str
     iterations: int
     rows: int
+    binary: bool = False
 
     @in_exact_arithmetic
     def apply(self, logits: ArrayLike, axis: int = -1, *, from_logits: bool = True) -> Any:
@@ -61,6 +64,9 @@ class TemperatureFit:
         """
         if self.status != "ok":
             raise ValueError(self.message)
+        if self.binary:
+            x = _rows.columns_of(logits, from_logits)
+            return softmax(x, temperature=self.temperature)[..., 1]
         return softmax(_logits(logits, from_logits), axis, temperature=self.temperature)
 
 
@@ -76,6 +82,7 @@ def fit_temperature(
     label_smoothing: float | Literal["laplace"] = 0.0,
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
+    multilabel: bool = False,
     confidence: float = 0.95,
 ) -> TemperatureFit:
     r"""Find the temperature at which the labels are most likely.
@@ -94,6 +101,9 @@ def fit_temperature(
         ``np.finfo(x.dtype).min``, or a mask of this number that was added to the logits.
     labels : array_like
         q⁰: class indices, or distributions along ``axis``; as for :func:`cross_entropy`.
+        Of one-dimensional logits with as many labels each is a yes-or-no question: the logit (or probability) of class
+        1, against 0 of class 0, and a label 0 or 1 or in between, the probability of 1. All numbers are those of two
+        columns, bit for bit.
     axis : int
         The class axis.
     from_logits : bool
@@ -107,7 +117,10 @@ def fit_temperature(
     ignore_index : int, optional
         Rows with this label are left out, whatever they hold; of distributions those that are sure of this class.
     where : array_like of bool, optional
-        Mask, broadcasting to ``logits``: a class that is masked has probability 0.
+        Mask, broadcasting to ``logits``: a class that is masked has probability 0; a question that is does not count.
+    multilabel : bool
+        Whether the numbers along ``axis`` are questions of their own, as above: ``labels`` have the shape of
+        ``logits``. ``sample_weight`` has it too, or the shape without the axis: one for all questions of a sample.
     confidence : float
         Of the interval, in [0, 1).
 
@@ -161,23 +174,34 @@ def fit_temperature(
         ignore_index=ignore_index,
         where=where,
         padded=True,
+        multilabel=multilabel,
     )
     confidence = _arguments.confidence(confidence)
     start = _survey(rows)
-    smoothing = _smoothing(label_smoothing, start.rows)
+    smoothing = smoothing_of(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
     if status != "ok":
         temperature = {"separable": 0.0, "chance": math.inf}.get(status, math.nan)
         none = (math.nan, math.nan)
         before = start.nll
-        return TemperatureFit(temperature, none, before, math.nan, status, message, 0, start.rows)
+        return TemperatureFit(
+            temperature, none, before, math.nan, status, message, 0, start.rows, rows.binary
+        )
     b, error, iterations = _newton(rows, smoothing, start)
     temperature = 1.0 / b
     after = _mean_nll(rows, temperature)
     low, high = _interval(temperature, error, confidence)
     message = f"The best temperature is {temperature:.4g} ({low:.4g} to {high:.4g}) over {start.rows} rows."
     return TemperatureFit(
-        temperature, (low, high), start.nll, after, "ok", message, iterations, start.rows
+        temperature,
+        (low, high),
+        start.nll,
+        after,
+        "ok",
+        message,
+        iterations,
+        start.rows,
+        rows.binary,
     )
 
 
@@ -216,11 +240,11 @@ def _first_look(chunk: Chunk) -> tuple[Any, ...]:
         gap = _gap(chunk, top)
         spread = top - np.where(z > -np.inf, z, np.inf).min(axis=-1)
     _check(chunk, top, gap, spread)
-    label, weight = _label(chunk)
-    terms = weight * (_mean(z) - label)
+    label, weight = label_logits(chunk)
+    terms = weight * (mean_logits(z) - label)
     return (
         len(chunk),
-        _class_weights(chunk),
+        class_weights(chunk),
         np.count_nonzero(gap > 0),
         np.count_nonzero(spread < 1 / _LARGEST_SPREAD),
         _rows.total(terms),
@@ -229,7 +253,7 @@ def _first_look(chunk: Chunk) -> tuple[Any, ...]:
     )
 
 
-def _class_weights(chunk: Chunk) -> Any:
+def class_weights(chunk: Chunk) -> Any:
     """Return the weight of each class among the labels."""
     if chunk.soft is None:
         return np.bincount(chunk.index, chunk.weight, chunk.logits.shape[-1])
@@ -302,9 +326,9 @@ def _between(low: float, high: float, b: float) -> float:
 
 def _moments(chunk: Chunk, b: float, smoothing: float) -> tuple[float, float, float]:
     """Return f', f'' and the sum of the squares of the terms of f'."""
-    r, weight = _label(chunk)
+    r, weight = label_logits(chunk)
     if smoothing:
-        r = r + smoothing * (_mean(chunk.logits) - r)
+        r = r + smoothing * (mean_logits(chunk.logits) - r)
     first, second = _core.logit_moments(chunk.logits, b, r)
     terms = weight * first
     return (
@@ -314,7 +338,7 @@ def _moments(chunk: Chunk, b: float, smoothing: float) -> tuple[float, float, fl
     )
 
 
-def _label(chunk: Chunk) -> tuple[Any, Any]:
+def label_logits(chunk: Chunk) -> tuple[Any, Any]:
     """Return the logit of each row's label, of a distribution the mean over it, and its weight s·Σ q."""
     z = chunk.logits
     if chunk.soft is None:
@@ -356,7 +380,7 @@ def _refuse_label(chunk: Chunk) -> None:
     chunk.require(legal, message, label)
 
 
-def _mean(z: Any) -> Any:
+def mean_logits(z: Any) -> Any:
     """Return the mean of each row's logits but those of masked classes."""
     finite = z > -np.inf
     if finite.all():
@@ -368,7 +392,7 @@ def _nll(chunk: Chunk, temperature: float) -> tuple[Any, Any]:
     """Return the sum of the losses, and what a mean divides it by."""
     labels = chunk.index if chunk.soft is None else chunk.soft
     losses = cross_entropy(chunk.logits, labels, temperature=temperature, reduction="none")
-    return _rows.total(chunk.weight * losses), _rows.total(_label(chunk)[1])
+    return _rows.total(chunk.weight * losses), _rows.total(label_logits(chunk)[1])
 
 
 def _mean_nll(rows: Rows, temperature: float) -> float:
@@ -376,7 +400,7 @@ def _mean_nll(rows: Rows, temperature: float) -> float:
     return float(total / mass)
 
 
-def _smoothing(value: Any, rows: int) -> float:
+def smoothing_of(value: Any, rows: int) -> float:
     number = _arguments.word_or_number(value, "label_smoothing", "laplace", 0.0, 1.0)
     return 1.0 / (rows + 1) if number is None else number
 
@@ -410,6 +434,8 @@ class VectorScalingFit:
         Steps of the minimisation.
     rows : int
         Rows that count.
+    binary : bool
+        As for :class:`TemperatureFit`.
     """
 
     scale: np.ndarray
@@ -420,6 +446,7 @@ class VectorScalingFit:
     message: str
     iterations: int
     rows: int
+    binary: bool = False
 
     @in_exact_arithmetic
     def apply(self, logits: ArrayLike, axis: int = -1, *, from_logits: bool = True) -> Any:
@@ -429,6 +456,9 @@ class VectorScalingFit:
         """
         if self.status != "ok":
             raise ValueError(self.message)
+        if self.binary:
+            x = _rows.without_padding(_rows.columns_of(logits, from_logits))
+            return softmax(_scaled(x, self.scale, self.bias).astype(x.dtype))[..., 1]
         x = _logits(logits, from_logits)
         x = _rows.without_padding(x) if from_logits else x
         moved = np.moveaxis(x, _arguments.class_axis(axis, x.ndim), -1)
@@ -452,6 +482,7 @@ def fit_vector_scaling(
     label_smoothing: float | Literal["laplace"] = 0.0,
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
+    multilabel: bool = False,
     regularization: float | Literal["auto"] = "auto",
 ) -> VectorScalingFit:
     r"""Find a scale and a bias per class at which the labels are most likely, not far from one temperature.
@@ -465,7 +496,7 @@ def fit_vector_scaling(
 
     Parameters
     ----------
-    logits, labels, axis, from_logits, sample_weight, label_smoothing, ignore_index, where
+    logits, labels, axis, from_logits, sample_weight, label_smoothing, ignore_index, where, multilabel
         As for :func:`fit_temperature`.
     regularization : float or "auto"
         λ of both. ``"auto"`` is empirical Bayes: 1/λ is the variance of u, and of v, that the slopes at the best
@@ -508,15 +539,18 @@ def fit_vector_scaling(
         ignore_index=ignore_index,
         where=where,
         padded=True,
+        multilabel=multilabel,
     )
     largest = _arguments.LARGEST
     strength = _arguments.word_or_number(regularization, "regularization", "auto", 0.0, largest)
     start = _survey(rows)
-    smoothing = _smoothing(label_smoothing, start.rows)
+    smoothing = smoothing_of(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
     if status not in ("ok", "chance"):
         none = np.full(rows.classes, math.nan)
-        return VectorScalingFit(none, none, start.nll, math.nan, status, message, 0, start.rows)
+        return VectorScalingFit(
+            none, none, start.nll, math.nan, status, message, 0, start.rows, rows.binary
+        )
     b = _newton(rows, smoothing, start)[0] if status == "ok" else 0.0
     problem = _VectorProblem.of(rows, b, smoothing, strength)
     theta, iterations, converged = _minimum(problem)
@@ -541,6 +575,7 @@ def fit_vector_scaling(
         message,
         iterations,
         start.rows,
+        rows.binary,
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _intervals, _numbers, _rows
 from ._arguments import in_exact_arithmetic, is_dask
 from ._rows import Chunk, Parts, Rows, in_threads, merged
-from ._tables import NOTHING, _bin, _of_rank, _Plan, _require_winner, _sums_by
+from ._tables import NOTHING, _of_rank, _Plan, bin_of, require_winner, sums_by
 from .evaluation import Estimate, Evaluation, evaluate
 from .losses import cross_entropy, kl_divergence
 
@@ -377,7 +377,7 @@ def _summed(
 def _chunks(rows: Rows, name: str, first: int) -> Iterator[Chunk]:
     with _named(name):
         for chunk in replace(rows, first=first).chunks():
-            _require_winner(chunk, 1.0 * (chunk.logits.max(axis=-1) > -np.inf))
+            require_winner(chunk, 1.0 * (chunk.logits.max(axis=-1) > -np.inf))
             yield chunk
 
 
@@ -414,9 +414,9 @@ def _sums_of_pair(
         broken, fixed = np.maximum(-gain, 0.0), np.maximum(gain, 0.0)
     columns = [w, w * w, w * kl, infinite, w * reverse, back, w * ~flips, w * change]
     columns += [w * broken, w * fixed]
-    groups = _sums_by(plan.group(typed(Any, pair)), (plan.groups,), *columns)
+    groups = sums_by(plan.group(typed(Any, pair)), (plan.groups,), *columns)
     of_bins = (w, np.ones(len(w)), 1.0 * flips, w * pair.kl)
-    return pair, (groups, _sums_by(_bin(confidence, plan.bins), (plan.bins,), *of_bins))
+    return pair, (groups, sums_by(bin_of(confidence, plan.bins), (plan.bins,), *of_bins))
 
 
 def _divergence(x: Any, y: Any, chunk: Chunk) -> Any:

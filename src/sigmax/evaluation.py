@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike
 
 from . import _arguments, _intervals, _numbers, _rows
 from ._arguments import in_exact_arithmetic
+from ._errors import GROUPS
 from ._rows import Rows
-from ._tables import NOTHING, Table, sums_of, sums_of_brier
+from ._smooth import smooth_error
+from ._tables import NOTHING, Table, sums_of, sums_of_brier, sums_of_smooth
 
 __all__ = [
     "Estimate",
@@ -39,7 +41,6 @@ _KINDS = {
     "debiased": "debiased_ece",
 }
 _BY_MASS = ("adaptive", "debiased")
-_GROUPS = 2000  # of rows, for the bootstrap: an error of 1.6 % in the length of an interval
 
 
 class Estimate(float):
@@ -163,6 +164,7 @@ def evaluate(
     sample_weight: ArrayLike | None = None,
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
+    multilabel: bool = False,
     bins: int = 15,
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -176,7 +178,7 @@ def evaluate(
 
     Parameters
     ----------
-    logits, labels, axis, from_logits, sample_weight, ignore_index, where
+    logits, labels, axis, from_logits, sample_weight, ignore_index, where, multilabel
         As for :func:`fit_temperature`. Probabilities are taken as given, neither clipped nor normalised. With labels
         that are distributions a row is as right as its winner is likely.
     temperature : array_like
@@ -236,6 +238,7 @@ def evaluate(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        multilabel=multilabel,
         groups=groups,
     )
     bins = _arguments.integer(bins, "bins", 1)
@@ -252,13 +255,14 @@ def calibration_error(
     /,
     axis: int = -1,
     *,
-    kind: Literal["ece", "adaptive", "classwise", "max", "debiased"] = "ece",
+    kind: Literal["ece", "adaptive", "classwise", "max", "debiased", "smooth"] = "ece",
     bins: int = 15,
     from_logits: bool = True,
     temperature: ArrayLike = 1.0,
     sample_weight: ArrayLike | None = None,
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
+    multilabel: bool = False,
 ) -> float:
     r"""Measure how far confidence is from accuracy.
 
@@ -266,11 +270,12 @@ def calibration_error(
 
     Parameters
     ----------
-    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where, multilabel
         As for :func:`evaluate`.
-    kind : {"ece", "adaptive", "classwise", "max", "debiased"}
+    kind : {"ece", "adaptive", "classwise", "max", "debiased", "smooth"}
         Bins of equal width; of equal numbers of rows; the mean over the classes of each class's own error; the largest
-        gap of a bin; the root of the squared error without its bias. :func:`evaluate` returns the rules.
+        gap of a bin; the root of the squared error without its bias. :func:`evaluate` returns the rules. ``"smooth"``
+        has no bins: gaps are averaged by a normal kernel, as wide as the error itself is large.
 
     Returns
     -------
@@ -286,6 +291,8 @@ def calibration_error(
     ----------
     Naeini, M. P., Cooper, G. F., Hauskrecht, M. (2015). Obtaining well calibrated probabilities using Bayesian binning.
     doi:10.1609/aaai.v29i1.9602.
+    Błasiok, J., Nakkiran, P. (2023). Smooth ECE: principled reliability diagrams via kernel smoothing.
+    arXiv:2309.12236.
 
     Examples
     --------
@@ -293,7 +300,7 @@ def calibration_error(
     >>> print(round(sigmax.calibration_error([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False), 9))
     0.45
     """
-    _arguments.choice(kind, "kind", tuple(_KINDS))
+    _arguments.choice(kind, "kind", (*_KINDS, "smooth"))
     rows = _rows.rows(
         logits,
         labels,
@@ -303,8 +310,14 @@ def calibration_error(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        multilabel=multilabel,
     )
     bins = _arguments.integer(bins, "bins", 1)
+    if kind == "smooth":
+        weight, sums = rows.sum(sums_of_smooth)
+        if not weight:
+            raise ValueError(NOTHING)
+        return smooth_error(sums, weight)
     table = sums_of(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
     return _numbers.values(table)[_KINDS[kind]]
 
@@ -321,6 +334,7 @@ def brier_score(
     sample_weight: ArrayLike | None = None,
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
+    multilabel: bool = False,
 ) -> float:
     r"""Mean squared distance of probabilities and labels, summed over the classes.
 
@@ -328,7 +342,7 @@ def brier_score(
 
     Parameters
     ----------
-    logits, labels, axis, from_logits, temperature, sample_weight, ignore_index, where
+    logits, labels, axis, from_logits, temperature, sample_weight, ignore_index, where, multilabel
         As for :func:`evaluate`.
 
     Returns
@@ -362,6 +376,7 @@ def brier_score(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        multilabel=multilabel,
     )
     total, weight = rows.sum(sums_of_brier)
     if not weight:
@@ -373,7 +388,7 @@ def brier_score(
 
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
-    table = sums_of(rows, bins, groups=_GROUPS, by_mass=True, by_class=True)
+    table = sums_of(rows, bins, groups=GROUPS, by_mass=True, by_class=True)
     values = _numbers.values(table)
     spreads = _numbers.resampled(table, resamples, seed)
     null = _numbers.null(table.cells, resamples, seed)

@@ -51,6 +51,7 @@ def reliability_curve(
     sample_weight: ArrayLike | None = None,
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
+    multilabel: bool = False,
     confidence: float = 0.95,
 ) -> ReliabilityCurve:
     r"""Measure accuracy by confidence: the points of a reliability diagram.
@@ -59,7 +60,7 @@ def reliability_curve(
 
     Parameters
     ----------
-    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where
+    logits, labels, axis, bins, from_logits, temperature, sample_weight, ignore_index, where, multilabel
         As for :func:`evaluate`.
     equal_mass : bool
         Bins of equal numbers of rows, not of equal width.
@@ -98,6 +99,7 @@ def reliability_curve(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         where=where,
+        multilabel=multilabel,
     )
     bins = _arguments.integer(bins, "bins", 1)
     quantile = _intervals.quantile(_arguments.confidence(confidence))

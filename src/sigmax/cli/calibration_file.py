@@ -1,15 +1,25 @@
 """The small JSON file that `calibrate` writes and `apply` reads."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sigmax import TemperatureFit, VectorScalingFit, softmax
+from sigmax import (
+    BetaFit,
+    ConformalSets,
+    IsotonicFit,
+    PlattFit,
+    VectorScalingFit,
+    softmax,
+)
 from sigmax.files.blocks import scaled_block
 from sigmax.files.errors import DataError
+
+MARKS = ('"temperature"', '"scale"', '"points"', '"beta"')  # one of which a file has
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,24 @@ class Calibration:
     bias: Any = None
     input: str | None = None  # "logits" or "probabilities", that it was fitted on
     normalize: bool = False
+    binary: PlattFit | BetaFit | IsotonicFit | None = None  # of two classes
+    shares: Any = None  # of the classes among the labels that it was fitted on
+    sets: ConformalSets | None = None  # of its probabilities
 
-    def apply(self, logits: Any) -> Any:
+    def apply(self, logits: Any, prior: Any = None) -> Any:
+        """Return probabilities; with a prior, where classes are as frequent as it says."""
+        p = self._probabilities(logits)
+        if prior is None:
+            return p
+        shifted = p * (prior / self.shares)
+        return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(p.dtype)
+
+    def _probabilities(self, logits: Any) -> Any:
+        if self.binary is not None:
+            z = logits[:, 1].astype(np.float64) - logits[:, 0]
+            p = self.binary.apply(z)
+            dtype = softmax(np.zeros(1, logits.dtype)).dtype
+            return np.stack([1.0 - p, p], axis=-1).astype(dtype)
         if self.scale is None:
             return softmax(logits, temperature=self.temperature)
         return softmax(scaled_block(logits, self.scale, self.bias))
@@ -37,16 +63,24 @@ class Calibration:
         fitted = self.input == "probabilities"
         if said is None:
             return True if fitted else None
-        if said != fitted and self.input is not None and self.scale is not None:
+        own = self.scale is not None or self.binary is not None
+        if said != fitted and self.input is not None and own:
             raise DataError(
                 f"{path}: was fitted on {self.input}, and scales and biases are for these only"
             )
         return said
 
 
-def described(fit: TemperatureFit | VectorScalingFit) -> dict[str, Any]:
+def described(fit: Any) -> dict[str, Any]:
     """Return what is fitted, and what it was fitted on, in types that JSON has."""
-    if isinstance(fit, VectorScalingFit):
+    if isinstance(fit, PlattFit):
+        parameters = {"method": "platt", "scale": fit.scale, "bias": fit.bias}
+    elif isinstance(fit, BetaFit):
+        parameters = {"method": "beta", "a": fit.a, "b": fit.b, "c": fit.c}
+    elif isinstance(fit, IsotonicFit):
+        steps = {"points": fit.points.tolist(), "values": fit.values.tolist()}
+        parameters = {"method": "isotonic", **steps}
+    elif isinstance(fit, VectorScalingFit):
         parameters = {"method": "vector", "scale": fit.scale.tolist(), "bias": fit.bias.tolist()}
     else:
         parameters = {
@@ -66,7 +100,7 @@ def load(path: Path) -> Calibration:
     """Read a file of `calibrate`, checked."""
     try:
         value = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
-        return _checked(value)
+        return read(value)
     except KeyError as error:
         what = f"{error} is missing"
     except (ValueError, TypeError, RecursionError) as error:
@@ -74,7 +108,8 @@ def load(path: Path) -> Calibration:
     raise DataError(f"{path}: not a calibration that `sigmax calibrate` wrote: {what}")
 
 
-def _checked(value: Any) -> Calibration:
+def read(value: Any) -> Calibration:
+    """Return what the object of a file says, checked."""
     if not isinstance(value, dict):
         raise ValueError("it must be an object")
     classes, method, given = value["classes"], value["method"], value.get("input")
@@ -85,7 +120,17 @@ def _checked(value: Any) -> Calibration:
     normalize = value.get("normalize", False)
     if not isinstance(normalize, bool):
         raise ValueError(f"normalize must be true or false, got {normalize!r}")
-    common: Any = {"classes": tuple(classes), "input": given, "normalize": normalize}
+    common: Any = {
+        "classes": tuple(classes),
+        "input": given,
+        "normalize": normalize,
+        "shares": _numbers(value["shares"], len(classes)) if "shares" in value else None,
+        "sets": _sets(value["sets"], len(classes)) if value.get("sets") else None,
+    }
+    if method in ("platt", "beta", "isotonic"):
+        if len(classes) != 2:
+            raise ValueError(f"method {method!r} is for two classes, got {len(classes)}")
+        return Calibration(**common, binary=_binary(method, value))
     if method == "temperature":
         temperature = _finite(value["temperature"])
         if temperature <= 0:
@@ -94,7 +139,51 @@ def _checked(value: Any) -> Calibration:
     if method == "vector":
         scale, bias = (_numbers(value[name], len(classes)) for name in ("scale", "bias"))
         return Calibration(**common, scale=scale, bias=bias)
-    raise ValueError(f"method must be 'temperature' or 'vector', got {method!r}")
+    legal = "'temperature', 'vector', 'platt', 'beta' or 'isotonic'"
+    raise ValueError(f"method must be {legal}, got {method!r}")
+
+
+def _binary(method: str, value: dict[str, Any]) -> PlattFit | BetaFit | IsotonicFit:
+    """Return the fit of a file, of which only what applies it is kept."""
+    found: dict[str, Any] = {
+        "nll_before": 0.0,
+        "nll_after": 0.0,
+        "status": "ok",
+        "message": "",
+        "rows": 0,
+    }
+    if method == "platt":
+        return PlattFit(**found, scale=_finite(value["scale"]), bias=_finite(value["bias"]))
+    if method == "beta":
+        a, b, c = (_finite(value[name]) for name in "abc")
+        return BetaFit(**found, a=a, b=b, c=c)
+    points = value["points"]
+    if not isinstance(points, list) or len(points) < 2:
+        raise ValueError("points must be a list of two numbers at least")
+    x, y = _numbers(points, len(points)), _numbers(value["values"], len(points))
+    if (np.diff(x) < 0).any() or (np.diff(y) < 0).any() or y[0] < 0 or y[-1] > 1:
+        raise ValueError("points and values must rise, values in [0, 1]")
+    return IsotonicFit(**found, points=x, values=y)
+
+
+def _sets(value: Any, classes: int) -> ConformalSets:
+    """Return the conformal sets of a file."""
+    if not isinstance(value, dict) or value.get("method") not in ("lac", "aps", "raps"):
+        raise ValueError("sets must be an object with the method 'lac', 'aps' or 'raps'")
+    threshold = math.inf if value["threshold"] is None else _finite(value["threshold"])
+    numbers: dict[str, Any] = {name: _finite(value[name]) for name in ("coverage", "penalty")}
+    counts: dict[str, Any] = {name: int(_finite(value[name])) for name in ("free", "seed", "rows")}
+    return ConformalSets(
+        threshold=threshold,
+        method=value["method"],
+        randomized=bool(value["randomized"]),
+        never_empty=bool(value["never_empty"]),
+        per_class=False,
+        temperature=1.0,
+        classes=classes,
+        **numbers,
+        **counts,
+    )
 
 
 def _refuse_constant(text: str) -> Any:
@@ -109,5 +198,5 @@ def _finite(value: Any) -> float:
 
 def _numbers(values: Any, count: int) -> Any:
     if not isinstance(values, list) or len(values) != count:
-        raise ValueError(f"scale and bias must be {count} finite numbers, one for each class")
+        raise ValueError(f"must be {count} finite numbers, one for each class")
     return np.array([_finite(x) for x in values])

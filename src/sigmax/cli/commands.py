@@ -62,6 +62,13 @@ def report(
     bins: options.Bins = 15,
     confidence: options.Confidence = 0.95,
     resamples: options.Resamples = 1000,
+    multilabel: options.Multilabel = False,
+    per_label: options.PerLabel = False,
+    by: options.By = None,
+    threshold: options.Threshold = 0.5,
+    costs: options.Costs = "1,1",
+    coverage: options.Coverage = 0.9,
+    never_empty: options.NeverEmpty = False,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Find out how good and how honest the probabilities are, and whether calibration helps.
@@ -124,7 +131,10 @@ def calibrate(
         "calibration.json"
     ),
     method: Annotated[
-        options.FitMethod, typer.Option(help="One temperature, or a scale and a bias per class.")
+        options.FitMethod,
+        typer.Option(
+            help="One temperature, or a scale and a bias per class; of two classes also a line, a curve or steps."
+        ),
     ] = options.FitMethod.temperature,
     logits_key: options.LogitsKey = None,
     labels_key: options.LabelsKey = None,
@@ -139,6 +149,13 @@ def calibrate(
     only: options.Only = None,
     weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
+    sets: Annotated[
+        options.SetMethod | None,
+        typer.Option(help="Find conformal sets too: half of the rows fit, the other half ranks."),
+    ] = None,
+    coverage: options.Coverage = 0.9,
+    never_empty: options.NeverEmpty = False,
+    seed: options.Seed = 0,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Fit a calibration on all rows and write it as a small JSON file."""
@@ -157,6 +174,17 @@ def apply(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Probabilities: .npy, .csv or .parquet.")
     ],
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help="How frequent the classes are here: a,b,c, or auto to find out from these rows.",
+            show_default=False,
+        ),
+    ] = None,
+    sets: Annotated[
+        Path | None,
+        typer.Option(help="Write the conformal sets of a calibration with --sets: .npy of bool."),
+    ] = None,
     logits_key: options.LogitsKey = None,
     drop: options.Drop = None,
     probabilities: options.Probabilities = None,

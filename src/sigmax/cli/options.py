@@ -135,6 +135,45 @@ LabelsAs = Annotated[
 IgnoreIndex = Annotated[
     int | None, _option("--ignore-index", "Leave out rows with this label, for example -100.")
 ]
+Multilabel = Annotated[
+    bool,
+    _option(
+        "--multilabel",
+        "Each column is a label of its own: labels are 0 or 1, in the logits' shape.",
+    ),
+]
+PerLabel = Annotated[
+    bool, _option("--per-label", "Of many labels: a fit for each of them, not one for all.", _STUDY)
+]
+By = Annotated[
+    str | None,
+    _option(
+        "--by",
+        "Measure each slice of the rows for itself: a file, or an array or column of the files, as --groups.",
+        _STUDY,
+    ),
+]
+Threshold = Annotated[
+    float,
+    _option(
+        "--threshold",
+        "Of two classes: from which probability of the second on the answer is yes.",
+        _STUDY,
+        min=0.0,
+        max=1.0,
+    ),
+]
+Costs = Annotated[
+    str,
+    _option("--costs", "Of two classes: what a false yes and a false no cost, as 1,5.", _STUDY),
+]
+Coverage = Annotated[
+    float,
+    _option("--coverage", "How often a conformal set must hold the label, in (0, 1).", _STUDY),
+]
+NeverEmpty = Annotated[
+    bool, _option("--never-empty", "Keep the most likely class in every conformal set.", _STUDY)
+]
 Groups = Annotated[
     str | None,
     _option(
@@ -148,12 +187,24 @@ Groups = Annotated[
 class Method(StrEnum):
     temperature = "temperature"
     vector = "vector"
+    platt = "platt"
+    beta = "beta"
+    isotonic = "isotonic"
     none = "none"
 
 
 class FitMethod(StrEnum):
     temperature = "temperature"
     vector = "vector"
+    platt = "platt"
+    beta = "beta"
+    isotonic = "isotonic"
+
+
+class SetMethod(StrEnum):
+    lac = "lac"
+    aps = "aps"
+    raps = "raps"
 
 
 Temperature = Annotated[float, typer.Option(help="What the logits are divided by.")]

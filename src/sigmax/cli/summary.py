@@ -77,6 +77,12 @@ def print_fit(value: dict[str, Any], output: Path) -> None:
             out.print(
                 "The interval has 1 in it: these rows do not say that the logits should be changed."
             )
+    elif value["method"] == "platt":
+        out.print(f"scale {value['scale']:.6g}, bias {value['bias']:.6g}")
+    elif value["method"] == "beta":
+        out.print("a {a:.6g}, b {b:.6g}, c {c:.6g}".format_map(value))
+    elif value["method"] == "isotonic":
+        out.print(f"{len(value['values']) // 2:,} rising steps")
     else:
         out.print(f"a scale and a bias for each of {len(value['classes'])} classes")
     out.print(

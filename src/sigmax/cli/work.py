@@ -13,7 +13,9 @@ import numpy as np
 import typer
 
 from sigmax import (
+    conformal_sets,
     filter_probabilities,
+    fit_prior_shift,
     fit_temperature,
     fit_vector_scaling,
     sample,
@@ -23,10 +25,10 @@ from sigmax import (
 from sigmax.files.blocks import row_blocks, spill
 from sigmax.files.cluster import cluster, write_remotely
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options, beside_logits, has_labels
+from sigmax.files.find import Options, Where, beside_logits, find_beside, has_labels
 from sigmax.files.inputs import Inputs, read_inputs, read_logits
+from sigmax.files.opening import open_file
 from sigmax.files.outputs import (
-    CALIBRATION,
     KINDS,
     check_place,
     check_report_place,
@@ -78,18 +80,91 @@ def report(context: typer.Context) -> None:
 
     given = context.params
     choices = Choices(**{field.name: given[field.name] for field in fields(Choices)})
-    choices = replace(choices, method=str(choices.method))
+    choices = replace(choices, method=str(choices.method), costs=_costs(given["costs"]))
+    if not 0 < choices.coverage < 1:
+        raise typer.BadParameter(f"--coverage must be in (0, 1), got {choices.coverage:g}")
     with plain_errors(), cluster(given["scheduler"]):
         check_report_place(given["output"], _paths(given))
         logits, labels = from_standard_input_of(given["logits"], given["labels"])
-        inputs = read_inputs(logits, labels, _options(given))
+        options = _options(given)
+        where = find_beside(logits, labels or logits, given["by"], "--by", options)
+        if where is not None and where.path == logits:
+            options = replace(
+                options, drop=",".join([*(where.names or ()), *filter(None, [options.drop])])
+            )
+        if given["multilabel"]:
+            inputs, of_labels = read_questions(logits, labels, options)
+            each = len(of_labels.names)
+            by = None
+            if where is not None:
+                by = np.repeat(slices_of(where, inputs, options, each), each)
+        else:
+            inputs, of_labels = read_inputs(logits, labels, options), None
+            by = None if where is None else slices_of(where, inputs, options)
         _say(inputs)
         title = given["title"] or given["logits"].name
-        result = _report(context, inputs, given["output"], choices, title)
+        result = _report(context, inputs, given["output"], choices, title, by, of_labels)
         summary.print_report(result, given["output"])
 
 
-def _report(context: typer.Context, inputs: Inputs, output: Path, choices: Any, title: str) -> Any:
+def _costs(text: str) -> tuple[float, float]:
+    """Return the two costs of an option like 1,5."""
+    try:
+        false_yes, false_no = (float(x) for x in text.split(","))
+    except ValueError:
+        false_yes = math.nan
+    if not (0 <= false_yes < math.inf and 0 <= false_no < math.inf):
+        raise typer.BadParameter(f"--costs must be two numbers, not negative, as 1,5; got {text!r}")
+    return false_yes, false_no
+
+
+def read_questions(path: Path, labels_path: Path | None, options: Options) -> tuple[Inputs, Any]:
+    """Open logits and labels of a multi-label classifier: as yes-or-no questions, and which label each is about."""
+    from sigmax.files.find import find_labels
+    from sigmax.report.labels import questions
+
+    for name in ("weights", "groups", "normalize"):
+        if getattr(options, name):
+            raise DataError(f"--{name} cannot be combined with --multilabel")
+    where = find_labels(path, labels_path, options)
+    inputs = read_logits(path, replace(options, probabilities=False))
+    x = np.asarray(inputs.logits)
+    inside = bool(((x >= 0) & (x <= 1)).all())
+    if options.probabilities is None and inside:
+        raise DataError(f"{path}: all numbers are in [0, 1]: say --probabilities or --logits")
+    if options.probabilities:
+        if not inside:
+            raise DataError(f"{path}: probabilities must be in [0, 1]")
+        with np.errstate(divide="ignore"):
+            inputs = replace(
+                inputs, logits=np.log(x, dtype=np.float64) - np.log1p(-x, dtype=np.float64)
+            )
+    labels = open_file(where.path, where.names, how=options.how).array
+    paths = tuple(dict.fromkeys((path, where.path)))
+    return questions(replace(inputs, paths=paths), labels, where.path)
+
+
+def slices_of(where: Where, inputs: Inputs, options: Options, each: int = 1) -> Any:
+    """Return the name of the slice of each row, of which `each` are about one sample."""
+    opened = open_file(where.path, where.names, text=True, how=options.how)
+    names = np.asarray(opened.array).reshape(-1)
+    if len(names) * each != len(inputs.logits):
+        count = len(inputs.logits) // each
+        raise DataError(
+            f"{where}: must have {count} names of slices, one for each row, got {len(names)}"
+        )
+    return names if not opened.texts else np.asarray(opened.texts)[names]
+
+
+def _report(
+    context: typer.Context,
+    inputs: Inputs,
+    output: Path,
+    choices: Any,
+    title: str,
+    by: Any = None,
+    labels: Any = None,
+) -> Any:
     """Make the report, write it, and return its numbers."""
     from sigmax.report.page import page
     from sigmax.report.study import study
@@ -98,7 +173,7 @@ def _report(context: typer.Context, inputs: Inputs, output: Path, choices: Any, 
         "schema": 1,
         **provenance(context, inputs.paths),
         "title": title,
-        **study(inputs, choices),
+        **study(inputs, choices, by, labels),
     }
     result["apply_commands"] = _apply_commands(context, result)
     write_report(output, page(result), result)
@@ -107,7 +182,7 @@ def _report(context: typer.Context, inputs: Inputs, output: Path, choices: Any, 
 
 def _apply_commands(context: typer.Context, result: dict[str, Any]) -> str | None:
     """Return the commands that put a calibration to use, where it is worth it."""
-    if result["verdict"]["key"] != "better":
+    if result["verdict"]["key"] != "better" or result["labels"] is not None:
         return None
     if context.info_name == "demo":
         return _OF_A_DEMO
@@ -201,15 +276,18 @@ def calibrate(context: typer.Context) -> None:
     given = context.params
     with plain_errors(), cluster(given["scheduler"]):
         paths = _paths(given)
-        check_text_place(given["output"], (".json",), "calibration", CALIBRATION, paths)
+        check_text_place(given["output"], (".json",), "calibration", calibration_file.MARKS, paths)
         logits, labels = from_standard_input_of(given["logits"], given["labels"])
         inputs = read_inputs(logits, labels, _options(given))
         _say(inputs)
+        inputs, others = _halves(inputs, given)
         fit = _fitted(inputs, given)
         if fit.status != "ok":
             raise DataError(f"no calibration: {fit.message}")
         value = {
             **calibration_file.described(fit),
+            "shares": _shares(inputs, given["ignore_index"]),
+            "sets": _sets_of(others, fit, given),
             "classes": list(inputs.classes),
             "input": "probabilities" if inputs.probabilities else "logits",
             "normalize": given["normalize"],
@@ -220,17 +298,74 @@ def calibrate(context: typer.Context) -> None:
         summary.print_fit(value, given["output"])
 
 
+def _halves(inputs: Inputs, given: dict[str, Any]) -> tuple[Inputs, Inputs | None]:
+    """Return the rows to fit, and those that rank: of conformal sets a random half each."""
+    if given["sets"] is None:
+        return inputs, None
+    if not 0 < given["coverage"] < 1:
+        raise DataError(f"--coverage must be in (0, 1), got {given['coverage']:g}")
+    if not inputs.hard or inputs.weights is not None:
+        raise DataError("--sets needs labels that are class indices, and no weights")
+    first = np.random.default_rng(given["seed"]).permutation(len(inputs.logits)) % 2 == 0
+    return inputs.selected(first), inputs.selected(~first)
+
+
 def _fitted(inputs: Inputs, given: dict[str, Any]) -> Any:
     rows = inputs.rows_to_fit()
-    fit = fit_temperature if given["method"] == "temperature" else fit_vector_scaling
+    fits: dict[str, Any] = {"temperature": fit_temperature, "vector": fit_vector_scaling}
+    logits, labels = rows.logits, rows.labels
+    method = str(given["method"])
+    if method not in fits:
+        from sigmax.report.study import BINARY, differences
+
+        if len(inputs.classes) != 2:
+            raise DataError(f"--method {method} is for two classes, got {len(inputs.classes)}")
+        fits |= BINARY
+        logits, labels = differences(logits), labels if rows.hard else labels[:, 1]
     with progress("Fitting"):
-        return fit(
-            rows.logits,
-            rows.labels,
+        return fits[method](
+            logits,
+            labels,
             label_smoothing=given["label_smoothing"],
             ignore_index=given["ignore_index"],
             sample_weight=rows.weights,
         )
+
+
+def _shares(inputs: Inputs, ignore_index: int | None) -> Any:
+    """Return how frequent the classes are among the labels."""
+    count = len(inputs.classes)
+    weights = np.ones(len(inputs.logits)) if inputs.weights is None else inputs.weights
+    if not inputs.hard:
+        total = np.asarray(inputs.labels).T @ weights
+    else:
+        kept = (
+            np.ones(len(weights), bool) if ignore_index is None else inputs.labels != ignore_index
+        )
+        total = np.bincount(np.asarray(inputs.labels)[kept], weights[kept], count)
+    return (total / total.sum()).tolist()
+
+
+def _sets_of(rows: Inputs | None, fit: Any, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the threshold of conformal sets, from rows that the fit has not seen."""
+    if rows is None:
+        return None
+    described = {**calibration_file.described(fit), "classes": list(rows.classes)}
+    calibration = calibration_file.read(described)
+    p = np.concatenate([calibration.apply(rows.logits[k]) for k in row_blocks(rows.logits)])
+    made = conformal_sets(
+        p.astype(np.float64) / p.sum(axis=1, keepdims=True, dtype=np.float64),
+        rows.labels,
+        from_logits=False,
+        method=given["sets"].value,
+        coverage=given["coverage"],
+        never_empty=given["never_empty"],
+        ignore_index=given["ignore_index"],
+        seed=given["seed"],
+    )
+    names = ("method", "coverage", "randomized", "never_empty", "penalty", "free", "seed", "rows")
+    threshold = made.threshold if math.isfinite(made.threshold) else None
+    return {"threshold": threshold, **{name: getattr(made, name) for name in names}}
 
 
 def apply(context: typer.Context) -> None:
@@ -239,6 +374,10 @@ def apply(context: typer.Context) -> None:
     with plain_errors(), cluster(given["scheduler"]):
         check_place(output, *KINDS, inputs=_paths(given))
         fitted = calibration_file.load(path)
+        if given["sets"] is not None:
+            check_place(given["sets"], ".npy", inputs=[*_paths(given), output])
+            if fitted.sets is None:
+                raise DataError(f"{path}: has no conformal sets: calibrate with --sets")
         options = _options(given)
         options = replace(
             options,
@@ -251,16 +390,67 @@ def apply(context: typer.Context) -> None:
         if count != len(fitted.classes):
             raise DataError(f"{logits}: has {count} classes, {path} is for {len(fitted.classes)}")
         _say(inputs)
+        prior = _prior(given["prior"], fitted, inputs, path)
+        if given["scheduler"] and (prior is not None or given["sets"] is not None):
+            raise DataError("--prior and --sets cannot be combined with --scheduler")
         shape = (*inputs.batch, count)
         check_shape(output, shape)
         dtype = softmax(np.zeros(1, inputs.logits.dtype)).dtype
         if given["scheduler"]:
             write_remotely(output, inputs.logits, fitted.apply, shape, dtype)
         else:
-            applied = (fitted.apply(inputs.logits[rows]) for rows in row_blocks(inputs.logits))
+            applied = (
+                fitted.apply(inputs.logits[rows], prior) for rows in row_blocks(inputs.logits)
+            )
             blocks = tracked(applied, "Writing", len(inputs.logits))
             write_rows(output, blocks, shape, dtype, fitted.classes)
         out.print(f"{output}: {len(inputs.logits):,} rows of {count:,} probabilities")
+        if given["sets"] is not None:
+            _write_sets(given["sets"], fitted, inputs, prior, shape)
+
+
+def _prior(text: str | None, fitted: Any, inputs: Inputs, path: Path) -> Any:
+    """Return the shares of the classes here: as given, or found from the rows."""
+    if text is None:
+        return None
+    count = len(fitted.classes)
+    if fitted.shares is None or not (fitted.shares > 0).all():
+        raise DataError(f"{path}: --prior needs the shares of all classes where it was fitted")
+    if text != "auto":
+        try:
+            prior = np.array([float(x) for x in text.split(",")])
+        except ValueError:
+            prior = np.zeros(0)
+        if (
+            prior.shape != (count,)
+            or not ((prior >= 0) & (prior < math.inf)).all()
+            or not prior.any()
+        ):
+            raise DataError(
+                f"--prior must be auto or {count} shares, not negative, got {text[:60]!r}"
+            )
+        return prior / prior.sum()
+    blocks = [fitted.apply(inputs.logits[rows]) for rows in row_blocks(inputs.logits)]
+    p = spill(b.astype(np.float64) / b.sum(axis=1, keepdims=True, dtype=np.float64) for b in blocks)
+    found = fit_prior_shift(p, fitted.shares / fitted.shares.sum(), from_logits=False)
+    shown = ", ".join(f"{x:.3g}" for x in found.prior[:20])
+    out.print(f"Shares of the classes here: {shown}{', …' if count > 20 else ''}")
+    return found.prior
+
+
+def _write_sets(
+    path: Path, fitted: Any, inputs: Inputs, prior: Any, shape: tuple[int, ...]
+) -> None:
+    def blocks() -> Iterator[Any]:
+        for rows in row_blocks(inputs.logits):
+            p = fitted.apply(inputs.logits[rows], prior).astype(np.float64)
+            yield fitted.sets.apply(p, from_logits=False, first=rows.start)
+
+    write_rows(
+        path, tracked(blocks(), "Writing sets", len(inputs.logits)), shape, np.dtype(bool), []
+    )
+    promised = f"{100 * fitted.sets.coverage:g} %"
+    out.print(f"{path}: sets that hold the label in {promised} of rows like those that ranked")
 
 
 # ---------------------------------------------------------------- softmax and sample

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .result import Report
-from .words import number, percent
+from .words import interval, number, percent
 
 When = Literal["before", "after"]
 
@@ -43,6 +43,11 @@ def figures(result: Report) -> dict[str, str]:
     drawn["confidence"] = _svg(_confidence, result, *sides)
     if result["temperature_curve"]["rows"]:
         drawn["temperature"] = _svg(_temperature, result)
+    drawn["decisions"] = _svg(_decisions, result, *sides)
+    drawn["corp"] = _svg(_corp, result, sides[-1])
+    if result["parts"]["binary"] is not None:
+        drawn["positive"] = _svg(_positive, result, *sides)
+        drawn["roc"] = _svg(_roc, result, sides[-1])
     return drawn
 
 
@@ -51,7 +56,8 @@ def _svg(draw: Callable[..., str], result: Report, *options: str) -> str:
     name = "-".join((draw.__name__.strip("_"), *options))
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=_SIZE, layout="constrained")
-        description = draw(figure.subplots(), result, *options)
+        axes = figure.subplots()
+        description = draw(axes, result, *options)
         file = io.StringIO()
         figure.savefig(
             file,
@@ -60,7 +66,7 @@ def _svg(draw: Callable[..., str], result: Report, *options: str) -> str:
             metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
         )
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].strip()
+    svg = _hovering(svg[svg.index("<svg") :].strip(), axes)
     for variable, colour in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     # Several figures share a page, so their identifiers must differ.
@@ -72,6 +78,25 @@ def _svg(draw: Callable[..., str], result: Report, *options: str) -> str:
         count=1,
     )
     return svg.replace('aria-label=""', f'aria-label="{description}"', 1)
+
+
+def _hovering(svg: str, axes: Any) -> str:
+    """Return the SVG with what its marks say when the mouse is over them: `texts` of the collections that have any."""
+    for marks in axes.collections:
+        texts = getattr(marks, "texts", [])
+        start = svg.find(f'<g id="{marks.get_gid()}">')
+        shape = "use" if "<use " in svg[start : svg.find("<g id=", start + 1)] else "path"
+        for text in texts:
+            start = svg.index(f"<{shape} ", start)
+            end = svg.index("/>", start)
+            svg = f"{svg[:end]}><title>{text}</title></{shape}>{svg[end + 2 :]}"
+            start = end
+    return svg
+
+
+def _with_texts(marks: Any, name: str, texts: list[str]) -> None:
+    marks.set_gid(f"marks-{name}")
+    marks.texts = texts
 
 
 # ---------------------------------------------------------------- drawings: each returns what it shows, in words
@@ -92,7 +117,10 @@ def _reliability(axes: Any, result: Report, side: When) -> str:
     # A line for each bin: a band from one to the next would speak of confidences between them, which no row has.
     axes.vlines(confidence, low, high, color=colour, linewidth=4, alpha=0.25)
     axes.vlines(confidence, low, high, color=colour, linewidth=1, alpha=0.6)
-    axes.scatter(confidence, accuracy, 16 + 200 * share, colour, marker=_MARKERS[side], zorder=3)
+    marks = axes.scatter(
+        confidence, accuracy, 16 + 200 * share, colour, marker=_MARKERS[side], zorder=3
+    )
+    _with_texts(marks, side, _texts(curve, filled))
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
     _percent_axis(axes.xaxis)
     _percent_axis(axes.yaxis)
@@ -100,6 +128,16 @@ def _reliability(axes: Any, result: Report, side: When) -> str:
         f"Reliability diagram {side} calibration: accuracy against confidence in {len(confidence)} bins; "
         f"ECE {percent(numbers['ece']['value'])}."
     )
+
+
+def _texts(curve: dict[str, Any], filled: Any) -> list[str]:
+    """Return what each bin says."""
+    columns = (curve[name][filled] for name in ("count", "confidence", "accuracy", "interval"))
+    return [
+        f"{int(count):,} {'row' if count == 1 else 'rows'}: {percent(sure)} sure, {percent(right)} right "
+        f"({interval(ends, percent)})"
+        for count, sure, right, ends in zip(*columns, strict=True)
+    ]
 
 
 _MARKERS = {"before": "o", "after": "s"}
@@ -168,6 +206,94 @@ def _temperature(axes: Any, result: Report) -> str:
         f"NLL and ECE of the test rows against the temperature; the fit found {number(temperature)}, "
         f"{number(low)} to {number(high)}."
     )
+
+
+def _decisions(axes: Any, result: Report, *sides: When) -> str:
+    words = []
+    for side in sides:
+        of = result["parts"]["decisions"][side]
+        error = 1 - np.array(of["accuracy"], float)
+        label = f"{side + ': ' if len(sides) > 1 else ''}{percent(of['aurc']['value'])} on average"
+        axes.plot(
+            of["coverage"],
+            error,
+            color=_COLOURS[side],
+            linestyle=_LINES[side],
+            label=label,
+            linewidth=1.8,
+        )
+        words.append(f"{percent(of['aurc']['value'])} {side}")
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, None),
+        xlabel="answered, the most confident first",
+        ylabel="wrong among them",
+    )
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.2)
+    axes.legend(loc="upper left")
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    return f"Error rate by the share of rows that are answered; on average {' and '.join(words)}."
+
+
+def _corp(axes: Any, result: Report, side: When) -> str:
+    of = result["parts"]["corp"][side]
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.fill_between(of["grid"], of["lower"], of["upper"], color=_FAINT, alpha=0.25, linewidth=0)
+    colour = _COLOURS[side]
+    axes.plot(of["confidence"], of["calibrated"], color=colour, linewidth=1.8)
+    binary = result["parts"]["binary"] is not None
+    what = "probability of the second class" if binary else "confidence"
+    axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel=what, ylabel="what it should be", aspect="equal")
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    return (
+        f"The rising curve that fits best {side} calibration, with the band that a perfectly calibrated model's curve "
+        f"stays in; miscalibration {of['miscalibration']:.4f} of the squared error."
+    )
+
+
+def _positive(axes: Any, result: Report, *sides: When) -> str:
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    words = []
+    for side in sides:
+        of = result["parts"]["binary"][side]
+        curve = {name: np.array(x, float) for name, x in of["curve"].items()}
+        filled = curve["count"] > 0
+        low, high = curve["interval"][filled].T
+        colour, x = _COLOURS[side], curve["confidence"][filled]
+        axes.vlines(x, low, high, color=colour, linewidth=1.5, alpha=0.5)
+        share = curve["count"][filled] / curve["count"].sum()
+        marks = axes.scatter(
+            x,
+            curve["accuracy"][filled],
+            16 + 200 * share,
+            colour,
+            marker=_MARKERS[side],
+            zorder=3,
+            label=side if len(sides) > 1 else None,
+            alpha=0.8,
+        )
+        _with_texts(marks, f"positive-{side}", _texts(curve, filled))
+        words.append(f"{percent(of['ece']['value'])} {side}")
+    if len(sides) > 1:
+        axes.legend(loc="upper left", markerscale=0.6)
+    axes.set(xlim=(-0.02, 1.03), ylim=(-0.02, 1.03), aspect="equal")
+    axes.set(xlabel="probability of the second class", ylabel="share of the second class")
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    return f"Share of the second class by its probability; calibration error {' and '.join(words)}."
+
+
+def _roc(axes: Any, result: Report, side: When) -> str:
+    of = result["parts"]["binary"][side]
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(*np.array(of["roc"], float), color=_COLOURS[side], linewidth=1.8)
+    axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="false yes", ylabel="true yes", aspect="equal")
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    area = of["roc_auc"]
+    return f"ROC curve; the area under it is {percent(area['value'])} ({interval(area['interval'], percent)})."
 
 
 def _temperature_ticks(low: float, high: float) -> list[float]:

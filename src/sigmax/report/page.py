@@ -26,23 +26,50 @@ def page(result: Report) -> str:
             "number",
             "percent",
             "points",
+            "short",
             "shortened",
+            "signed_short",
             "signed_nats",
             "signed_points",
         )
     }
-    reading = result["reading"]
+    environment.filters["apply"] = lambda x, shape: shape(x)
+    reading, after = result["reading"], result["after"] is not None
     return environment.from_string(source).render(
         dict(result),
         figures=figures(result),
         good=verdict.good(result),
         honest=verdict.honest(result),
         most=_MOST,
+        contents=_contents(result),
+        last="after" if after else "before",
+        remarks=verdict.remarks(result),
+        sides_shown=["before", "after"] if after else ["before"],
         notices=[] if reading is None else reading["notices"],
         reading_lines=[] if reading is None else reading["lines"],
         names=_NAMES,
         words=words,
     )
+
+
+def _contents(result: Report) -> list[tuple[str, str]]:
+    """Return the anchors and names of the sections that the page has."""
+    parts = result["parts"]
+    sections = {
+        "use": ("To use it", result["apply_commands"]),
+        "honesty": ("Confidence and accuracy", True),
+        "binary": ("Yes or no", parts["binary"]),
+        "decisions": ("Decisions", True),
+        "sets": ("Sets of classes", parts["sets"]),
+        "errors": ("What the errors are made of", True),
+        "slices": ("Slices", parts["slices"]),
+        "by-class": ("Labels" if result["labels"] else "Classes", True),
+        "all": ("All numbers", True),
+        "reading": ("How the files were read", result["reading"]),
+        "rules": ("Rules", True),
+        "again": ("How to make it again", True),
+    }
+    return [(anchor, name) for anchor, (name, shown) in sections.items() if shown]
 
 
 _NAMES = {

@@ -73,6 +73,7 @@ class Fit(TypedDict):
     interval: NotRequired[list[float]]
     scale: NotRequired[list[float]]
     bias: NotRequired[list[float]]
+    labels: NotRequired[list[dict[str, Any]]]
 
 
 class Curve(TypedDict):
@@ -123,6 +124,8 @@ class Numbers(TypedDict):
     reliability: Reliability
     temperature_curve: TemperatureCurve
     per_class: list[ClassRow]
+    parts: dict[str, Any]
+    labels: dict[str, Any] | None
 
 
 class Judged(Numbers):

@@ -10,17 +10,22 @@ from sigmax import (
     calibration_error,
     cross_entropy,
     evaluate,
+    fit_beta,
+    fit_isotonic,
+    fit_platt,
     fit_temperature,
     fit_vector_scaling,
     softmax,
 )
 from sigmax import reliability_curve as curve_of
-from sigmax.files.blocks import each_block, scaled, select
+from sigmax.files.blocks import each_block, row_blocks, scaled, select, spill
 from sigmax.files.errors import DataError
 from sigmax.files.inputs import Inputs
 from sigmax.files.progress import progress
 
 from .classes import per_class
+from .labels import Labels, PerLabel, jointly, per_label
+from .parts import parts
 from .result import Data, Judged, Split
 from .verdict import verdict
 
@@ -39,24 +44,33 @@ class Choices:
     resamples: int = 1000
     label_smoothing: float | Literal["laplace"] = 0.0
     ignore_index: int | None = None
+    threshold: float = 0.5  # of yes-or-no answers
+    costs: tuple[float, float] = (1.0, 1.0)  # of a false yes and of a false no
+    coverage: float = 0.9  # of conformal sets
+    never_empty: bool = False
+    per_label: bool = False  # a fit for each of many labels
 
 
-def study(inputs: Inputs, choices: Choices) -> Judged:
-    """Return all numbers of the report, in types that JSON has."""
+def study(inputs: Inputs, choices: Choices, by: Any = None, labels: Labels | None = None) -> Judged:
+    """Return all numbers of the report, in types that JSON has.
+
+    `by` has the slice of each row, `labels` the label that it is about where a sample has many.
+    """
     kept = _kept(inputs, choices.ignore_index)
     for_fit = _half(kept, inputs.groups, choices.seed)
     if choices.method == "none":
         for_fit[:] = False
     with progress("Fitting", 6) as advance:
-        fit = _fit(inputs, for_fit, choices)
+        fit = _fit(inputs, for_fit, choices, labels)
         advance(1)
         for_test = kept & ~for_fit
         test = inputs.selected(for_test)
-        before = _Side(test, 1.0, choices)
+        before = _Side(test, 1.0, choices, None if by is None else by[for_test])
         advance(2)
+        of_test = None if labels is None else labels.selected(for_test)
         after = None
         if fit is not None and fit.status == "ok":
-            after = _calibrated(fit, test, choices)
+            after = _calibrated(fit, before, test, choices, of_test)
         advance(2)
         result: Any = {
             "reading": None if inputs.reading is None else inputs.reading.to_dict(),
@@ -70,6 +84,8 @@ def study(inputs: Inputs, choices: Choices) -> Judged:
             "reliability": {"before": before.curve(), "after": after and after.curve()},
             "temperature_curve": _temperature_curve(before, fit, choices.seed),
             "per_class": per_class(inputs.classes, before, after),
+            "labels": None if of_test is None else _labels(of_test, before, after, choices),
+            "parts": parts(inputs.selected(for_fit), before, after, choices),
         }
         advance(1)
     return {"verdict": verdict(result), **jsonable(result)}  # type: ignore[typeddict-item]
@@ -131,7 +147,18 @@ def _split(groups: Any, for_fit: Any, for_test: Any) -> Split:
 # ---------------------------------------------------------------- before and after
 
 
-def _fit(inputs: Inputs, rows: Any, choices: Choices) -> Any:
+def _labels(labels: Labels, before: Any, after: Any, choices: Choices) -> dict[str, Any]:
+    rows = per_label(labels, before, after, choices)
+    samples = len(np.unique(before.groups))
+    return {
+        "samples": samples,
+        "count": len(labels.names),
+        "rows": rows,
+        "jointly": jointly(rows, before, after, choices.threshold),
+    }
+
+
+def _fit(inputs: Inputs, rows: Any, choices: Choices, labels: Labels | None) -> Any:
     if choices.method == "none":
         return None
     half = inputs.selected(rows).rows_to_fit()
@@ -141,14 +168,35 @@ def _fit(inputs: Inputs, rows: Any, choices: Choices) -> Any:
     }
     if choices.method == "vector":
         return fit_vector_scaling(half.logits, half.labels, **options)
+    y = half.labels if half.hard else half.labels[:, 1]
+    if choices.per_label and labels is not None:
+        make = {"temperature": fit_temperature, **BINARY}[choices.method]
+        possible = rows if inputs.impossible is None else rows & ~inputs.impossible
+        chosen = labels.selected(possible)
+        return PerLabel(make, differences(half.logits), y, chosen, options)
+    if choices.method in BINARY:
+        if len(inputs.classes) != 2:
+            raise DataError(
+                f"--method {choices.method} is for two classes, got {len(inputs.classes)}"
+            )
+        return BINARY[choices.method](differences(half.logits), y, **options)
     return fit_temperature(half.logits, half.labels, confidence=choices.confidence, **options)
+
+
+def differences(logits: Any) -> Any:
+    """Return the logits of the second class against the first."""
+    return np.concatenate([x[:, 1].astype(np.float64) - x[:, 0] for x in blocks_of(logits)])
+
+
+BINARY: dict[str, Any] = {"platt": fit_platt, "beta": fit_beta, "isotonic": fit_isotonic}
 
 
 class _Side:
     """The test rows with some calibration: the logits and the temperature that are evaluated."""
 
-    def __init__(self, rows: Inputs, temperature: float, choices: Choices) -> None:
+    def __init__(self, rows: Inputs, temperature: float, choices: Choices, by: Any = None) -> None:
         self.logits, self.labels, self.temperature = rows.logits, rows.labels, temperature
+        self.groups, self.by = rows.groups, by
         self.weights, self.impossible = rows.weights, rows.impossible
         self.bins, self.confidence = choices.bins, choices.confidence
         options: dict[str, Any] = {
@@ -192,10 +240,33 @@ class _Side:
         }
 
 
-def _calibrated(fit: Any, test: Inputs, choices: Choices) -> _Side:
+def _calibrated(
+    fit: Any, before: _Side, test: Inputs, choices: Choices, labels: Labels | None
+) -> _Side:
+    if isinstance(fit, PerLabel) and labels is not None:
+        p = fit.apply(differences(test.logits), labels.of)
+        return _Side(replace(test, logits=logits_of(p)), 1.0, choices, before.by)
     if choices.method == "temperature":
-        return _Side(test, fit.temperature, choices)
-    return _Side(replace(test, logits=scaled(test.logits, fit.scale, fit.bias)), 1.0, choices)
+        return _Side(test, fit.temperature, choices, before.by)
+    if choices.method == "vector":
+        logits = scaled(test.logits, fit.scale, fit.bias)
+    else:
+        logits = spill(columns_of(fit, x) for x in blocks_of(test.logits))
+    return _Side(replace(test, logits=logits), 1.0, choices, before.by)
+
+
+def blocks_of(logits: Any) -> Any:
+    return (np.asarray(logits[rows]) for rows in row_blocks(logits))
+
+
+def columns_of(fit: Any, x: Any) -> Any:
+    """Return the logits of two classes that have the probabilities of a fit of yes-or-no questions."""
+    return logits_of(fit.apply(x[:, 1].astype(np.float64) - x[:, 0]))
+
+
+def logits_of(p: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        return np.log(np.stack([1 - p, p], axis=-1))
 
 
 def _difference(before: _Side, after: _Side) -> dict[str, Any]:
@@ -208,7 +279,7 @@ def _difference(before: _Side, after: _Side) -> dict[str, Any]:
 
 
 def _described(fit: Any, method: str) -> dict[str, Any]:
-    return {"method": method, **vars(fit)}
+    return {"method": method, **(fit.described() if isinstance(fit, PerLabel) else vars(fit))}
 
 
 def _temperature_curve(before: _Side, fit: Any, seed: int) -> dict[str, Any]:

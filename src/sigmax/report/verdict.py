@@ -9,7 +9,17 @@ import math
 from typing import Literal
 
 from .result import Name, Number, Numbers, Side, Verdict
-from .words import Words, certainty, interval, nats, number, percent, points, signed_points
+from .words import (
+    Words,
+    certainty,
+    interval,
+    nats,
+    number,
+    percent,
+    points,
+    shortened,
+    signed_points,
+)
 
 LOSS = 0.01  # of the loss before: the least change that is worth having
 ECE = 0.005  # half a point
@@ -225,6 +235,12 @@ def good(result: Numbers) -> str:
     accuracy, data = result["before"]["accuracy"], result["data"]
     rows = f"{result['split']['test']:,} {_rows(result['split']['test'])}"
     said = f"The most likely class is right in {percent(accuracy['value'])} of {rows}"
+    labels = result["labels"]
+    if labels is not None:
+        said = (
+            f"The likelier answer is right in {percent(accuracy['value'])} of {result['split']['test']:,} "
+            f"({labels['samples']:,} samples with {labels['count']:,} labels each)"
+        )
     said += ", by weight." if data["weighted"] else "."
     if data["impossible"]:
         count = data["impossible"]
@@ -248,6 +264,22 @@ def honest(result: Numbers) -> str:
     return f"{said}: {attitude}{by}."
 
 
+def remarks(result: Numbers) -> list[str]:
+    """Return what should not be overlooked, in sentences."""
+    binary = result["parts"]["binary"]
+    if binary is None or binary["before"]["never"] is None:
+        return []
+    never, last = binary["before"]["never"], binary["after"] or binary["before"]
+    name = result["data"]["class_names"][never]
+    threshold = number(result["options"]["threshold"])
+    said = (
+        f"The model never says {shortened(name)!r}: at a threshold of {threshold} all rows get the other class. Its "
+        "accuracy is the share of that class; see Yes or no for a better threshold."
+    )
+    changed = result["after"] is not None and last["never"] is None
+    return [said + (" After calibration it does." if changed else "")]
+
+
 def _counted(result: Numbers) -> str:
     return f"{result['split']['test']:,} {_rows(result['split']['test'])}"
 
@@ -265,15 +297,19 @@ def _attitude(side: Side) -> str:
 
 
 def _calibration(result: Numbers, method: str) -> str:
-    if method == "vector" or result["fit"] is None:
-        return "vector scaling"
+    if result["fit"] is not None and "labels" in result["fit"]:
+        return f"{METHODS.get(method, 'temperature')} per label"
+    if method != "temperature" or result["fit"] is None:
+        return METHODS[method]
     return f"temperature {number(result['fit']['temperature'])}"
 
 
 def _what_to_do(result: Numbers, method: str) -> str:
     fit = result["fit"]
-    if method == "vector" or fit is None:
-        return "Multiply the logits of each class by its scale and add its bias before the softmax."
+    if fit is not None and "labels" in fit:
+        return "Use the fit of each label: the JSON file has them."
+    if method != "temperature" or fit is None:
+        return _USE[method]
     return (
         f"Divide the logits by {number(fit['temperature'])} before the softmax "
         f"({certainty(result['before']['confidence'])} interval {interval(fit['interval'], number)})."
@@ -290,6 +326,18 @@ def _accuracy(result: Numbers, method: str) -> str:
     )
 
 
+METHODS = {
+    "vector": "vector scaling",
+    "platt": "Platt scaling",
+    "beta": "beta calibration",
+    "isotonic": "isotonic regression",
+}
+_USE = {
+    "vector": "Multiply the logits of each class by its scale and add its bias before the softmax.",
+    "platt": "Multiply the logit by the scale and add the bias before the sigmoid.",
+    "beta": "Bend the logit by the three numbers of the fit before the sigmoid.",
+    "isotonic": "Replace the probability by that of its step.",
+}
 _TITLES = {"nll": "NLL", "brier": "Brier score", "ece": "ECE"}
 
 

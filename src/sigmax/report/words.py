@@ -30,6 +30,16 @@ def nats(x: float | None, like: float | None = None) -> str:  # noqa: ARG001
     return _long(x) or (f"{x:.3f}" if x < 100 else f"{x:,.1f}")
 
 
+def short(x: float | None, like: float | None = None) -> str:  # noqa: ARG001
+    """Return a loss in four digits after the point."""
+    return "–" if x is None or math.isnan(x) else _long(x) or f"{x:.4f}".replace("-", MINUS)
+
+
+def signed_short(x: float | None, like: float | None = None) -> str:
+    """As `short`: what has a sign of its own says it."""
+    return short(x, like)
+
+
 def number(x: float | None, like: float | None = None) -> str:
     """Return a positive number in three digits."""
     if x is None or not math.isfinite(x):
