@@ -255,6 +255,21 @@ def test_errors(change, message):
 # ---------------------------------------------------------------- intervals
 
 
+def test_copies_in_one_group_say_nothing_new():
+    """As tokens of one document that are all alike: intervals are those of one of each."""
+    x, y, labels = pair(200)
+    one = sigmax.compare(x, y, labels)
+    copies = [np.repeat(z, 7, axis=0) for z in (x, y, labels)]
+    many = sigmax.compare(*copies, groups=np.repeat(np.arange(200), 7))
+    alone = sigmax.compare(*copies)
+    for of in (
+        lambda c: c.kl.mean, lambda c: c.reverse_kl.mean, lambda c: c.agreement, lambda c: c.broken,
+        lambda c: c.perplexity["ratio"], lambda c: c.difference["accuracy"], lambda c: c.difference["nll"],
+    ):  # fmt: skip
+        assert of(many).interval == pytest.approx(of(one).interval, rel=1e-9, abs=1e-12)
+        assert np.ptp(of(alone).interval) < 0.7 * np.ptp(of(one).interval)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("documents", [None, 40])
 def test_intervals_hold_the_truth(documents):

@@ -859,7 +859,7 @@ def test_jsonl_groups_weights_and_soft_labels(tmp_path, rng):
     p = answers(rng)[0]
     q = rng.dirichlet(np.ones(3), len(p))
     rows = [
-        {"probs": x, "labels": y, "doc": f"d{k // 7}", "w": k + 1.0}
+        {"probs": x, "labels": y, "doc": f"d{k // 7}", "w": k + 1.0, "error": 0.5}
         for k, (x, y) in enumerate(zip(p.tolist(), q.tolist(), strict=True))
     ]
     write_jsonl(tmp_path / "x.jsonl", rows)

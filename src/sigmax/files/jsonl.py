@@ -19,13 +19,8 @@ from .progress import tracked
 from .tables import _SNIFFED, Facts, How, Opened, Table, _refuse_column, listed
 
 _ROWS = 2**14  # that are read at once
-_NAMES_BESIDE = (
-    "option_keys",
-    "class_names",
-    "classes",
-    "choices",
-    "options",
-)  # of the numbers of a list
+# Where the names of the numbers of a list may stand.
+_NAMES_BESIDE = ("option_keys", "class_names", "classes", "choices", "options")
 _MISSING = object()
 Row = dict[str, Any]
 
@@ -45,9 +40,7 @@ class Jsonl(Table):
     failed: int = field(init=False, default=0)  # rows that hold an error in place of an answer
     other: int = field(init=False, default=0)  # rows that --only leaves out
     absent: int = field(init=False, default=0)  # rows that do not name all classes
-    order: dict[str, int] = field(
-        init=False, default_factory=dict
-    )  # of the classes, if they have names
+    order: dict[str, int] = field(init=False, default_factory=dict)  # of classes with names
 
     def __post_init__(self) -> None:
         found: dict[str, None] = {}
@@ -93,7 +86,7 @@ class Jsonl(Table):
                         raise ValueError(f"must be an object, got {text.strip()[:40]!r}")
                     if not self._counts(row):
                         self.other += 1
-                    elif row.get("error") or row.get("answer", "") is None:
+                    elif _has_failed(row):
                         self.failed += 1
                     else:
                         yield line, row
@@ -256,6 +249,12 @@ class Jsonl(Table):
         except DataError:
             return "text, or not in every row", None
         return "float64", facts
+
+
+def _has_failed(row: Row) -> bool:
+    """Whether a row says that there is no answer; an error that is a number is a measurement."""
+    error = row.get("error")
+    return row.get("answer", "") is None or error is True or (bool(error) and not _is_number(error))
 
 
 def _is_number(x: Any) -> bool:
