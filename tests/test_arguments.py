@@ -36,6 +36,7 @@ OF_LOSSES = OF_ROWS | {
     "smoothing_prior": CLASSES / 7,
 }
 OF_SAMPLES = {"logits": X, "labels": LABELS, "sample_weight": ROWS}
+OF_QUESTIONS = {"logits": X, "labels": SHARES, "sample_weight": ROWS, "where": WHERE}
 LINEAR = {"features": X, "weight": X[:3], "labels": LABELS, "bias": CLASSES} | OF_LOSSES
 BINARY = {"logits": X, "labels": SHARES, "pos_weight": CLASSES}
 BINARY |= {"sample_weight": ROWS[:, None] * [[1.0, 2.0, 3.0]], "where": WHERE}
@@ -105,6 +106,26 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, dict[str, Any], dict[str, An
     "brier_score": (sigmax.brier_score, 2, OF_SAMPLES | {"temperature": ROWS}, {}),
     "calibration_error": (sigmax.calibration_error, 2, OF_SAMPLES, {}),
     "reliability_curve": (sigmax.reliability_curve, 2, OF_SAMPLES, {}),
+    "multilabel": (sigmax.evaluate, 2, OF_QUESTIONS, {"multilabel": True, "resamples": 3}),
+    "fit_platt": (sigmax.fit_platt, 2, OF_QUESTIONS, {"multilabel": True}),
+    "fit_isotonic": (sigmax.fit_isotonic, 2, OF_QUESTIONS, {"multilabel": True}),
+    "evaluate_binary": (
+        sigmax.evaluate_binary,
+        2,
+        OF_QUESTIONS,
+        {"multilabel": True, "resamples": 3},
+    ),
+    "conformal_sets": (sigmax.conformal_sets, 2, {"logits": X, "labels": LABELS}, {}),
+    "risk_coverage": (sigmax.risk_coverage, 2, OF_SAMPLES | {"groups": LABELS}, {}),
+    "decompose": (sigmax.decompose, 2, OF_SAMPLES, {}),
+    "corp_curve": (sigmax.corp_curve, 2, OF_SAMPLES, {"resamples": 3}),
+    "decide": (sigmax.decide, 2, {"logits": X, "costs": X[:3]}, {}),
+    "fit_prior_shift": (
+        sigmax.fit_prior_shift,
+        2,
+        {"logits": X, "train_prior": CLASSES / 7, "sample_weight": ROWS},
+        {},
+    ),
 }
 
 

@@ -107,7 +107,7 @@ def test_against_scikit_learn():
 
 
 def test_errors_of_area_and_precision_are_those_of_leaving_rows_out():
-    z, y = Z[:120], Y[:120]
+    z, y = np.round(Z[:120] / 2), Y[:120]  # with many ties
     e = sigmax.evaluate_binary(z, y)
     for name in ("roc_auc", "average_precision"):
         value, (low, high) = getattr(e, name), getattr(e, name).interval
@@ -179,7 +179,7 @@ def test_smooth_error():
     z, y = Z[:400], Y[:400]
     e = sigmax.evaluate_binary(z, y)
     assert e.smooth_ece == pytest.approx(smooth_by_sums(sigmax.sigmoid(z), y), rel=1e-5)
-    x = RNG.normal(size=(300, 4)) * 3
+    x = RNG.normal(size=(300, 4)) * 40  # most are surely of one class: the end of the grid counts
     labels = RNG.integers(0, 4, 300)
     p = sigmax.softmax(x)
     expected = smooth_by_sums(p.max(axis=1), p.argmax(axis=1) == labels)

@@ -144,6 +144,18 @@ def test_the_json_has_this_form():
         "reliability": {"before": curve, "after": curve},
         "temperature_curve": {"rows": int, "temperature": list, "nll": list, "ece": list},
         "per_class": list,
+        "parts": {
+            "rows": int,
+            "smooth_ece": {"before": float, "after": float},
+            "decomposition": dict,
+            "corp": dict,
+            "decisions": dict,
+            "sets": list,
+            "binary": None,
+            "thresholds": None,
+            "slices": None,
+        },
+        "labels": None,
         "verdict": {"key": str, "headline": str, "text": str, "advice": str},
         "apply_commands": str,
     }
@@ -193,6 +205,38 @@ def test_report_of_a_fit_that_is_none():
 def test_methods(method):
     printed = run("report", "logits.npy", "labels.npy", "--method", method, "--resamples", 50)
     assert ("Overconfident" if method == "none" else "Better with vector scaling") in printed
+
+
+def test_report_of_slices_and_of_many_labels():
+    Path("by.csv").write_text("by\n" + "a\nb\nc\n" * 1000)
+    run("report", "logits.npy", "labels.npy", "--by", "by.csv", "--resamples", 50)
+    parts = json.loads(Path("report.json").read_text())["parts"]
+    assert sorted(row["name"] for row in parts["slices"]) == ["a", "b", "c"]
+    np.save("one_hot.npy", np.eye(4, dtype=int)[np.load("labels.npy")])
+    words = [
+        "--multilabel",
+        "--method",
+        "platt",
+        "--per-label",
+        "--resamples",
+        "50",
+        "--classes",
+        "a,b,c,d",
+    ]
+    printed = run("report", "logits.npy", "one_hot.npy", *words, "-o", "many.html")
+    assert "1,500 samples with 4 labels each" in printed
+    numbers = json.loads(Path("many.json").read_text())
+    assert sorted(row["name"] for row in numbers["labels"]["rows"]) == ["a", "b", "c", "d"]
+    assert len(numbers["fit"]["labels"]) == 4
+
+
+def test_a_column_of_slices_is_no_class():
+    rows = "".join(f"{k % 7},{k % 3},{'uv'[k % 2]},{k % 2}\n" for k in range(200))
+    Path("x.csv").write_text("a,b,kind,label\n" + rows)
+    run("report", "x.csv", "--by", "kind", "--resamples", 20)
+    numbers = json.loads(Path("report.json").read_text())
+    assert numbers["data"]["class_names"] == ["a", "b"]
+    assert sorted(row["name"] for row in numbers["parts"]["slices"]) == ["u", "v"]
 
 
 def test_demo(here):
@@ -247,6 +291,54 @@ def test_calibrate_and_apply(suffix, method, dtype):
     np.testing.assert_allclose(p, expected, rtol=tolerance, atol=1e-30)
     again = run("report", output, "labels.npy", "--probabilities", "--resamples", 50)
     assert "No significant gain" in again
+
+
+@pytest.mark.parametrize("method", ["platt", "beta", "isotonic"])
+def test_calibrations_of_two_classes(method):
+    x, y = np.load("logits.npy")[:, 0], (np.load("labels.npy") == 0).astype(int)
+    np.save("x.npy", x)
+    np.save("y.npy", y)
+    run("calibrate", "x.npy", "y.npy", "--method", method)
+    run("apply", "x.npy", "calibration.json", "-o", "p.npy")
+    expected = getattr(sigmax, f"fit_{method}")(x, y).apply(x)
+    np.testing.assert_allclose(np.load("p.npy"), np.stack([1 - expected, expected], 1), rtol=1e-12)
+    run("calibrate", "x.npy", "y.npy", "--method", method)  # replaces a calibration
+
+
+def test_conformal_sets():
+    run("calibrate", "logits.npy", "labels.npy", "--sets", "aps", "--coverage", 0.8, "--seed", 3)
+    run("apply", "logits.npy", "calibration.json", "-o", "p.npy", "--sets", "sets.npy")
+    logits, labels = np.load("logits.npy"), np.load("labels.npy")
+    first = np.random.default_rng(3).permutation(3000) % 2 == 0
+    t = sigmax.fit_temperature(logits[first], labels[first]).temperature
+    made = sigmax.conformal_sets(
+        logits[~first], labels[~first], method="aps", coverage=0.8, temperature=t, seed=3
+    )
+    sets = np.load("sets.npy")
+    assert sets.dtype == bool
+    assert (sets != made.apply(logits)).mean() < 1e-3  # but for the rounding of probabilities
+    printed = run("apply", "logits.npy", "calibration.json", "-o", "p.npy", "--prior", "1,1,1,1")
+    assert "p.npy" in printed
+    run("calibrate", "logits.npy", "labels.npy")
+    words = ("apply", "logits.npy", "calibration.json", "-o", "p.npy", "--sets", "s.npy")
+    assert "calibrate with --sets" in run(*words, code=BAD_DATA)
+
+
+def test_prior():
+    run("calibrate", "logits.npy", "labels.npy")
+    fit = sigmax.fit_temperature(np.load("logits.npy"), np.load("labels.npy"))
+    shares = np.bincount(np.load("labels.npy")) / 3000
+    p = fit.apply(np.load("logits.npy"))
+    for given, prior in (
+        ("7,1,1,1", np.array([0.7, 0.1, 0.1, 0.1])),
+        ("auto", sigmax.fit_prior_shift(p, shares, from_logits=False).prior),
+    ):
+        run("apply", "logits.npy", "calibration.json", "-o", "p.npy", "--prior", given)
+        expected = p * prior / shares
+        expected /= expected.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(np.load("p.npy"), expected, rtol=1e-9)
+    words = ("apply", "logits.npy", "calibration.json", "-o", "p.npy", "--prior", "1,2")
+    assert "--prior must be auto or 4 shares" in run(*words, code=BAD_DATA)
 
 
 def test_apply_streams_what_is_larger_than_a_block(monkeypatch):
@@ -426,7 +518,13 @@ def test_info():
     [
         (("report",), USAGE, "Missing argument"),
         (("report", "none.npy"), USAGE, "does not exist"),
-        (("report", "logits.npy", "labels.npy", "--method", "platt"), USAGE, "platt"),
+        (("report", "logits.npy", "labels.npy", "--method", "plat"), USAGE, "plat"),
+        (("report", "logits.npy", "labels.npy", "--method", "platt"), BAD_DATA, "for two classes"),
+        (("calibrate", "logits.npy", "labels.npy", "--method", "beta"), BAD_DATA, "two classes"),
+        (("report", "logits.npy", "labels.npy", "--costs", "1"), USAGE, "--costs must be two"),
+        (("report", "logits.npy", "labels.npy", "--coverage", "1"), USAGE, "must be in (0, 1)"),
+        (("report", "logits.npy", "labels.npy", "--by", "none"), BAD_DATA, "--by must be a file"),
+        (("report", "logits.npy", "labels.npy", "--multilabel"), BAD_DATA, "a label for each of"),
         (
             ("report", "logits.npy", "labels.npy", "--label-smoothing", "2"),
             USAGE,
@@ -506,7 +604,13 @@ def test_a_calibration_for_other_classes():
     [
         ("[]", "not a calibration"),
         ('{"classes": ["a"]}', "'method' is missing"),
-        ('{"classes": ["a"], "method": "platt"}', "got 'platt'"),
+        ('{"classes": ["a"], "method": "plat"}', "got 'plat'"),
+        ('{"classes": ["a"], "method": "platt"}', "for two classes, got 1"),
+        (
+            '{"classes": ["a", "b"], "method": "isotonic", "points": [1, 0], "values": [0, 1]}',
+            "must rise",
+        ),
+        ('{"classes": ["a"], "method": "temperature", "sets": 3}', "sets must be an object"),
         ('{"classes": ["a"], "method": "temperature", "temperature": -1}', "positive, got -1"),
         (
             '{"classes": ["a"], "method": "vector", "scale": [1], "bias": [1, 2]}',
@@ -684,6 +788,7 @@ def test_the_examples_of_the_page_run():
         "cat,dog,animal\n2.5,1,cat\n0,3,dog\n1.5,2,cat\n1,0,dog\n0,2.0,dog\n3,2,cat\n"
     )
     np.save("quantised.npy", np.round(np.load("logits.npy") * 4) / 4)
+    np.save("one_hot.npy", np.eye(4, dtype=int)[np.load("labels.npy")])
     commands = [line for block in examples() for line in block if line.startswith("sigmax ")]
     assert {line.split()[1] for line in commands} == {
         "report", "compare", "calibrate", "apply", "softmax", "sample", "info", "demo"

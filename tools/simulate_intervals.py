@@ -89,7 +89,7 @@ def simulate(runs, seed):
             held["cost of a threshold"][rows].append(low <= cost <= high)
             sets = sigmax.conformal_sets(*classes(rng, rows))
             new = sets.measure(*classes(rng, rows))
-            again = sets.measure(*classes(rng, 5000))
+            again = sets.measure(*classes(rng, 20_000))
             for name in ("coverage", "size"):
                 low, high = getattr(new, name).interval
                 held[f"{name} of sets"][rows].append(low <= getattr(again, name) <= high)

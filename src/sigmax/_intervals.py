@@ -143,18 +143,14 @@ def of_difference(one: Any, other: Any) -> tuple[float, float]:
         ),
         strict=True,
     )
+    # An error that may be 0 often is: how far its estimate is above is bias, and does not vary with the other one.
+    of_low, of_high = (min(together, 0.0) if e.interval[0] <= 0 else together for e in (one, other))
     low, high = (
-        np.sqrt(max(x * x + y * y - 2 * together * x * y, 0.0))
-        for x, y in ((below[0], above[1]), (above[0], below[1]))
+        np.sqrt(max(x * x + y * y - 2 * r * x * y, 0.0))
+        for x, y, r in ((below[0], above[1], of_low), (above[0], below[1], of_high))
     )
     middle = middles[0] - middles[1]
-    low, high = middle - low, middle + high
-    # An error that may be 0 is often exactly that, and no chance: then the other one's interval is that of the change.
-    if one.interval[0] <= 0:
-        low = min(low, -other.interval[1])
-    if other.interval[0] <= 0:
-        high = max(high, one.interval[1])
-    return float(low), float(high)
+    return float(middle - low), float(middle + high)
 
 
 def _true_gaps(mean: Any, variance: Any, rows: Any, draws: int, rng: Any) -> Any:

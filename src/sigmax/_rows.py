@@ -366,17 +366,16 @@ def _of_samples(beside: dict[str, Any], shape: tuple[int, ...], axis: int) -> di
     if beside["groups"] is None:
         beside = {**beside, "groups": np.arange(math.prod(samples)).reshape(samples)}
 
-    def spread(values: Any) -> Any:
-        if values is None or np.ndim(values) != len(samples) or not samples:
+    def spread(name: str, values: Any) -> Any:
+        if values is None:
+            return None
+        values = _arguments.positions(values, name)
+        own = is_dask(values) or isinstance(values, np.ndarray)
+        if not own or not samples or values.shape != samples:
             return values
-        values = values if is_dask(values) else np.asarray(values)
-        return (
-            np.broadcast_to(np.expand_dims(values, axis), shape)
-            if values.shape == samples
-            else values
-        )
+        return np.broadcast_to(np.expand_dims(values, axis), shape)
 
-    return {name: spread(values) for name, values in beside.items()}
+    return {name: spread(name, values) for name, values in beside.items()}
 
 
 _LEAST = 1074  # of an exponent, but for its sign

@@ -30,20 +30,21 @@ _RESAMPLES = 100  # of what is slow to resample
 _FEWEST = 50  # rows that a threshold is chosen from and scored on
 
 
-def parts(fit: Inputs, before: Any, after: Any, choices: Any) -> dict[str, Any]:
-    """Return the parts; `fit` are the rows of the fit, `before` and `after` the sides of the study."""
-    rows = _Sample.rows(before, choices.seed)
+def parts(inputs: Inputs, for_fit: Any, before: Any, after: Any, choices: Any) -> dict[str, Any]:
+    """Return the parts; `for_fit` are the rows of the fit, `before` and `after` the sides of the study."""
+    count, classes = before.logits.shape
+    rows = _some_of(np.ones(count, bool), classes, choices.seed)
     sides: dict[str, Any] = {"before": _Sample.of(before, rows, choices)}
     sides["after"] = None if after is None else _Sample.of(after, rows, choices)
     last = sides["after"] or sides["before"]
-    binary = len(fit.classes) == 2
+    binary = len(inputs.classes) == 2
     return {
         "rows": int(np.count_nonzero(rows)),
         "smooth_ece": _each(sides, _smooth_error),
         "decomposition": _each(sides, _decomposition),
         "corp": _each(sides, _corp),
         "decisions": _each(sides, _decisions),
-        "sets": _sets(fit, last, choices),
+        "sets": _sets(inputs, for_fit, last, choices),
         "binary": _each(sides, _binary) if binary else None,
         "thresholds": _thresholds(last, choices) if binary else None,
         "slices": None if before.by is None else _slices(sides, choices),
@@ -66,14 +67,6 @@ class _Sample:
     by: Any
     choices: Any
 
-    @staticmethod
-    def rows(side: Any, seed: int) -> Any:
-        count, classes = side.logits.shape
-        chosen = np.zeros(count, bool)
-        most = min(_ROWS, max(1, _NUMBERS // classes))
-        chosen[np.random.default_rng([seed, 7]).permutation(count)[:most]] = True
-        return chosen
-
     @classmethod
     def of(cls, side: Any, chosen: Any, choices: Any) -> "_Sample":
         weights, groups, by = (
@@ -93,6 +86,17 @@ class _Sample:
         z = self.logits.astype(np.float64)
         labels = self.labels if self.labels.ndim == 1 else self.labels[:, 1]
         return np.where(z[:, 1] == z[:, 0], 0.0, z[:, 1] - z[:, 0]), labels
+
+
+def _some_of(rows: Any, classes: int, seed: int) -> Any:
+    """Return as many of the rows as a sample has, at random."""
+    chosen = np.flatnonzero(rows)
+    most = min(_ROWS, max(1, _NUMBERS // classes))
+    if len(chosen) <= most:
+        return rows
+    result = np.zeros(len(rows), bool)
+    result[np.random.default_rng([seed, 7]).permutation(chosen)[:most]] = True
+    return result
 
 
 def number(estimate: Estimate) -> dict[str, Any]:
@@ -151,12 +155,12 @@ def _decisions(sample: _Sample) -> dict[str, Any]:
     }
 
 
-def _sets(fit: Inputs, sample: _Sample, choices: Any) -> Any:
+def _sets(inputs: Inputs, for_fit: Any, sample: _Sample, choices: Any) -> Any:
     """Return how large conformal sets are that the fit's rows make, and how often they have the label of test rows."""
-    if not fit.hard or len(fit.logits) == 0 or choices.method not in ("temperature", "none"):
+    if not inputs.hard or not for_fit.any() or choices.method not in ("temperature", "none"):
         return None
-    rows = _Sample.rows(fit, choices.seed)
-    logits, labels = (np.asarray(select(x, rows)) for x in (fit.logits, fit.labels))
+    rows = _some_of(for_fit, inputs.logits.shape[1], choices.seed)
+    logits, labels = (np.asarray(select(x, rows)) for x in (inputs.logits, inputs.labels))
     result = []
     for method in ("lac", "aps", "raps"):
         made = conformal_sets(
@@ -177,7 +181,7 @@ def _sets(fit: Inputs, sample: _Sample, choices: Any) -> Any:
                 "promised": choices.coverage,
                 "threshold": made.threshold,
                 **{name: number(getattr(found, name)) for name in ("coverage", "size", "empty")},
-                "worst": _worst(found.coverage_of_class, fit.classes),
+                "worst": _worst(found.coverage_of_class, inputs.classes),
                 "coverage_of_class": found.coverage_of_class,
                 "interval_of_class": np.transpose(found.interval_of_class),
                 "size_of_class": found.size_of_class,

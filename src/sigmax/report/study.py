@@ -85,7 +85,7 @@ def study(inputs: Inputs, choices: Choices, by: Any = None, labels: Labels | Non
             "temperature_curve": _temperature_curve(before, fit, choices.seed),
             "per_class": per_class(inputs.classes, before, after),
             "labels": None if of_test is None else _labels(of_test, before, after, choices),
-            "parts": parts(inputs.selected(for_fit), before, after, choices),
+            "parts": parts(inputs, for_fit, before, after, choices),
         }
         advance(1)
     return {"verdict": verdict(result), **jsonable(result)}  # type: ignore[typeddict-item]
