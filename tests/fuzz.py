@@ -26,6 +26,7 @@ CALIBRATION = (
     "fit_temperature",
     "fit_vector_scaling",
     "evaluate",
+    "compare",
     "calibration_error",
     "brier_score",
     "reliability_curve",
@@ -353,8 +354,16 @@ def calibration(d: Draw, name: str) -> Call:
             arrays["labels"] = np.where(arrays["labels"] == 0, 1, arrays["labels"])
     if name not in ("fit_temperature", "fit_vector_scaling") and d.chance(0.4):
         arrays["temperature"] = np.exp(d.numbers(rows, size=0.5))
-    if name == "evaluate":
+    if name in ("evaluate", "compare"):
         options["resamples"] = 20
+    if name == "compare":
+        of_p = "from_logits" in options
+        other = (
+            distributions(d, shape, axis, d.dtype()) if of_p else d.numbers(shape, d.dtype(), 1.0)
+        )
+        arrays = {"base": arrays.pop("logits"), "other": other, **arrays}
+        unequal |= dict.fromkeys(("base", "other"), unequal.pop("logits", ()))
+        return Call(sigmax.compare, arrays, 3, options, unequal)
     return Call(getattr(sigmax, name), arrays, 2, options, unequal)
 
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -36,6 +37,7 @@ TEXTS = [
     b"0", b"99999999999999999999", b"true", b"False", b"label", b"0.5", b"1,5", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf",
     b"\xc3", "é".encode(), b"None", b"[1, 2]", b"{}", b"[" * 3000, b"a" * 5000, b"NaN", b"null", b"1.0", b"-0.0",
     b"'descr'", b"'<f8'", b"'|O'", b"'V2'", b"(3,)", b"(1000000000000, 3)", b"(-1, 3)", b"True", b"'U9'", b"'<f2'",
+    b"cos\nsystem\n", b"I-1\n", b"tR", b'{"a":1}', b"BF16",
 ]  # fmt: skip
 
 
@@ -65,6 +67,12 @@ def originals():
     file = io.BytesIO()
     pa.parquet.write_table(pa.table({"logits": list(map(list, logits)), "label": labels}), file)
     files[".parquet"].append(file.getvalue())
+    files[".arrow"] = arrow_files({**columns, "label": names[labels]})
+    files[".safetensors"] = [safetensors_file(logits, labels)]
+    files[".pt"] = [
+        torch_file(logits, labels, kind) for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    ]
+    files[".jsonl"] = jsonl_files(logits, names, labels)
     common = {"classes": ["a", "b", "c"], "input": "logits", "normalize": False}
     files[".json"] = [
         json.dumps({**common, "method": "temperature", "temperature": 1.5}).encode(),
@@ -73,6 +81,70 @@ def originals():
         ).encode(),
     ]
     return files
+
+
+def arrow_files(columns):
+    table, files = pa.table(columns), []
+    for new in (pa.ipc.new_file, pa.ipc.new_stream):
+        sink = pa.BufferOutputStream()
+        with new(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=11)
+        files.append(sink.getvalue().to_pybytes())
+    return files
+
+
+def safetensors_file(logits, labels):
+    entries = {
+        "logits": {"dtype": "F64", "shape": [30, 3], "data_offsets": [0, 720]},
+        "labels": {"dtype": "I64", "shape": [30], "data_offsets": [720, 960]},
+    }
+    header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+    return len(header).to_bytes(8, "little") + header + logits.tobytes() + labels.tobytes()
+
+
+def torch_file(logits, labels, compression):
+    """What torch.save writes of a dictionary of two tensors, with the description as text."""
+
+    def tensor(key, of_type, shape, strides):
+        count = "".join(f"I{n}\n" for n in shape), "".join(f"I{n}\n" for n in strides)
+        storage = f"(S'storage'\nctorch\n{of_type}\nS'{key}'\nS'cpu'\nI{np.prod(shape)}\ntQ"
+        ordered = "ccollections\nOrderedDict\n(tR"
+        return f"ctorch._utils\n_rebuild_tensor_v2\n({storage}I0\n({count[0]}t({count[1]}tI00\n{ordered}tR"
+
+    text = f"}}S'logits'\n{tensor(0, 'DoubleStorage', (30, 3), (3, 1))}sS'labels'\n"
+    text += f"{tensor(1, 'LongStorage', (30,), (1,))}s."
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        members = {
+            "data.pkl": text,
+            "byteorder": "little",
+            "data/0": logits.tobytes(),
+            "data/1": labels.tobytes(),
+        }
+        for name, data in members.items():
+            archive.writestr(f"x/{name}", data)
+    return file.getvalue()
+
+
+def jsonl_files(logits, names, labels):
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    forms = [
+        [{"logits": x, "label": int(y)} for x, y in zip(logits.tolist(), labels, strict=True)],
+        [
+            {
+                "id": "q",
+                "answer": {"probabilities": dict(zip(names, x, strict=True))},
+                "gold": names[y],
+            }
+            for x, y in zip(p.tolist(), labels, strict=True)
+        ],
+        [
+            {"option_keys": list(names), "probs": x, "ground_truth": names[y], "error": None}
+            for x, y in zip(p.tolist(), labels, strict=True)
+        ],
+        [{"p": x, "y": int(y > 0)} for x, y in zip(p[:, 0].tolist(), labels, strict=True)],
+    ]
+    return ["\n".join(map(json.dumps, rows)).encode() for rows in forms]
 
 
 def mutated(data, rng):
@@ -116,7 +188,7 @@ def read(path, labels):
         return calibration_file.load(path).classes
     inputs = read_inputs(path, labels if path.suffix == ".npy" else None, Options(), settled=False)
     assert np.isfinite(np.asarray(inputs.logits).max(axis=1)).all()
-    if path.suffix in (".csv", ".parquet"):
+    if path.suffix in (".csv", ".parquet", ".arrow", ".jsonl"):
         table_of(path).profile()
     return inputs.classes
 

@@ -96,6 +96,13 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, dict[str, Any], dict[str, An
         OF_SAMPLES | {"temperature": ROWS, "where": WHERE, "groups": LABELS},
         {"resamples": 3},
     ),
+    "compare": (
+        sigmax.compare,
+        3,
+        {"base": X, "other": X[::-1]}
+        | {"labels": LABELS, "sample_weight": ROWS, "temperature": ROWS, "groups": LABELS},
+        {"resamples": 3},
+    ),
     "brier_score": (sigmax.brier_score, 2, OF_SAMPLES | {"temperature": ROWS}, {}),
     "calibration_error": (sigmax.calibration_error, 2, OF_SAMPLES, {}),
     "reliability_curve": (sigmax.reliability_curve, 2, OF_SAMPLES, {}),

@@ -696,7 +696,9 @@ def scheduler():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [".npy", ".parquet", "soft labels", "probabilities"])
+@pytest.mark.parametrize(
+    "kind", [".npy", ".parquet", ".arrow", ".pt", "soft labels", "probabilities"]
+)
 def test_a_cluster_gives_the_same(kind, scheduler, monkeypatch):
     monkeypatch.setattr(opening, "_PART", 4 * 700)
     logits, labels = np.load("logits.npy"), np.load("labels.npy")
@@ -705,6 +707,15 @@ def test_a_cluster_gives_the_same(kind, scheduler, monkeypatch):
         table = pa.table({**{name: logits[:, k] for k, name in enumerate("abcd")}, "label": labels})
         pa.parquet.write_table(table, "x.parquet", row_group_size=700)
         words = ["x.parquet"]
+    elif kind == ".arrow":
+        table = pa.table({**{name: logits[:, k] for k, name in enumerate("abcd")}, "label": labels})
+        with pa.ipc.new_file("x.arrow", table.schema) as writer:
+            writer.write_table(table, max_chunksize=700)
+        words = ["x.arrow"]
+    elif kind == ".pt":
+        torch = pytest.importorskip("torch")
+        torch.save({"logits": torch.from_numpy(logits), "labels": torch.from_numpy(labels)}, "x.pt")
+        words = ["x.pt"]
     elif kind == "soft labels":
         np.save("labels.npy", 0.1 + 0.6 * np.eye(4)[labels])
     elif kind == "probabilities":
@@ -727,8 +738,8 @@ def test_a_cluster_gives_the_same(kind, scheduler, monkeypatch):
     per_class = [{row["name"]: row["ece_after"] for row in x["per_class"]} for x in (one, other)]
     assert per_class[0] == pytest.approx(per_class[1], rel=1e-8)
     run("calibrate", *words, "--scheduler", scheduler)
-    options = words[1 if kind == ".parquet" else 2 :]
-    if kind == ".parquet":
+    options = words[1 if len(words) == 1 else 2 :]
+    if kind in (".parquet", ".arrow"):
         options = ["--logits-key", "a,b,c,d"]
     run("apply", words[0], "calibration.json", "-o", "here.npy", *options)
     run(
@@ -742,7 +753,7 @@ def test_a_cluster_refuses_what_it_cannot_read_in_parts(scheduler):
     np.savez("x.npz", logits=np.load("logits.npy"), labels=np.load("labels.npy"))
     printed = run("report", "x.npz", "--scheduler", scheduler, code=BAD_DATA)
     assert "x.npz" in printed
-    assert "--scheduler takes .npy and .parquet" in printed
+    assert "--scheduler takes .npy, .safetensors, .pt, .parquet and .arrow" in printed
     pa.parquet.write_table(pa.table({"a": [1.0], "b": [2.0]}).slice(1), "empty.parquet")
     printed = run("report", "empty.parquet", "labels.npy", "--scheduler", scheduler, code=BAD_DATA)
     assert "empty.parquet: has no rows" in printed
@@ -776,12 +787,13 @@ def test_the_examples_of_the_page_run():
     Path("scores.csv").write_text(
         "cat,dog,animal\n2.5,1,cat\n0,3,dog\n1.5,2,cat\n1,0,dog\n0,2.0,dog\n3,2,cat\n"
     )
+    np.save("quantised.npy", np.round(np.load("logits.npy") * 4) / 4)
     np.save("one_hot.npy", np.eye(4, dtype=int)[np.load("labels.npy")])
     np.save("features.npy", np.random.default_rng(0).normal(size=(20, 5)))
     np.savez("head.npz", weight=np.ones((3, 5)), bias=np.arange(3.0))
     commands = [line for block in examples() for line in block if line.startswith("sigmax ")]
     assert {line.split()[1] for line in commands} == {
-        "report", "calibrate", "apply", "softmax", "sample", "soften", "predict", "info", "demo"
+        "report", "compare", "calibrate", "apply", "softmax", "sample", "soften", "predict", "info", "demo"
     }  # fmt: skip
     for line in commands:
         if "--scheduler" not in line:
@@ -792,6 +804,7 @@ def test_every_option_is_on_the_page():
     page = PAGE.read_text()
     for name in (
         "report",
+        "compare",
         "calibrate",
         "apply",
         "softmax",

@@ -1,14 +1,20 @@
 """Files: every format gives the same numbers, is read in blocks, and is refused with file, row and what is legal."""
 
+import gzip
+import json
+import os
+import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from sigmax.files import blocks
+from sigmax.files import blocks, jsonl
 from sigmax.files.blocks import row_blocks, spill
 from sigmax.files.errors import DataError
 from sigmax.files.find import Options
@@ -109,7 +115,89 @@ def written(kind: str, tmp: Path, logits, labels) -> tuple[Path, Path | None, Op
             pa.parquet.write_table(columns, f"{one}.parquet")
             np.save(f"{two}.npy", labels)
             return Path(f"{one}.parquet"), Path(f"{two}.npy"), Options()
+        case "safetensors":
+            write_safetensors(Path(f"{one}.safetensors"), logits=logits, labels=labels)
+            return Path(f"{one}.safetensors"), None, Options()
+        case "two safetensors with one array each":
+            write_safetensors(Path(f"{one}.safetensors"), a=logits)
+            write_safetensors(Path(f"{two}.safetensors"), b=labels)
+            return Path(f"{one}.safetensors"), Path(f"{two}.safetensors"), Options()
+        case "pt":
+            write_torch(Path(f"{one}.pt"), logits=logits, labels=labels)
+            return Path(f"{one}.pt"), None, Options()
+        case "pt, logits by columns, compressed":
+            write_torch(Path(f"{one}.pth"), a=np.asfortranarray(logits), b=labels, compressed=True)
+            return Path(f"{one}.pth"), None, Options("a", "b")
+        case "arrow":
+            write_arrow(Path(f"{one}.arrow"), table(logits, label=texts))
+            return Path(f"{one}.arrow"), None, Options()
+        case "feather with lists":
+            columns = pa.table({"logits": list(map(list, logits)), "label": labels})
+            pa.feather.write_feather(columns, f"{one}.feather", compression="lz4")
+            return Path(f"{one}.feather"), None, Options()
+        case "stream of arrow":
+            write_arrow(Path(f"{one}.arrow"), table(logits, label=labels), stream=True)
+            return Path(f"{one}.arrow"), None, Options()
+        case "jsonl of lists":
+            rows = [
+                {"logits": x, "label": y}
+                for x, y in zip(logits.tolist(), labels.tolist(), strict=True)
+            ]
+            write_jsonl(Path(f"{one}.jsonl"), rows)
+            return Path(f"{one}.jsonl"), None, Options()
+        case "jsonl by name":
+            rows = [
+                {"id": k, "gold": y, "logits": dict(zip(NAMES, x, strict=True))}
+                for k, (x, y) in enumerate(zip(logits.tolist(), texts.tolist(), strict=True))
+            ]
+            write_jsonl(Path(f"{one}.ndjson"), rows)
+            return Path(f"{one}.ndjson"), None, Options()
+        case "jsonl of numbers, packed":
+            rows = [
+                {**dict(zip(NAMES, x, strict=True)), "label": y}
+                for x, y in zip(logits.tolist(), labels.tolist(), strict=True)
+            ]
+            with gzip.open(f"{one}.jsonl.gz", "wt") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+            return Path(f"{one}.jsonl.gz"), None, Options("cat,dog,eel")
     raise AssertionError(kind)
+
+
+# Written by hand, and compared with what the libraries write in the conformance group.
+
+
+def write_safetensors(path: Path, **arrays) -> None:
+    types = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "bool": "BOOL"}
+    header, data = {}, b""
+    for name, array in arrays.items():
+        raw = np.ascontiguousarray(array).tobytes()
+        of_type = types.get(str(array.dtype), "BF16")
+        offsets = [len(data), len(data) + len(raw)]
+        header[name] = {"dtype": of_type, "shape": list(array.shape), "data_offsets": offsets}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def write_torch(path: Path, *, compressed=False, **arrays) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({**{name: torch.from_numpy(a) for name, a in arrays.items()}, "epoch": 3}, path)
+    if compressed:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+
+
+def write_arrow(path: Path, columns, stream=False) -> None:
+    new = pa.ipc.new_stream if stream else pa.ipc.new_file
+    with new(str(path), columns.schema) as writer:
+        writer.write_table(columns, max_chunksize=7)
+
+
+def write_jsonl(path: Path, rows) -> None:
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
 
 
 KINDS = [
@@ -127,6 +215,16 @@ KINDS = [
     "parquet columns by name",
     "parquet list column",
     "parquet variable list column, npy labels",
+    "safetensors",
+    "two safetensors with one array each",
+    "pt",
+    "pt, logits by columns, compressed",
+    "arrow",
+    "feather with lists",
+    "stream of arrow",
+    "jsonl of lists",
+    "jsonl by name",
+    "jsonl of numbers, packed",
 ]
 
 
@@ -142,7 +240,9 @@ def test_every_format_gives_the_same_numbers(kind, block, tmp_path, logits, labe
     assert inputs.logits.dtype == np.float64
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet columns", "two csv, spaces after commas"])
+@pytest.mark.parametrize(
+    "kind", ["csv", "parquet columns", "two csv, spaces after commas", "arrow", "jsonl by name"]
+)
 def test_names_of_the_columns_are_those_of_the_classes(kind, tmp_path, logits, labels):
     assert read_inputs(*written(kind, tmp_path, logits, labels)).classes == tuple(NAMES)
 
@@ -409,7 +509,9 @@ def test_python_objects_are_not_read(tmp_path, labels):
 
 def test_other_suffixes_and_types(tmp_path, labels):
     np.save(tmp_path / "y.npy", labels)
-    refused(Path("x.txt"), None, Options(), "x.txt", ".npy, .npz, .csv, .parquet", "got .txt")
+    refused(
+        Path("x.txt"), None, Options(), "x.txt", ".npy, .npz, .safetensors, .pt, .csv", "got .txt"
+    )
     np.save(tmp_path / "x.npy", np.zeros((50, 3), complex))
     refused(tmp_path / "x.npy", tmp_path / "y.npy", Options(), "complex128")
     np.save(tmp_path / "x.npy", np.array(1.0))
@@ -459,3 +561,381 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path):
 def test_a_directory_that_is_missing(tmp_path):
     with pytest.raises(DataError, match="does not exist"), replacing(tmp_path / "no" / "x.txt"):
         pass
+
+
+# ---------------------------------------------------------------- .safetensors and .pt
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_bfloat16_and_other_types_of_tensors(suffix, tmp_path, logits):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / f"x{suffix}"
+    tensor = torch.from_numpy(logits)
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.int8):
+        x = (tensor * 9).to(dtype)
+        if suffix == ".pt":
+            torch.save(x, path)
+        else:
+            pytest.importorskip("safetensors.torch").save_file({"x": x.contiguous()}, path)
+        opened = open_file(path, arrays(path))
+        np.testing.assert_array_equal(opened.array, x.to(torch.float64).numpy())
+        assert opened.remarks == ()
+
+
+def test_tensors_of_models_views_and_lists(tmp_path):
+    torch = pytest.importorskip("torch")
+    path, x = tmp_path / "x.pt", torch.arange(24.0).reshape(4, 6)
+    layer = torch.nn.Linear(3, 2)
+    torch.save(
+        {"a": [x.T, x[:, ::2]], "b": layer.state_dict(), "c": {"d": torch.nn.Parameter(x)}, "n": 1},
+        path,
+    )
+    assert arrays(path) == ["a.0", "a.1", "b.weight", "b.bias", "c.d"]
+    for name, tensor in (("a.0", x.T), ("a.1", x[:, ::2]), ("b.weight", layer.weight), ("c.d", x)):
+        found = open_file(path, [name]).array
+        np.testing.assert_array_equal(found, tensor.detach().numpy())
+    torch.save(torch.sin(x), path)
+    np.testing.assert_array_equal(read_logits(path, Options()).logits, torch.sin(x).numpy())
+
+
+class _Evil:
+    """What runs when a pickle is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def pickled(path, data):
+    """Write a .pt file whose description is this pickle."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", data)
+        archive.writestr("x/data/0", bytes(800))
+
+
+def test_a_pt_file_runs_nothing(tmp_path):
+    path, made = tmp_path / "x.pt", tmp_path / "made"
+    for value in (_Evil(made), {"logits": [_Evil(made)]}):
+        pickled(path, pickle.dumps(value, protocol=2))
+        with pytest.raises(
+            DataError, match=r"it holds posix\.mkdir, which is not read as it could run code"
+        ):
+            arrays(path)
+    assert not made.exists()
+    pickle.loads(pickle.dumps(_Evil(made)))
+    assert made.exists()  # which it does elsewhere
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n}S'__code__'\nI1\nsb.", "not to be read as a .pt file"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n(I1\nI0\n(I3\nt(I1\nttR.", "not to be read as a .pt file"),
+        (b"]" + b"0" * 9, "not to be read as a .pt file"),
+        (b"N.", "has no tensors"),
+        (b"(lp0\n" + b"(g0\ng0\nlp0\n" * 60 + b".", "more than 1,000,000 parts"),
+    ],
+)  # fmt: skip
+def test_a_pt_file_that_is_broken_or_malicious(data, message, tmp_path):
+    pickled(tmp_path / "x.pt", data)
+    with pytest.raises(DataError, match=message):
+        arrays(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset", "legal"),
+    [("I4\nI25\n", "I25\nI1\n", "I0\n", True), ("I4\nI25\n", "I25\nI1\n", "I1\n", False),
+     ("I4\nI26\n", "I25\nI1\n", "I0\n", False), ("I99\nI99\n", "I0\nI0\n", "I0\n", False),
+     ("I4\nI25\n", "I-25\nI1\n", "I75\n", False), ("I4\nI25\n", "I1\n", "I0\n", False)],
+)  # fmt: skip
+def test_tensors_stay_inside_their_numbers(shape, strides, offset, legal, tmp_path):
+    storage = "((S'storage'\nctorch\nDoubleStorage\nS'0'\nS'cpu'\nI100\nttQ".replace("((", "(")
+    storage = "(S'storage'\nctorch\nDoubleStorage\nS'0'\nS'cpu'\nI100\ntQ"
+    text = f"ctorch._utils\n_rebuild_tensor_v2\n({storage}{offset}({shape}t({strides}ttR."
+    pickled(tmp_path / "x.pt", text.encode())
+    if legal:
+        assert open_file(tmp_path / "x.pt", ["tensor"]).array.shape == (4, 25)
+        return
+    with pytest.raises(DataError):
+        open_file(tmp_path / "x.pt", ["tensor"])
+
+
+def test_a_pt_file_of_old(tmp_path):
+    (tmp_path / "x.pt").write_bytes(pickle.dumps(1))
+    with pytest.raises(DataError, match=r"as torch\.save writes them since PyTorch 1\.6"):
+        arrays(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"dtype": "F8_E4M3"}, "'x' has the type F8_E4M3; legal are F64"),
+        ({"shape": [51, 3]}, r"'x' has 1200 bytes, which \(51, 3\) of F64 does not take"),
+        ({"shape": [50.0, 3]}, "a shape is not of whole numbers"),
+        ({"data_offsets": [0, 99999]}, "is no safetensors file"),
+        ({"shape": [-50, -3]}, "is no safetensors file"),
+    ],
+)
+def test_a_safetensors_file_that_is_broken(entry, message, tmp_path, logits):
+    path = tmp_path / "x.safetensors"
+    header = {"x": {"dtype": "F64", "shape": [50, 3], "data_offsets": [0, 1200], **entry}}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + logits.tobytes())
+    with pytest.raises(DataError, match=message):
+        read_logits(path, Options())
+
+
+def test_names_of_tensors(tmp_path, logits, labels):
+    write_safetensors(tmp_path / "x.safetensors", a=logits, b=logits, y=labels)
+    with pytest.raises(
+        DataError, match="which are the labels\\? Name them with --labels-key: a, b, y"
+    ):
+        read_inputs(tmp_path / "x.safetensors", None, Options())
+    with pytest.raises(
+        DataError, match="which are the logits\\? Name them with --logits-key: a, b, y"
+    ):
+        read_inputs(tmp_path / "x.safetensors", None, Options(labels_key="y"))
+    with pytest.raises(DataError, match="--logits-key: no array 'c'"):
+        read_inputs(tmp_path / "x.safetensors", None, Options("c", "y"))
+    found = read_inputs(tmp_path / "x.safetensors", None, Options("b", "y"))
+    np.testing.assert_array_equal(found.logits, logits)
+    assert isinstance(found.logits, np.memmap)  # not copied
+
+
+def test_arrow_of_old_and_what_is_none(tmp_path):
+    (tmp_path / "x.feather").write_bytes(b"FEA1" + bytes(90))
+    with pytest.raises(DataError, match="Feather of version 1 is not read"):
+        arrays(tmp_path / "x.feather")
+    (tmp_path / "x.arrow").write_bytes(b"ARROW1" + bytes(90))
+    with pytest.raises(DataError, match="not a file of Arrow"):
+        arrays(tmp_path / "x.arrow")
+
+
+# ---------------------------------------------------------------- .jsonl: forms of evaluations of language models
+
+
+def answers(rng, rows=60):
+    """Probabilities of three queues, the right ones, and probabilities of a yes."""
+    p = rng.dirichlet(np.ones(3), rows)
+    labels = np.array([rng.choice(3, p=x) for x in p])
+    return p, labels, rng.random(rows)
+
+
+QUEUES = ["billing", "sales, old", "technical"]
+
+
+def of_jev_eval(p, labels, yes):
+    """The cache of jev-eval 1.2: a line per row and question."""
+    for k, (x, y, q) in enumerate(zip(p.tolist(), labels, yes.tolist(), strict=True)):
+        common = {
+            "model": "m",
+            "row": k,
+            "state_hash": "a",
+            "question_hash": "b",
+            "meta": {},
+            "input_tokens": 9,
+        }
+        choice = {"type": "choice", "choice": QUEUES[np.argmax(x)], "confidence": max(x)}
+        choice["probabilities"] = dict(zip(QUEUES, x, strict=True))
+        question = {"type": "choice", "criteria": dict.fromkeys(QUEUES, "text")}
+        yield {**common, "id": "team", "question": question, "answer": choice, "gold": QUEUES[y]}
+        noul = {"type": "noul", "noul": q}
+        yield {
+            **common,
+            "id": "urgent",
+            "question": {"type": "noul"},
+            "answer": noul,
+            "gold": bool(q > 0.5),
+        }
+    yield {
+        **common,
+        "id": "team",
+        "question": question,
+        "answer": None,
+        "gold": QUEUES[0],
+        "error": "refused",
+    }
+
+
+def of_sys1bench(p, labels, yes):
+    """The predictions of sys1bench 0.3: options in an order of their own, two questions."""
+    rng = np.random.default_rng(0)
+    for k, (x, y, q) in enumerate(zip(p, labels, yes.tolist(), strict=True)):
+        order = rng.permutation(3) if k else np.arange(3)
+        common = {
+            "row_id": f"r{k}",
+            "task_id": f"t{k // 4}",
+            "error": None,
+            "latency_ms": 3.5,
+            "controls": {"a": 1},
+        }
+        yield {
+            **common, "question_key": "queue", "primitive": "choice", "option_keys": [QUEUES[i] for i in order],
+            "probs": x[order].tolist(), "argmax": "x", "ground_truth": QUEUES[y], "correct": True, "confidence": 0.5,
+        }  # fmt: skip
+        yield {
+            **common, "question_key": "angry", "primitive": "noul", "option_keys": ["true", "false"],
+            "probs": [q, 1 - q], "ground_truth": "true" if q > 0.5 else "false",
+        }  # fmt: skip
+    yield {
+        **common,
+        "question_key": "queue",
+        "probs": [],
+        "option_keys": QUEUES,
+        "ground_truth": "x",
+        "error": "schema",
+    }
+
+
+def of_clef_evals(p, labels, _):
+    """An item of clef-evals with the answer of the model beside it."""
+    for x, y in zip(p.tolist(), labels, strict=True):
+        answer = {
+            "choice": QUEUES[np.argmax(x)],
+            "probabilities": dict(zip(QUEUES, x, strict=True)),
+            "confidence": 0.5,
+        }
+        yield {
+            "state": "Email",
+            "instructions": "Route",
+            "choices": QUEUES,
+            "gold": QUEUES[y],
+            **answer,
+        }
+
+
+def of_calikit(_, __, yes):
+    """The lines of calikit: p and y."""
+    for k, q in enumerate(yes.tolist()):
+        yield {"id": f"item-{k:03}", "p": q, "y": int(q > 0.5), "category": "reasoning"}
+
+
+@pytest.mark.parametrize(
+    ("form", "only", "binary"),
+    [(of_jev_eval, "id=team", False), (of_jev_eval, "id=urgent", True), (of_sys1bench, "question_key=queue", False),
+     (of_clef_evals, None, False), (of_calikit, None, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("block", [2**14, 8])
+def test_jsonl_of_evaluations_is_read_as_it_is(
+    form, only, binary, block, tmp_path, rng, monkeypatch
+):
+    monkeypatch.setattr(jsonl, "_ROWS", block)
+    p, labels, yes = answers(rng)
+    write_jsonl(tmp_path / "x.jsonl", form(p, labels, yes))
+    inputs = read_inputs(tmp_path / "x.jsonl", None, Options(only=only))
+    found = np.exp(inputs.logits)
+    if binary:
+        np.testing.assert_allclose(found[:, 1], yes, rtol=1e-14)
+        np.testing.assert_array_equal(inputs.labels, yes > 0.5)
+        return
+    assert inputs.classes == tuple(QUEUES)
+    np.testing.assert_allclose(found, p, rtol=1e-14)
+    np.testing.assert_array_equal(inputs.labels, labels)
+    said = " ".join(inputs.reading.lines())
+    assert ("left out, as an error is in place of the answer: 1 of" in said) == (only is not None)
+    assert "; named '" in said
+
+
+def test_jsonl_of_true_and_false_by_name(tmp_path, rng):
+    """Where true and false name the classes, true is not class 1."""
+    p, labels, yes = answers(rng)
+    write_jsonl(tmp_path / "x.jsonl", of_sys1bench(p, labels, yes))
+    inputs = read_inputs(tmp_path / "x.jsonl", None, Options(only="question_key=angry"))
+    assert inputs.classes == ("true", "false")
+    np.testing.assert_array_equal(inputs.labels, yes <= 0.5)
+    rows = [
+        {"probabilities": {"true": q, "false": 1 - q}, "gold": bool(q > 0.5)} for q in yes.tolist()
+    ]
+    write_jsonl(tmp_path / "y.jsonl", rows)
+    np.testing.assert_array_equal(
+        read_inputs(tmp_path / "y.jsonl", None, Options()).labels, yes <= 0.5
+    )
+
+
+def test_jsonl_groups_weights_and_soft_labels(tmp_path, rng):
+    p = answers(rng)[0]
+    q = rng.dirichlet(np.ones(3), len(p))
+    rows = [
+        {"probs": x, "labels": y, "doc": f"d{k // 7}", "w": k + 1.0, "error": 0.5}
+        for k, (x, y) in enumerate(zip(p.tolist(), q.tolist(), strict=True))
+    ]
+    write_jsonl(tmp_path / "x.jsonl", rows)
+    inputs = read_inputs(tmp_path / "x.jsonl", None, Options(groups="doc", weights="w"))
+    np.testing.assert_allclose(inputs.labels, q, rtol=1e-14)
+    np.testing.assert_array_equal(inputs.weights, np.arange(len(p)) + 1)
+    assert len(np.unique(inputs.groups)) == 9
+
+
+def test_jsonl_of_classes_that_are_left_out(tmp_path):
+    rows = [
+        {"probabilities": {"a": 0.5, "b": 0.5}, "gold": "a"},
+        {"probabilities": {"a": 1.0}, "gold": "a"},
+    ] * 3
+    write_jsonl(tmp_path / "x.jsonl", rows)
+    with pytest.raises(
+        DataError,
+        match=r"row 1 \(line 2\), field 'probabilities': names the classes 'a', the first row",
+    ):
+        read_inputs(tmp_path / "x.jsonl", None, Options())
+    inputs = read_inputs(tmp_path / "x.jsonl", None, Options(classes="b,a"))
+    np.testing.assert_array_equal(np.exp(inputs.logits[1]), [0, 1])
+    assert "classes that are not named have probability 0: in 3 of" in " ".join(
+        inputs.reading.lines()
+    )
+    with pytest.raises(DataError, match="names the classes 'a', 'b', --classes says 'a', 'c'"):
+        read_inputs(tmp_path / "x.jsonl", None, Options(classes="a,c"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "message"),
+    [
+        (["[1]"], {}, r"line 1: not a .jsonl file: must be an object"),
+        (["{", "{}"], {}, r"line 1: not a .jsonl file"),
+        ([""], {}, "has no rows"),
+        (['{"p": 0.5, "y": 1}'], {"only": "id=3"}, "has no rows with --only id=3"),
+        (['{"p": 0.5, "y": 1}', '{"p": 0.2}'], {}, r"row 1 \(line 2\), field 'y': the value is missing; --only y"),
+        (['{"p": 0.5, "y": 1}', "", '{"p": "x", "y": 1}'], {}, r"row 1 \(line 3\), column 'p': must be a number"),
+        (['{"probs": [0.5, 0.5], "y": 1}', '{"probs": [1.0], "y": 0}'], {}, "as many numbers as the rows before"),
+        (['{"probs": [0.9, 0.5], "y": 1}'], {}, "probabilities must sum to 1"),
+        (['{"logits": [0.9, 0.1], "y": 1}'] * 3 + ['{"logits": [0.8, 0.2], "y": 1}'], {}, "logits or probabilities"),
+        (['{"a": 1, "y": 1}'], {}, "which are the logits or probabilities"),
+        (['{"logits": [1, 2], "probs": [0.5, 0.5], "y": 1}'], {}, "with --logits-key: 'logits', 'probs'"),
+        (['{"p": 0.5, "gold": "yes"}'], {}, "no class 'yes'"),
+        (['{"p": 1' + "0" * 400 + ', "y": 1}'], {}, r"probabilities must be in \[0, 1\]"),
+        (["[" * 100000], {}, "not a .jsonl file"),
+    ],
+)  # fmt: skip
+def test_jsonl_that_is_refused(lines, options, message, tmp_path):
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=message):
+        read_inputs(tmp_path / "x.jsonl", None, Options(**options))
+
+
+# ---------------------------------------------------------------- rows of several dimensions
+
+
+def test_tokens_and_pixels(tmp_path, rng):
+    """Classes along any axis, a label that is ignored, and groups by document or image."""
+    logits, labels = rng.normal(size=(5, 4, 3, 2)), rng.integers(0, 4, (5, 3, 2))
+    labels[0, 0, 0] = 255
+    np.save(tmp_path / "x.npy", logits)
+    np.save(tmp_path / "y.npy", labels)
+    options = {"axis": 1, "ignore_index": 255}
+    inputs = read_inputs(
+        tmp_path / "x.npy", tmp_path / "y.npy", Options(**options, groups="axis-0")
+    )
+    np.testing.assert_array_equal(inputs.logits, np.moveaxis(logits, 1, -1).reshape(-1, 4))
+    np.testing.assert_array_equal(inputs.labels, labels.ravel())
+    np.testing.assert_array_equal(inputs.groups, np.repeat(np.arange(5), 6))
+    assert "Groups: 5, by the first axis." in inputs.reading.lines()
+    without = read_inputs(tmp_path / "x.npy", tmp_path / "y.npy", Options(**options))
+    assert any(
+        "--groups axis-0 keeps those of one image or document" in x for x in without.reading.lines()
+    )
+    np.save(tmp_path / "flat.npy", rng.normal(size=(6, 4)))
+    np.save(tmp_path / "z.npy", np.arange(6) % 4)
+    with pytest.raises(DataError, match="--groups axis-0 needs rows of two dimensions or more"):
+        read_inputs(tmp_path / "flat.npy", tmp_path / "z.npy", Options(groups="axis-0"))

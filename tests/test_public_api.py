@@ -25,6 +25,7 @@ STATISTICAL = {
     *sigmax.binary_evaluation.__all__,
     *sigmax.binary_fits.__all__,
     *sigmax.calibration.__all__,
+    *sigmax.comparison.__all__,
     *sigmax.conformal.__all__,
     *sigmax.decisions.__all__,
     *sigmax.decomposition.__all__,

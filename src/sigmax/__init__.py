@@ -28,6 +28,7 @@ from .calibration import (
     fit_temperature,
     fit_vector_scaling,
 )
+from .comparison import Comparison, Divergence, compare
 from .conformal import ConformalSets, SetSizes, conformal_sets
 from .decisions import RiskCoverage, Threshold, choose_threshold, decide, risk_coverage
 from .decomposition import CorpCurve, Decomposition, corp_curve, decompose
@@ -59,9 +60,11 @@ __all__ = [
     "Accepted",
     "BetaFit",
     "BinaryEvaluation",
+    "Comparison",
     "ConformalSets",
     "CorpCurve",
     "Decomposition",
+    "Divergence",
     "Estimate",
     "Evaluation",
     "Filtered",
@@ -84,6 +87,7 @@ __all__ = [
     "brier_score",
     "calibration_error",
     "choose_threshold",
+    "compare",
     "conformal_sets",
     "corp_curve",
     "cross_entropy",

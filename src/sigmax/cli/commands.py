@@ -54,6 +54,7 @@ def report(
     ignore_index: options.IgnoreIndex = None,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
     groups: options.Groups = None,
     weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
@@ -77,6 +78,48 @@ def report(
     from . import work
 
     work.report(context)
+
+
+@app.command(epilog="Example: sigmax compare full.npy quantised.npy labels.npy --max-kl 0.01")
+def compare(
+    context: typer.Context,
+    base: options.Base,
+    other: options.Other,
+    labels: options.OptionalLabels = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The page; the numbers go beside it, as .json.")
+    ] = Path("comparison.html"),
+    title: Annotated[str | None, typer.Option(help="Of the page; else the files' names.")] = None,
+    logits_key: options.LogitsKey = None,
+    other_logits_key: options.OtherLogitsKey = None,
+    labels_key: options.LabelsKey = None,
+    drop: options.Drop = None,
+    classes: options.Classes = None,
+    probabilities: options.Probabilities = None,
+    normalize: options.Normalize = False,
+    labels_as: options.LabelsAs = None,
+    ignore_index: options.IgnoreIndex = None,
+    axis: options.Axis = -1,
+    header: options.Header = None,
+    only: options.Only = None,
+    groups: options.Groups = None,
+    weights: options.Weights = None,
+    seed: options.Seed = 0,
+    bins: options.Bins = 15,
+    confidence: options.Confidence = 0.95,
+    resamples: options.Resamples = 1000,
+    fail_if: options.FailIf = [],  # noqa: B006
+    max_kl: options.MaxKl = None,
+    scheduler: options.Scheduler = None,
+) -> None:
+    """Compare two models on the same rows: how far apart they are, where they disagree, and which is better.
+
+    Divergence in both directions, changed winners and, with labels, the paired change of every number. Writes a page
+    and its numbers; exit code 3 where a condition says that this must fail.
+    """
+    from . import work
+
+    work.compare(context)
 
 
 @app.command(epilog="Example: sigmax calibrate logits.npy labels.npy -o calibration.json")
@@ -103,6 +146,7 @@ def calibrate(
     ignore_index: options.IgnoreIndex = None,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
     weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
     sets: Annotated[
@@ -147,6 +191,7 @@ def apply(
     normalize: options.Normalize = False,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
     scheduler: options.Scheduler = None,
 ) -> None:
     """Turn logits into calibrated probabilities, with what calibrate has written."""
@@ -171,6 +216,7 @@ def softmax_command(
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,
     header: options.Header = None,
+    only: options.Only = None,
 ) -> None:
     """Turn logits of any shape into probabilities, of the likely classes alone if asked."""
     from . import work
@@ -205,6 +251,7 @@ def sample_command(
     drop: options.Drop = None,
     probabilities: options.OnlyLogits = None,
     header: options.Header = None,
+    only: options.Only = None,
 ) -> None:
     """Draw a class from each row of logits of any shape."""
     from . import work
@@ -227,6 +274,7 @@ def info(
     ignore_index: options.IgnoreIndex = None,
     axis: options.Axis = -1,
     header: options.Header = None,
+    only: options.Only = None,
 ) -> None:
     """Say what this installation runs on, or what is in a file and how the other commands read it."""
     from . import work

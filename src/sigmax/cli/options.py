@@ -37,7 +37,8 @@ def _option(name: str, help: str, panel: str = _READING, **more: Any) -> Any:  #
 Logits = Annotated[
     Path,
     _file(
-        "Logits: .npy, .npz, .csv, .tsv or .parquet, a row per example, a column per class; - is standard input."
+        "Logits: .npy, .npz, .safetensors, .pt, .csv, .tsv, .jsonl, .parquet or .arrow, a row per example, a column "
+        "per class; - is standard input."
     ),
 ]
 Features = Annotated[
@@ -58,16 +59,28 @@ Labels = Annotated[
         "Labels: class indices, class names or distributions. In the file of the logits if left out."
     ),
 ]
+Base = Annotated[Path, _file("Logits of the base: the original, or the model that runs today.")]
+Other = Annotated[
+    Path, _file("Logits of the other on the same rows: the quantised one, or the new model.")
+]
+OptionalLabels = Annotated[
+    Path | None,
+    _file("Labels, as for report; without them only how far apart the two are."),
+]
 LogitsKey = Annotated[
     str | None,
     _option(
         "--logits-key",
-        "The array of a .npz, or the columns (a,b,c or logit_*) of a table, with the logits.",
+        "The array of a file of arrays, the columns (a,b,c or logit_*) of a table, or the field, with the logits.",
     ),
+]
+OtherLogitsKey = Annotated[
+    str | None,
+    _option("--other-logits-key", "The same in the file of the other; --logits-key unless given."),
 ]
 LabelsKey = Annotated[
     str | None,
-    _option("--labels-key", "The array of a .npz, or the column of a table, with the labels."),
+    _option("--labels-key", "The array, the column of a table, or the field, with the labels."),
 ]
 Classes = Annotated[
     str | None,
@@ -97,6 +110,13 @@ Normalize = Annotated[
     _option(
         "--normalize",
         "Divide each row of probabilities by its sum, as of rounded ones and percentages.",
+    ),
+]
+Only = Annotated[
+    str | None,
+    _option(
+        "--only",
+        "Of a .jsonl file the rows with this: question=priority, or a field that must be there.",
     ),
 ]
 Axis = Annotated[
@@ -180,7 +200,7 @@ Groups = Annotated[
     str | None,
     _option(
         "--groups",
-        "Rows that belong together (one patient, one document): a file, or an array or column of the files. "
+        "Rows that belong together (one patient, one document): a file, an array or column of the files, or axis-0. "
         "They stay together when rows are split and resampled.",
     ),
 ]
@@ -237,6 +257,25 @@ Resamples = Annotated[
     int,
     _option("--resamples", "Bootstrap resamples for the intervals.", _STUDY, min=20, max=100_000),
 ]
+_CONDITIONS = "For continuous integration"
+FailIf = Annotated[
+    list[str],
+    _option(
+        "--fail-if",
+        "End with exit code 3 if this is so: 'ece > 0.05', 'perplexity_ratio > 1.01', 'agreement < 99%'. As often as "
+        "needed.",
+        _CONDITIONS,
+        metavar="CONDITION",
+        show_default=False,
+    ),
+]
+MaxKl = Annotated[
+    float | None,
+    _option(
+        "--max-kl", "As --fail-if 'kl > X': the mean KL(base ‖ other).", _CONDITIONS, min=0.0,
+        show_default=False,
+    ),
+]  # fmt: skip
 Scheduler = Annotated[
     str | None,
     _option(

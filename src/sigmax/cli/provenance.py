@@ -47,5 +47,6 @@ def command_line(context: typer.Context, name: str, chosen: tuple[str, ...] | No
         elif isinstance(value, bool):
             words.append((parameter.opts if value else parameter.secondary_opts)[0])
         else:
-            words += [parameter.opts[0], str(value)]
+            for each in value if isinstance(value, list | tuple) else [value]:
+                words += [parameter.opts[0], str(each)]
     return shlex.join(words)

@@ -8,10 +8,10 @@ import numpy as np
 
 from sigmax.files.blocks import row_blocks
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options
+from sigmax.files.find import Options, has_labels
 from sigmax.files.inputs import read_inputs, read_logits
 from sigmax.files.look import look_at, together
-from sigmax.files.opening import arrays, kind, open_file, table_of
+from sigmax.files.opening import ARRAYS, arrays, kind, open_file, table_of
 from sigmax.files.tables import Facts
 
 from .console import out
@@ -45,6 +45,30 @@ def print_report(result: Any, page: Path) -> None:
     out.print(f"Report: {page}\nNumbers: {page.with_suffix('.json')}")
 
 
+def print_comparison(result: Any, page: Path) -> None:
+    from rich.table import Table
+
+    from sigmax.report.comparison import apart, between, disagree, divergence
+    from sigmax.report.words import percent
+
+    verdict = result["verdict"]
+    out.print(verdict["headline"], style="bold")
+    said = (apart(result), disagree(result), verdict["text"], verdict["advice"])
+    for sentence in dict.fromkeys(said):
+        out.print(sentence)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    for title, of, words in (
+        ("KL(base ‖ other)", result["kl"]["mean"], divergence),
+        ("KL(other ‖ base)", result["reverse_kl"]["mean"], divergence),
+        ("same winner", result["agreement"], percent),
+    ):
+        table.add_row(title, words(of["value"]), between(of["interval"], words))
+    out.print(table)
+    for each in result["conditions"]:
+        out.print(f"{'Failed' if each['failed'] else 'Kept'}: {each['sentence']}")
+    out.print(f"Comparison: {page}\nNumbers: {page.with_suffix('.json')}")
+
+
 def print_fit(value: dict[str, Any], output: Path) -> None:
     if value["method"] == "temperature":
         low, high = value["interval"]
@@ -73,7 +97,7 @@ def print_fit(value: dict[str, Any], output: Path) -> None:
 
 def print_file(path: Path, options: Options) -> None:
     """Print what is in a file: each array, or each column of a table unless there are many."""
-    if kind(path) in (".npy", ".npz"):
+    if kind(path) in ARRAYS:
         key = options.logits_key
         names: list[Any] = [key] if key else arrays(path) or [None]
         for name in names:
@@ -90,7 +114,7 @@ def print_file(path: Path, options: Options) -> None:
                 sure = together(looks).distributions == together(looks).rows
                 out.print(f"  {'probabilities':15}{'yes, rows sum to 1' if sure else 'no'}")
         return
-    profile = table_of(path, options.header).profile()
+    profile = table_of(path, options.how).profile()
     names = [name for name, _, _ in profile]
     out.print(f"columns        {len(names):,}: {_some(names)}")
     for name, of_type, facts in profile[:_SHOWN]:
@@ -125,10 +149,9 @@ def print_reading(path: Path, labels: Path | None, options: Options) -> None:
 
 
 def _read(path: Path, labels: Path | None, options: Options) -> Any:
-    names = arrays(path, options.header)
-    if labels is None and options.labels_key is None and not {"label", "labels"} & set(names):
-        return read_logits(path, options, settled=False)
-    return read_inputs(path, labels, options, settled=False)
+    if has_labels(path, labels, options):
+        return read_inputs(path, labels, options, settled=False)
+    return read_logits(path, options, settled=False)
 
 
 def _print_facts(

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
@@ -24,7 +25,7 @@ from sigmax import (
 from sigmax.files.blocks import row_blocks, spill
 from sigmax.files.cluster import cluster, write_remotely
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options, Where, find_beside
+from sigmax.files.find import Options, Where, beside_logits, find_beside, has_labels
 from sigmax.files.inputs import Inputs, read_inputs, read_logits
 from sigmax.files.opening import open_file
 from sigmax.files.outputs import (
@@ -42,12 +43,13 @@ from sigmax.files.standard_input import from_standard_input_of
 from sigmax.sampling import TRUNCATION
 
 from . import calibration_file, summary
+from .conditions import FAILED, Condition, condition, judged
 from .console import out, plain_errors, refusals
 from .provenance import command_line, provenance
 
 _READING = (
     "logits_key", "labels_key", "drop", "classes", "probabilities", "normalize", "labels_as", "axis", "header",
-    "weights",
+    "only", "weights",
 )  # fmt: skip
 
 
@@ -138,14 +140,14 @@ def read_questions(path: Path, labels_path: Path | None, options: Options) -> tu
             inputs = replace(
                 inputs, logits=np.log(x, dtype=np.float64) - np.log1p(-x, dtype=np.float64)
             )
-    labels = open_file(where.path, where.names, header=options.header).array
+    labels = open_file(where.path, where.names, how=options.how).array
     paths = tuple(dict.fromkeys((path, where.path)))
     return questions(replace(inputs, paths=paths), labels, where.path)
 
 
 def slices_of(where: Where, inputs: Inputs, options: Options, each: int = 1) -> Any:
     """Return the name of the slice of each row, of which `each` are about one sample."""
-    opened = open_file(where.path, where.names, text=True, header=options.header)
+    opened = open_file(where.path, where.names, text=True, how=options.how)
     names = np.asarray(opened.array).reshape(-1)
     if len(names) * each != len(inputs.logits):
         count = len(inputs.logits) // each
@@ -187,7 +189,16 @@ def _apply_commands(context: typer.Context, result: dict[str, Any]) -> str | Non
         return _OF_A_DEMO
     chosen = ("logits", "labels", "method", *_READING, "label_smoothing", "ignore_index")
     calibrate_it = command_line(context, "calibrate", chosen) + " -o calibration.json"
-    of_logits = ("logits", "logits_key", "drop", "probabilities", "normalize", "axis", "header")
+    of_logits = (
+        "logits",
+        "logits_key",
+        "drop",
+        "probabilities",
+        "normalize",
+        "axis",
+        "header",
+        "only",
+    )
     apply_it = command_line(context, "apply", of_logits)
     return f"{calibrate_it}\n{apply_it} calibration.json -o probabilities.npy"
 
@@ -210,6 +221,53 @@ def demo(context: typer.Context) -> None:
         title = "a network that reads handwritten digits"
         summary.print_report(_report(context, inputs, output, Choices(), title), output)
         out.print("Next, with files of yours: sigmax report logits.npy labels.npy")
+
+
+# ---------------------------------------------------------------- compare
+
+
+def compare(context: typer.Context) -> None:
+    from sigmax.report.comparison import Choices, named_numbers, study_two
+    from sigmax.report.comparison_page import page
+    from sigmax.report.study import jsonable
+
+    given = context.params
+    choices = Choices(**{field.name: given[field.name] for field in fields(Choices)})
+    with plain_errors(), cluster(given["scheduler"]):
+        wanted = [condition(text) for text in given["fail_if"]]
+        if given["max_kl"] is not None:
+            wanted.append(Condition("kl", ">", given["max_kl"]))
+        check_report_place(given["output"], [given["base"], given["other"], *_paths(given)])
+        base, other = _pair(given)
+        result: dict[str, Any] = {
+            "schema": 1,
+            **provenance(
+                context, tuple(dict.fromkeys((*base.paths[:1], *other.paths, *base.paths)))
+            ),
+            "title": given["title"] or f"{given['base'].name} and {given['other'].name}",
+            "models": {name: given[name].name for name in ("base", "other")},
+            **study_two(base, other, choices),
+        }
+        result["conditions"] = jsonable(judged(wanted, named_numbers(result)))
+        write_report(given["output"], page(result), result)
+        summary.print_comparison(result, given["output"])
+        failed = [each["sentence"] for each in result["conditions"] if each["failed"]]
+    if failed:
+        for sentence in failed:
+            print(f"sigmax: failed: {sentence}", file=sys.stderr)
+        raise typer.Exit(FAILED)
+
+
+def _pair(given: dict[str, Any]) -> tuple[Inputs, Inputs]:
+    """Return the rows of both models, read as is said."""
+    options = _options(given)
+    one, two, labels = from_standard_input_of(given["base"], given["other"], given["labels"])
+    base = read_inputs(one, labels, options, labelled=has_labels(one, labels, options))
+    _say(base)
+    of_other = replace(options, logits_key=given["other_logits_key"] or options.logits_key)
+    other = read_logits(two, of_other, base.classes, beside=beside_logits(one, options))
+    _say(other)
+    return base, other
 
 
 # ---------------------------------------------------------------- calibrate and apply

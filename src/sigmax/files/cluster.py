@@ -35,7 +35,9 @@ def remote_looks(path: Path, names: list[str] | None, look: Callable[[Any], Any]
 
     path = path.resolve()
     return list(
-        dask.compute(*(dask.delayed(_looked)(path, names, rows, look) for rows in parts(path)))
+        dask.compute(
+            *(dask.delayed(_looked)(path, names, rows, look) for rows in parts(path, names))
+        )
     )
 
 
@@ -49,7 +51,7 @@ def remote_rows(path: Path, names: list[str] | None, prepare: Prepare) -> Any:
     import dask.array as da
 
     path = path.resolve()
-    slices = parts(path)
+    slices = parts(path, names)
     first = prepare(part(path, names, slices[0])[:1], 0)
     blocks = [
         da.from_delayed(

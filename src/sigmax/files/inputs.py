@@ -14,12 +14,23 @@ from sigmax import softmax
 from .blocks import each_block, row_blocks, select, spill
 from .cluster import remote_looks, remote_rows
 from .errors import DataError
-from .find import Options, Where, columns, find_beside, find_labels, find_rows
+from .find import (
+    FIRST_AXIS,
+    Options,
+    Where,
+    columns,
+    find_beside,
+    find_labels,
+    find_rows,
+    listed_classes,
+)
+from .jsonl import is_probabilities
 from .look import Look, doubts_about_columns, doubts_about_values, look_at, together
-from .opening import arrays, kind, open_file, parts
+from .opening import ARRAYS, TEXT, arrays, kind, open_file, parts
 from .progress import tracked
 from .reading import Reading
 
+_ARROW = (".parquet", ".arrow")  # tables that workers read in parts
 _SPREAD = 2.0**500  # of the logits of a row: squares can be added up
 _MISSED = 0.02  # of the rows: as many may be expected of classes without a label
 
@@ -61,13 +72,24 @@ class Inputs:
 
 
 def read_logits(
-    path: Path, options: Options, classes: Sequence[str] = (), *, settled: bool = True
+    path: Path,
+    options: Options,
+    classes: Sequence[str] = (),
+    *,
+    beside: Sequence[str] = (),
+    settled: bool = True,
 ) -> Inputs:
-    """Open logits that have no labels: of a table, the columns with the names of the classes if it has them."""
-    if options.logits_key is None and classes and set(classes) <= set(arrays(path, options.header)):
+    """Open logits that have no labels: of a table, the columns with the names of the classes if it has them.
+
+    `beside` are columns that are something else, if there are any of these names.
+    """
+    names = set(arrays(path, options.how))
+    if kind(path) == ".jsonl" and options.classes is None:
+        options = replace(options, order=tuple(classes))
+    if options.logits_key is None and classes and set(classes) <= names:
         where = Where(path, list(classes), named=True)
     else:
-        where = find_rows(path, options, set())
+        where = find_rows(path, options, names & set(beside))
     inputs = _logits(where, options)
     _require_drops(options, path)
     doubt_columns(inputs, where, options, ())
@@ -77,32 +99,52 @@ def read_logits(
 
 
 def read_inputs(
-    path: Path, labels_path: Path | None, options: Options, *, settled: bool = True
+    path: Path,
+    labels_path: Path | None,
+    options: Options,
+    *,
+    labelled: bool = True,
+    settled: bool = True,
 ) -> Inputs:
     """Open logits with their labels and, where asked for, groups and weights. What is doubtful is refused."""
-    of_labels = find_labels(path, labels_path, options)
-    of_groups = find_beside(path, of_labels.path, options.groups, "--groups", options)
-    of_weights = find_beside(path, of_labels.path, options.weights, "--weights", options)
+    of_labels = find_labels(path, labels_path, options) if labelled else None
+    second = path if of_labels is None else of_labels.path
+    of_groups = find_beside(path, second, options.groups, "--groups", options)
+    of_weights = find_beside(path, second, options.weights, "--weights", options)
     others = [w for w in (of_labels, of_groups, of_weights) if w is not None]
     beside = {n for w in others if w.path == path for n in w.names or ()}
     where = find_rows(path, options, beside)
-    _require_drops(options, path, of_labels.path)
+    _require_drops(options, path, second)
     inputs = _logits(where, options)
+    reading = inputs.reading
+    assert reading is not None
     if len(inputs.logits) == 0:
         raise DataError(f"{path}: has no rows")
-    labels, form, texts = _labels(of_labels, inputs, options)
     groups = None if of_groups is None else _groups(of_groups, inputs, options)
+    if options.groups == FIRST_AXIS:
+        groups = _groups_of_first_axis(inputs, path)
+    elif groups is None and len(inputs.batch) > 1:
+        reading.remarks.append(
+            f"Rows have the shape {inputs.batch} and count as independent; --groups {FIRST_AXIS} keeps those of one "
+            "image or document together"
+        )
     weights = None if of_weights is None else _weights(of_weights, inputs, options)
     paths = dict.fromkeys((path, *(w.path for w in others)))
-    inputs = replace(inputs, labels=labels, groups=groups, weights=weights, paths=tuple(paths))
-    inputs = replace(inputs, impossible=_impossible(inputs, of_labels, options))
-    reading = _described(inputs, where, of_labels, form, options)
+    inputs = replace(inputs, groups=groups, weights=weights, paths=tuple(paths))
     beside_words = (("groups", of_groups), ("weights", of_weights))
     reading.beside = {name: str(w) for name, w in beside_words if w is not None}
+    if options.groups == FIRST_AXIS:
+        reading.beside["groups"] = f"{inputs.batch[0]:,}, by the first axis"
+    texts: Sequence[str] = ()
+    if of_labels is not None:
+        labels, form, texts = _labels(of_labels, inputs, options)
+        inputs = replace(inputs, labels=labels)
+        inputs = replace(inputs, impossible=_impossible(inputs, of_labels, options))
+        _describe(reading, inputs, where, of_labels, form, options)
     doubt_columns(inputs, where, options, texts)
-    if not reading.doubts:
+    if of_labels is not None and not reading.doubts:
         reading.doubts += _doubts_about_the_first_label(inputs, of_labels, options)
-    if not reading.doubts:
+    if of_labels is not None and not reading.doubts:
         reading.doubts += _doubts_about_classes(inputs, of_labels, options)
     if settled:
         reading.settle()
@@ -130,9 +172,11 @@ def read_features(path: Path, options: Options) -> tuple[Any, tuple[int, ...], l
 
 
 def _logits(where: Where, options: Options) -> Inputs:
+    by_name = _named_probabilities(where, options)
+    options = replace(options, probabilities=True) if by_name else options
     remarks: tuple[str, ...] = ()
-    if options.remote and kind(where.path) == ".parquet":
-        names, batch = where.names, (parts(where.path)[-1].stop,)
+    if options.remote and kind(where.path) in _ARROW:
+        names, batch = where.names, (parts(where.path, where.names)[-1].stop,)
         array = np.empty((0, 0))  # the workers read it
     else:
         opened = _opened(where, options)
@@ -143,7 +187,7 @@ def _logits(where: Where, options: Options) -> Inputs:
             )
         array = _classes_last(array, options, where)
         batch = array.shape[: max(1, array.ndim - 1)]
-    text = kind(where.path) == ".csv"
+    text = kind(where.path) in TEXT
     prepare = Preparation(str(where), batch, bool(options.probabilities), options.normalize, text)
     if options.remote:
         looks = remote_looks(where.path, where.names, look_at)
@@ -159,7 +203,7 @@ def _logits(where: Where, options: Options) -> Inputs:
         classes=logits.shape[1],
         logits=_what(where, width, names, array if array.size else None),
         values="probabilities" if options.probabilities else "logits",
-        why=_why(look, options),
+        why=_why(look, options, by_name),
         class_names=source,
         names=classes,
         left_out=_left_out(where, options),
@@ -184,7 +228,7 @@ def opened_array(where: Where, options: Options) -> tuple[Any, list[str] | None]
 
 def _opened(where: Where, options: Options) -> Any:
     try:
-        opened = open_file(where.path, where.names, header=options.header)
+        opened = open_file(where.path, where.names, how=options.how)
         return replace(opened, array=_dropped(opened.array, options, where))
     except DataError as error:
         if "must be a number" in str(error) and not where.named and (where.names or [])[1:]:
@@ -219,7 +263,7 @@ def _read(array: Any, width: int, prepare: "Preparation", where: Where) -> tuple
 
 def _dropped(array: Any, options: Options, where: Where) -> Any:
     """Return an array without the columns of --drop, which are numbers where they have no names."""
-    if options.drop is None or kind(where.path) not in (".npy", ".npz"):
+    if options.drop is None or kind(where.path) not in ARRAYS:
         return array
     try:
         dropped = {int(word) for word in options.drop.split(",")}
@@ -342,7 +386,8 @@ def class_names(
     numbers = tuple(map(str, range(count)))
     if options.classes is None:
         if columns is not None and len(columns) == count:
-            return tuple(columns), "the names of the columns"
+            table = kind(where.path) != ".jsonl"
+            return tuple(columns), "the names of the columns" if table else "as the file names them"
         return numbers, "numbered, as the file has no names for them"
     if re.fullmatch(r"\d+", options.classes.strip()):
         if int(options.classes) != count:
@@ -351,24 +396,13 @@ def class_names(
             )
         named = columns is not None and len(columns) == count
         return (tuple(columns or ()) if named else numbers), f"--classes {options.classes}"
-    names = _listed_classes(options.classes)
+    names = listed_classes(options.classes)
     if len(names) != count or len(set(names)) != count:
         raise DataError(
             f"--classes must be {count} different names, one for each class of {where.path}, "
             f"got {len(names)}: {_some(names)}"
         )
     return names, "--classes"
-
-
-def _listed_classes(classes: str) -> tuple[str, ...]:
-    """Return the names in a file, one a line, or in a list with commas."""
-    path = Path(classes)
-    try:
-        is_file = path.is_file()
-        names = path.read_text("utf-8").splitlines() if is_file else classes.split(",")
-    except (OSError, ValueError):
-        names = classes.split(",")
-    return tuple(name.strip() for name in names)
 
 
 # ---------------------------------------------------------------- labels
@@ -378,10 +412,10 @@ def _labels(where: Where, inputs: Inputs, options: Options) -> tuple[Any, str, S
     """Return labels, their form in words, and the texts that they are in the file."""
     rows, classes = inputs.logits.shape
     form = options.labels_as
-    if options.remote and kind(where.path) == ".parquet" and len(where.names or ()) == classes:
+    if options.remote and kind(where.path) in _ARROW and len(where.names or ()) == classes:
         check = Distributions(str(where), inputs.batch, options.normalize).labels
         return remote_rows(where.path, where.names, check), "distributions", ()
-    opened = open_file(where.path, where.names, text=True, header=options.header)
+    opened = open_file(where.path, where.names, text=True, how=options.how)
     labels = _labels_as_rows(opened.array, where, inputs, options)
     if opened.texts is not None:
         texts = _indices_of_texts(labels, opened.texts, where, inputs)
@@ -389,14 +423,14 @@ def _labels(where: Where, inputs: Inputs, options: Options) -> tuple[Any, str, S
     if classes == 2 and labels.ndim == 1 and labels.dtype.kind == "f" and form is None:
         form = "distributions" if not _whole(labels).all() else None
     if labels.ndim > 1 or form == "distributions":
-        text = kind(where.path) == ".csv"
+        text = kind(where.path) in TEXT
         columns = where.names if where.names and len(where.names) > 1 and not where.named else []
         hint = f"; if one column has the labels, name it with --labels-key: {_some(columns)}"
         check = Distributions(
             str(where), inputs.batch, options.normalize, text, hint if columns else ""
         ).labels
         words = "distributions" if labels.ndim > 1 else f"probabilities of {inputs.classes[1]!r}"
-        if options.remote and kind(where.path) == ".npy":
+        if options.remote and kind(where.path) in ARRAYS:
             return remote_rows(where.path, where.names, check), words, ()
         labels = labels.reshape(rows, -1) if labels.ndim > 1 else labels
         return spill(check(labels[part], part.start) for part in row_blocks(labels)), words, ()
@@ -435,6 +469,8 @@ def _labels_as_rows(labels: Any, where: Where, inputs: Inputs, options: Options)
 
 def _indices_of_texts(codes: Any, texts: list[str], where: Where, inputs: Inputs) -> Any:
     index = {name: k for k, name in enumerate(inputs.classes)}
+    if inputs.classes == ("0", "1") and set(texts) <= {"false", "true"}:
+        index = {"false": 0, "true": 1}  # of one probability
     of_text = np.array([index.get(text, -1) for text in texts], np.int64)
     labels = of_text[codes]
     if (labels < 0).any():
@@ -604,7 +640,7 @@ def _impossible(inputs: Inputs, where: Where, options: Options) -> Any:
 
 
 def _groups(where: Where, inputs: Inputs, options: Options) -> Any:
-    opened = open_file(where.path, where.names, text=True, header=options.header)
+    opened = open_file(where.path, where.names, text=True, how=options.how)
     groups, batch = opened.array, inputs.batch
     if groups.size != math.prod(batch) and groups.shape != batch[: groups.ndim]:
         raise DataError(
@@ -615,8 +651,17 @@ def _groups(where: Where, inputs: Inputs, options: Options) -> Any:
     return np.unique(np.broadcast_to(spread, batch).reshape(-1), return_inverse=True)[1]
 
 
+def _groups_of_first_axis(inputs: Inputs, path: Path) -> Any:
+    if len(inputs.batch) < 2:
+        raise DataError(
+            f"{path}: --groups {FIRST_AXIS} needs rows of two dimensions or more, as (documents, tokens), got "
+            f"the shape {inputs.batch}"
+        )
+    return np.repeat(np.arange(inputs.batch[0]), math.prod(inputs.batch[1:]))
+
+
 def _weights(where: Where, inputs: Inputs, options: Options) -> Any:
-    weights = open_file(where.path, where.names, header=options.header).array
+    weights = open_file(where.path, where.names, how=options.how).array
     if weights.size != len(inputs.logits):
         raise DataError(
             f"{where}: must have {len(inputs.logits)} weights, one for each row, got shape {weights.shape}"
@@ -638,20 +683,29 @@ def _weights(where: Where, inputs: Inputs, options: Options) -> Any:
 
 def _what(where: Where, width: int, names: list[str] | None, array: Any) -> str:
     """Return which file, and what in it."""
-    if names is not None:
+    if names is not None and kind(where.path) != ".jsonl":
         return f"{width:,} columns of {where.path.name} ({_some(names)})"
     inside = f" of {where.path.name}"
     shape = "" if array is None else f", shape {tuple(array.shape)}, {array.dtype}"
     return f"{where.names[0]}{inside}{shape}" if where.names else f"{where.path.name}{shape}"
 
 
-def _why(look: Look | None, options: Options) -> str:
+def _named_probabilities(where: Where, options: Options) -> str | None:
+    """Return the name of a field that says probabilities; that they are is checked as with --probabilities."""
+    if options.probabilities is None and kind(where.path) == ".jsonl" and where.names is not None:
+        named = len(where.names) == 1 and is_probabilities(where.names[0])
+        return f"named {where.names[0]!r}" if named else None
+    return None
+
+
+def _why(look: Look | None, options: Options, by_name: str | None) -> str:
     if look is None:
         return "no rows to tell by"
     seen = f"numbers from {look.low:.4g} to {look.high:.4g}"
     if options.probabilities:
-        return f"--probabilities; rows sum to {look.sums[0]:.6g} to {look.sums[1]:.6g}" + (
-            ", normalised" if options.normalize else ""
+        return (
+            f"{by_name or '--probabilities'}; rows sum to {look.sums[0]:.6g} to {look.sums[1]:.6g}"
+            + (", normalised" if options.normalize else "")
         )
     sums = "sum to 1, or nearly" if 2 * look.distributions > look.rows else "do not sum to 1"
     given = "; --logits" if options.probabilities is not None else ""
@@ -662,15 +716,15 @@ def _left_out(where: Where, options: Options) -> tuple[str, ...]:
     if kind(where.path) == ".npy":
         return () if options.drop is None else tuple(options.drop.split(","))
     read = set(where.names or ())
-    return tuple(name for name in arrays(where.path, options.header) if name not in read)
+    return tuple(name for name in arrays(where.path, options.how) if name not in read)
 
 
 def _require_drops(options: Options, *paths: Path) -> None:
     """Refuse names of --drop that no table has."""
-    tables = [path for path in paths if kind(path) in (".csv", ".parquet")]
+    tables = [path for path in paths if kind(path) not in ARRAYS]
     if options.drop is None or not tables:
         return
-    known = {name for path in tables for name in arrays(path, options.header)}
+    known = {name for path in tables for name in arrays(path, options.how)}
     found = {
         name
         for path in tables
@@ -700,16 +754,15 @@ def doubt_columns(inputs: Inputs, where: Where, options: Options, texts: Sequenc
             f"{look.distributions:,} of {look.rows:,} rows are in [0, 1] and sum to 1, or nearly. If they are "
             "probabilities, everything below is wrong: say --probabilities."
         )
-    if options.probabilities is None and not reading.doubts:
+    if options.probabilities is None and not inputs.probabilities and not reading.doubts:
         name = where.names[0] if where.names and len(where.names) == 1 else None
         reading.doubts += doubts_about_values(look, str(where), name)
 
 
-def _described(
-    inputs: Inputs, where: Where, of_labels: Where, form: str, options: Options
-) -> Reading:
-    reading = inputs.reading
-    assert reading is not None
+def _describe(
+    reading: Reading, inputs: Inputs, where: Where, of_labels: Where, form: str, options: Options
+) -> None:
+    """Say in the description what the labels are."""
     reading.labels = str(of_labels.path.name) + (
         f": {_some(of_labels.names)}" if of_labels.names else ""
     )
@@ -730,7 +783,6 @@ def _described(
         reading.remarks.append(
             f"{count:,} {'label has' if count == 1 else 'labels have'} probability 0: their loss is infinite"
         )
-    return reading
 
 
 def _kept(inputs: Inputs, options: Options) -> Any:

@@ -1,7 +1,8 @@
-"""Files of arrays (.npy, .npz) and tables (.csv, .tsv, .parquet), opened without holding them in memory.
+"""Files of arrays (.npy, .npz, .safetensors, .pt) and tables (.csv, .tsv, .jsonl, .parquet, .arrow), opened without
+holding them in memory.
 
-A .npy file is mapped into memory as it is. The others are written, block by block, to a temporary file that vanishes
-with the process (in TMPDIR), and that is mapped.
+.npy, .safetensors and .pt files are mapped into memory as they are. The others are written, block by block, to a
+temporary file that vanishes with the process (in TMPDIR), and that is mapped.
 """
 
 import gzip
@@ -22,10 +23,22 @@ import numpy as np
 
 from .blocks import row_blocks, spill
 from .errors import DataError
-from .tables import Csv, Opened, Parquet, Table, listed
+from .jsonl import Jsonl
+from .tables import HOW, Csv, How, Ipc, Opened, Parquet, Table, listed
+from .tensors import (
+    BFLOAT16,
+    safetensors_array,
+    safetensors_names,
+    torch_array,
+    torch_names,
+)
 
-KINDS = (".npy", ".npz", ".csv", ".parquet", ".tsv")
-_PACKED = (".npy", ".csv", ".tsv")  # these may end in .gz too
+KINDS = (".npy", ".npz", ".safetensors", ".pt", ".csv", ".tsv", ".jsonl", ".parquet", ".arrow")
+NAMED = (".npz", ".safetensors", ".pt")  # arrays with names
+ARRAYS = (".npy", *NAMED)
+TEXT = (".csv", ".jsonl")  # numbers in decimals
+_ALIKE = {".tsv": ".csv", ".ndjson": ".jsonl", ".feather": ".arrow", ".pth": ".pt"}
+_PACKED = (".npy", ".csv", ".tsv", ".jsonl")  # these may end in .gz too
 _PART = 2**22  # numbers that a worker of a cluster reads at once
 _BROKEN = (  # what the readers of archives raise on bytes that are none
     zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, struct.error,
@@ -34,9 +47,7 @@ _BROKEN = (  # what the readers of archives raise on bytes that are none
 )  # fmt: skip
 
 
-def open_file(
-    path: Path, names: list[str] | None, *, text: bool = False, header: bool | None = None
-) -> Opened:
+def open_file(path: Path, names: list[str] | None, *, text: bool = False, how: How = HOW) -> Opened:
     """Open an array of a file: the only one, or the one of that name, or the columns of these names.
 
     With `text`, a column may be text; without, it must be numbers.
@@ -45,11 +56,11 @@ def open_file(
         if names is not None:
             raise DataError(f"{path}: a .npy file is one array, without names such as {names[0]!r}")
         return _encoded(path, _mapped(path), text)
-    if kind(path) == ".npz":
+    if kind(path) in NAMED:
         if names is None or len(names) != 1:
             raise DataError(f"{path}: name one of its arrays: {listed(arrays(path))}")
-        return _encoded(path, _mapped_member(path, names[0]), text)
-    table = table_of(path, header)
+        return _encoded(path, _array(path, names[0]), text)
+    table = table_of(path, how)
     names = table.names if names is None else names
     known = set(table.names)
     for name in names:
@@ -59,33 +70,53 @@ def open_file(
     return Opened(opened.array, opened.names, opened.texts, table.remarks())
 
 
-def table_of(path: Path, header: bool | None = None) -> Table:
-    return Parquet(path) if kind(path) == ".parquet" else Csv(path, header)
+def table_of(path: Path, how: How = HOW) -> Table:
+    match kind(path):
+        case ".parquet":
+            return Parquet(path)
+        case ".arrow":
+            return Ipc(path)
+        case ".jsonl":
+            return Jsonl(path, how)
+        case _:
+            return Csv(path, how.header)
 
 
-def arrays(path: Path, header: bool | None = None) -> list[str]:
-    """Return the names of what a file holds: arrays of a .npz, columns of a table; none of a .npy."""
+def arrays(path: Path, how: How = HOW) -> list[str]:
+    """Return the names of what a file holds: arrays, columns of a table, fields of objects; none of a .npy."""
     match kind(path):
         case ".npy":
             return []
         case ".npz":
             return _members(path)
+        case ".safetensors":
+            return safetensors_names(path)
+        case ".pt":
+            return torch_names(path)
         case _:
-            return table_of(path, header).names
+            return table_of(path, how).names
+
+
+def _array(path: Path, name: str) -> Any:
+    """Return an array with a name."""
+    if name not in arrays(path):
+        raise DataError(f"{path}: no array {name!r}; its arrays are {listed(arrays(path))}")
+    of = {".npz": _mapped_member, ".safetensors": safetensors_array, ".pt": torch_array}
+    return of[kind(path)](path, name)
 
 
 def kind(path: Path) -> str:
     suffix = path.suffix.lower()
     packed = suffix == ".gz"
     suffix = Path(path.stem).suffix.lower() if packed else suffix
-    legal = _PACKED if packed else KINDS
+    legal = _PACKED if packed else (*KINDS, *_ALIKE)
     if suffix not in legal:
         raise DataError(
             f"{path}: must be one of {', '.join(KINDS)}, or {', '.join(f'{k}.gz' for k in _PACKED)}, "
             f"got {path.suffix or 'no suffix'}"
         )
     _require_file(path)
-    return ".csv" if suffix == ".tsv" else suffix
+    return _ALIKE.get(suffix, suffix)
 
 
 def _require_file(path: Path) -> None:
@@ -99,18 +130,21 @@ def _require_file(path: Path) -> None:
         )
 
 
-def parts(path: Path) -> list[slice]:
-    """Return the rows of a file in parts that can be read on their own: .npy and .parquet have these."""
-    if kind(path) == ".parquet":
-        file = Parquet(path).file
-        sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+def parts(path: Path, names: list[str] | None) -> list[slice]:
+    """Return the rows of a file in parts that can be read on their own."""
+    of_kind = kind(path)
+    if of_kind in (".parquet", ".arrow"):
+        sizes = (Parquet if of_kind == ".parquet" else Ipc)(path).sizes()
         bounds = np.cumsum([0, *sizes]).tolist()
         slices = [slice(a, b) for a, b in pairwise(bounds) if a < b]
     elif path.suffix.lower() == ".npy":
         slices = list(row_blocks(_flat(_mapped(path)), _PART))
+    elif of_kind in (".safetensors", ".pt"):
+        slices = list(row_blocks(_flat(_array(path, (names or [""])[0])), _PART))
     else:
         raise DataError(
-            f"{path}: parts of a {path.suffix} file cannot be read alone; --scheduler takes .npy and .parquet"
+            f"{path}: parts of a {path.suffix} file cannot be read alone; --scheduler takes .npy, .safetensors, .pt, "
+            ".parquet and .arrow"
         )
     if not slices:
         raise DataError(f"{path}: has no rows")
@@ -119,9 +153,15 @@ def parts(path: Path) -> list[slice]:
 
 def part(path: Path, names: list[str] | None, rows: slice) -> Any:
     """Read one of the parts."""
-    if kind(path) == ".npy":
-        return _flat(_encoded(path, _mapped(path), False).array)[rows]
-    return Parquet(path).part(names, rows)
+    match kind(path):
+        case ".npy":
+            return _flat(_encoded(path, _mapped(path), False).array)[rows]
+        case ".parquet":
+            return Parquet(path).part(names, rows)
+        case ".arrow":
+            return Ipc(path).part(names, rows)
+        case _:
+            return _flat(open_file(path, names).array)[rows]
 
 
 def _flat(array: Any) -> Any:
@@ -140,9 +180,10 @@ def _encoded(path: Path, array: Any, text: bool) -> Opened:
     if array.dtype.kind in "US" and text:
         codes, texts = text_codes(array)
         return Opened(codes, texts=texts)
-    if array.dtype == np.dtype("V2"):  # what NumPy makes of bfloat16, which it does not know
+    if array.dtype == BFLOAT16:
         remark = f"{path.name}: values of 2 bytes without a type are read as bfloat16"
-        return Opened(spill(_bfloat16_blocks(array)), remarks=(remark,))
+        said = (remark,) if kind(path) in (".npy", ".npz") else ()
+        return Opened(spill(_bfloat16_blocks(array)), remarks=said)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         legal = "numbers of at most 64 bits" + (" or text" if text else "")
         raise DataError(f"{path}: must hold {legal}, got dtype {array.dtype}")
@@ -175,8 +216,6 @@ def _mapped(path: Path) -> Any:
 
 def _mapped_member(path: Path, name: str) -> Any:
     """Unpack an array of a .npz file to a temporary file, and map that."""
-    if name not in _members(path):
-        raise DataError(f"{path}: no array {name!r}; its arrays are {listed(arrays(path))}")
     with tempfile.TemporaryFile() as file:
         try:
             with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:

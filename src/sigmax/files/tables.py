@@ -1,4 +1,4 @@
-"""Tables (.csv, .tsv, .parquet), read in batches: columns of numbers, of lists of numbers, or of text."""
+"""Tables (.csv, .tsv, .parquet, .arrow), read in batches: columns of numbers, of lists of numbers, or of text."""
 
 import csv
 import gzip
@@ -57,6 +57,18 @@ class Facts:
             self.infinite + int(np.count_nonzero(np.isinf(x))),
             x.shape[1:],
         )
+
+
+@dataclass(frozen=True)
+class How:
+    """How a table of text is to be read."""
+
+    header: bool | None = None  # of a .csv file; None: its lines tell
+    only: str | None = None  # of a .jsonl file: the rows that count, as field=value
+    classes: tuple[str, ...] = ()  # of a .jsonl file: the names of all classes, in order
+
+
+HOW = How()
 
 
 def listed(names: list[str]) -> str:
@@ -351,33 +363,38 @@ def _numbers_of_texts(texts: list[str], decimal: str) -> Any:
     return None if None in values else np.array(values, np.float64)
 
 
-# ---------------------------------------------------------------- .parquet
+# ---------------------------------------------------------------- .parquet and .arrow
 
 
-class Parquet(Table):
-    def __init__(self, path: Path) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet
+class Arrow(Table):
+    """A table in Arrow's memory, whatever the file is."""
 
-        self.path = path
-        try:
-            self.file = pa.parquet.ParquetFile(path)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise DataError(f"{path}: not a .parquet file: {_one_line(error)}") from error
-        self.names = self.file.schema_arrow.names
+    schema: Any
+
+    def _named(self) -> None:
+        self.names = self.schema.names
         if len(set(self.names)) < len(self.names):
-            raise DataError(f"{path}: two columns have the same name: {listed(self.names)}")
+            raise DataError(f"{self.path}: two columns have the same name: {listed(self.names)}")
 
     def batches(self, names: list[str]) -> Iterator[Any]:
         """Yield record batches of these columns."""
         import pyarrow as pa
 
-        step = max(1, 2**18 // max(1, len(names)))
         try:
-            for batch in self.file.iter_batches(batch_size=step, columns=names):
+            for batch in self._batches(names, max(1, 2**18 // max(1, len(names)))):
                 yield batch.select(names)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(f"{self.path}: cannot be read: {_one_line(error)}") from error
+
+    def _batches(self, names: list[str], rows: int) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def sizes(self) -> list[int]:
+        """Return how many rows each part has that can be read on its own."""
+        raise NotImplementedError
+
+    def _part(self, number: int, names: list[str]) -> Any:
+        raise NotImplementedError
 
     def number_blocks(self, names: list[str]) -> Iterator[Any]:
         first, shape = 0, None
@@ -392,12 +409,10 @@ class Parquet(Table):
             first, shape = first + len(block), block.shape[1:]
 
     def part(self, names: list[str] | None, rows: slice) -> Any:
-        """Read a row group, the one that begins with the first of the rows."""
+        """Read a part, the one that begins with the first of the rows."""
         names = self.names if names is None else names
-        sizes = [self.file.metadata.row_group(k).num_rows for k in range(self.file.num_row_groups)]
-        group = int(np.searchsorted(np.cumsum(sizes), rows.start, "right"))
-        table = self.file.read_row_group(group, columns=names).select(names).combine_chunks()
-        return self._block([column.combine_chunks() for column in table.columns], names, rows.start)
+        number = int(np.searchsorted(np.cumsum(self.sizes()), rows.start, "right"))
+        return self._block(self._part(number, names), names, rows.start)
 
     def _block(self, columns: list[Any], names: list[str], first: int) -> Any:
         """Return the numbers of columns that begin with row `first`."""
@@ -473,7 +488,7 @@ class Parquet(Table):
     def _is_text(self, name: str) -> bool:
         import pyarrow as pa
 
-        of_type = self.file.schema_arrow.field(name).type
+        of_type = self.schema.field(name).type
         is_text = (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string)
         return any(is_it(of_type) for is_it in is_text)
 
@@ -498,7 +513,7 @@ class Parquet(Table):
         return [(name, *self._profile_of(name)) for name in self.names]
 
     def _profile_of(self, name: str) -> tuple[str, "Facts | None"]:
-        of_type = str(self.file.schema_arrow.field(name).type)
+        of_type = str(self.schema.field(name).type)
         if self._is_text(name):
             return "text", None
         facts = Facts()
@@ -508,6 +523,75 @@ class Parquet(Table):
         except DataError as error:
             return f"{of_type} ({error})", None
         return of_type, facts
+
+
+class Parquet(Arrow):
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        self.path = path
+        try:
+            self.file = pa.parquet.ParquetFile(path)
+            self.schema = self.file.schema_arrow
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(f"{path}: not a .parquet file: {_one_line(error)}") from error
+        self._named()
+
+    def _batches(self, names: list[str], rows: int) -> Iterator[Any]:
+        yield from self.file.iter_batches(batch_size=rows, columns=names)
+
+    def sizes(self) -> list[int]:
+        return [self.file.metadata.row_group(k).num_rows for k in range(self.file.num_row_groups)]
+
+    def _part(self, number: int, names: list[str]) -> Any:
+        table = self.file.read_row_group(number, columns=names).select(names).combine_chunks()
+        return [column.combine_chunks() for column in table.columns]
+
+
+class Ipc(Arrow):
+    """A file of Arrow's memory (.arrow, .feather) or a stream of it."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                begin = file.read(6)
+            if begin.startswith(b"FEA1"):
+                raise DataError(f"{path}: Feather of version 1 is not read: write version 2")
+            self.source = pa.memory_map(str(path))
+            self.stream = begin != b"ARROW1"
+            opened = pa.ipc.open_stream if self.stream else pa.ipc.open_file
+            self.file = opened(self.source)
+            self.schema = self.file.schema
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(f"{path}: not a file of Arrow: {_one_line(error)}") from error
+        self._named()
+
+    def _batches(self, names: list[str], rows: int) -> Iterator[Any]:  # noqa: ARG002
+        import pyarrow as pa
+
+        if self.stream:
+            self.source.seek(0)
+            batches = iter(pa.ipc.open_stream(self.source))
+        else:
+            batches = map(self.file.get_batch, range(self.file.num_record_batches))
+        for batch in batches:
+            batch.validate(full=True)
+            for begin in range(0, batch.num_rows, rows):
+                yield batch.slice(begin, rows)
+
+    def sizes(self) -> list[int]:
+        if self.stream:
+            raise DataError(
+                f"{self.path}: is a stream, whose parts cannot be read alone: write a file"
+            )
+        return [self.file.get_batch(k).num_rows for k in range(self.file.num_record_batches)]
+
+    def _part(self, number: int, names: list[str]) -> Any:
+        return self.file.get_batch(number).select(names).columns
 
 
 def _one_line(error: BaseException) -> str:
