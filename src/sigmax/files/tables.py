@@ -372,7 +372,10 @@ class Arrow(Table):
     schema: Any
 
     def _named(self) -> None:
-        self.names = self.schema.names
+        try:
+            self.names = self.schema.names
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.path}: names must be UTF-8: {error}") from error
         if len(set(self.names)) < len(self.names):
             raise DataError(f"{self.path}: two columns have the same name: {listed(self.names)}")
 
