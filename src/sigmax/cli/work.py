@@ -260,13 +260,13 @@ def compare(context: typer.Context) -> None:
 
 def _pair(given: dict[str, Any]) -> tuple[Inputs, Inputs]:
     """Return the rows of both models, read as is said."""
-    options = _options(given)
+    options = reading_options(given)
     one, two, labels = from_standard_input_of(given["base"], given["other"], given["labels"])
     base = read_inputs(one, labels, options, labelled=has_labels(one, labels, options))
-    _say(base)
+    say(base)
     of_other = replace(options, logits_key=given["other_logits_key"] or options.logits_key)
     other = read_logits(two, of_other, base.classes, beside=beside_logits(one, options))
-    _say(other)
+    say(other)
     return base, other
 
 
