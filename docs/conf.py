@@ -96,7 +96,7 @@ html_sidebars = {"index": [], "start": []}
 
 
 def leave_ufuncs(_app, _kind, _name, thing, *_):
-    """numpydoc gives a signature where Sphinx found none, as of a ufunc, and Sphinx 9.0 fails: the first answer counts."""
+    """The first answer counts: numpydoc gives one where Sphinx 9.0 has none to put it over, and fails."""
     return () if isinstance(thing, np.ufunc) else None
 
 

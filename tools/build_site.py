@@ -1,7 +1,7 @@
 """Build the site into docs/_build/html, with warnings as errors, and check it: python tools/build_site.py
 
-Needs `pip install '.[docs]'` and no network. The static lesson is exported into it, the examples of the gallery and of the API
-pages are run, and every link inside must find its page and its place.
+Needs `pip install '.[docs]'` and no network. The static lesson is exported into it, the examples of the gallery and of
+the API pages are run, and every link inside must find its page and its place.
 """
 
 import argparse
