@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import public_names
 import pytest
 import reference
 
@@ -87,6 +88,23 @@ def test_every_function_has_a_definition(name):
     assert callable(getattr(reference, name))
     if name not in ("one_hot", "smooth_labels"):
         assert any(hasattr(reference, f"{name}_{kind}") for kind in ("vjp", "grad"))
+
+
+def test_names_and_parameters_are_those_that_were_written_down():
+    """After a change that is meant: python tests/public_names.py > tests/public_api.txt, with torch installed."""
+    found = public_names.public_names()
+    modules = "|".join(re.escape(name) for name in found if name != "sigmax.cli")
+    pattern = re.compile(rf"\$ |(?:{modules})\.(?!(?:dask|sklearn|torch)\.)")
+    lines = (ROOT / "tests/public_api.txt").read_text().splitlines()
+    before = {line for line in lines if pattern.match(line)}
+    now = {line for lines in found.values() for line in lines}
+    assert sorted(now - before) == [], "added or changed"
+    assert sorted(before - now) == [], "removed or changed"
+
+
+def test_the_site_has_a_page_for_every_name():
+    listed = re.findall(r"(?m)^   (\w+)$", (ROOT / "docs/api/index.md").read_text())
+    assert set(sigmax.__all__) <= set(listed)
 
 
 def test_version():

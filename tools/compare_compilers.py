@@ -68,8 +68,8 @@ def differing(compiler: str, installed: dict[str, dict[str, str]]) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("compilers", nargs="*", choices=["clang", "zig"], metavar="COMPILER")
-    compilers = parser.parse_args().compilers or ["clang", "zig"]
+    parser.add_argument("compilers", nargs="*", default=["clang", "zig"], metavar="COMPILER")
+    compilers = parser.parse_args().compilers
     with ThreadPoolExecutor() as pool:
         of_levels = pool.map(lambda level: digests(level, None), LEVELS)
         installed = dict(zip(LEVELS, of_levels, strict=True))

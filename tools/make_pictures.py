@@ -1,4 +1,4 @@
-"""The pictures of the README, docs/_static/report.png and lesson.png: python tools/make_pictures.py; needs Chromium.
+"""The pictures of the README, docs/_static/report.png and lesson.png: python tools/make_pictures.py; needs Chromium."""
 
 import io
 import shutil
