@@ -46,6 +46,15 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's sections say it in words
 add_module_names = False
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_aliases = {
+    "AxisError": "numpy.exceptions.AxisError",
+    "Path": "pathlib.Path",
+    "array_like": ":term:`numpy:array_like`",
+    "dtype": "numpy.dtype",
+    "ndarray": "numpy.ndarray",
+    "ufunc": "numpy.ufunc",
+}
 doctest_global_setup = "import numpy as np, sigmax"
 intersphinx_mapping = read_inventories(DOCS / "inventories", DOCS / "_build")
 intersphinx_timeout = 1
@@ -73,6 +82,8 @@ sphinx_gallery_conf = {
 # ---------------------------------------------------------------- HTML
 
 html_theme = "pydata_sphinx_theme"
+html_favicon = "../src/sigmax/lesson/static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_math_renderer = "mathml"
 html_title = "sigmax"
 html_static_path = ["_static"]

@@ -1,6 +1,6 @@
 """The kernels as other compilers build them beside those that are installed, bit by bit at each level.
 
-    python tools/compare_compilers.py [clang] [zig]
+    python tools/compare_compilers.py [--source SDIST] [clang] [zig]
 
 Builds the source once per compiler (side by side, two minutes of processor time each), and compares the digests of
 tests/kernel_inputs.py. clang is `clang++`; zig is what the build back end takes where there is no compiler at all.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import sigmax
@@ -26,9 +27,9 @@ def environment(compiler: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "CXX"} | chosen[compiler]
 
 
-def build(compiler: str, place: Path) -> None:
+def build(compiler: str, source: Path, place: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps"]
-    command += ["--target", str(place), str(ROOT)]
+    command += ["--target", str(place), str(source)]
     subprocess.run(command, check=True, env=environment(compiler))
     used = subprocess.run(
         ["readelf", "-p", ".comment", *place.glob("sigmax/_core*.so")],
@@ -51,9 +52,9 @@ def digests(level: str, place: Path | None) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def differing(compiler: str, installed: dict[str, dict[str, str]]) -> int:
+def differing(compiler: str, source: Path, installed: dict[str, dict[str, str]]) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        build(compiler, Path(folder))
+        build(compiler, source, Path(folder))
         count = 0
         for level, expected in installed.items():
             found = digests(level, Path(folder))
@@ -69,11 +70,13 @@ def differing(compiler: str, installed: dict[str, dict[str, str]]) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("compilers", nargs="*", default=["clang", "zig"], metavar="COMPILER")
-    compilers = parser.parse_args().compilers
+    parser.add_argument("--source", type=Path, default=ROOT, help="default: this repository")
+    options = parser.parse_args()
     with ThreadPoolExecutor() as pool:
         of_levels = pool.map(lambda level: digests(level, None), LEVELS)
         installed = dict(zip(LEVELS, of_levels, strict=True))
-        counts = list(pool.map(lambda compiler: differing(compiler, installed), compilers))
+        compare = partial(differing, source=options.source, installed=installed)
+        counts = list(pool.map(compare, options.compilers))
     sys.exit(any(counts))
 
 
