@@ -40,7 +40,7 @@ def changes(version: str) -> Iterator[str]:
         yield f"CHANGELOG.md must say what changes for users in {version}"
     for title in re.findall(r"(?m)^### (.*)\n\s*(?=^### |\Z)", text):
         yield f"CHANGELOG.md: section {title!r} of {version} must not be empty"
-    if re.search(r"(?m)^## \[Unreleased\]\n\s*^[^#\s]", read("CHANGELOG.md")):
+    if re.search(r"(?ms)^## \[Unreleased\]\n((?!^## ).)*^- ", read("CHANGELOG.md")):
         yield "CHANGELOG.md must have nothing under [Unreleased]"
 
 
