@@ -33,6 +33,7 @@ exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py"]
 templates_path = ["_templates"]
 nitpicky = False  # types such as "array_like of real numbers" are sentences
 default_role = "code"
+smartquotes = False
 
 # ---------------------------------------------------------------- pages
 

@@ -28,7 +28,7 @@ class TemperatureFit:
     Attributes
     ----------
     temperature : float
-        T. Where there is none to apply: 0 for ``"separable"``, inf for ``"chance"``, else NaN.
+        T; where there is none to apply, 0 for ``"separable"``, inf for ``"chance"``, else NaN.
     interval : (float, float)
         In which the temperature of all such data is, with the confidence that was asked for.
     nll_before, nll_after : float
