@@ -102,8 +102,10 @@ def visit(page: Page, address: str, place: str, lang: str = "en", **parameters) 
 
 
 def open_all(page: Page) -> None:
-    """Open the side tracks."""
+    """Open the side tracks. Their figures are drawn once they have a size: in a frame, or the next."""
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    frame = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+    page.evaluate(frame)
 
 
 def numbers_in(text: str) -> list[float]:

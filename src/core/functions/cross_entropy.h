@@ -27,32 +27,44 @@ struct LossRow {
 };
 
 // The factors of a row: of a class's weight, s·scale/T, and of its probability, (A·s + 2·z·lse)·scale/T.
-template <class W>
+template <class N>
 struct Strengths {
-  Scaled<W> own, pull, all;
-
-  SIGMAX_INLINE Vec exponent() const {
-    return max(max(select(leading(own.number) != 0.0, own.exponent, splat(-4000.0)), select(leading(all.number) != 0.0, all.exponent, splat(-4000.0))),
-               select(leading(pull.number) != 0.0, pull.exponent, splat(-4000.0)));
-  }
+  N own, pull, all;
 };
 
-// From -Σ a·y without its 1/T, and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
+// Whether a row's options are ordinary: numbers N need no exponent of their own then.
 template <class W>
-SIGMAX_INLINE Strengths<W> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross, W information, W mass, Mask infinite, const Options& o) {
+SIGMAX_INLINE bool is_ordinary(const Options& o) {
+  if constexpr (kExpScale<W> != 1.0) return false;  // float64 reaches as far as the doubles do
+  return are_moderate(o.beta, o.weight, o.scale, o.z_loss, o.class_weight, o.prior);
+}
+
+// From -Σ a·y without its 1/T, and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
+// Without `has_z_loss` the weight of the z-loss is 0.
+template <class N, bool has_z_loss, class W>
+SIGMAX_INLINE Strengths<N> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross, W information, W mass, Mask infinite, const Options& o) {
   const W log = e.log();
-  const Mask counts = o.weight != 0.0, pulls = o.z_loss != 0.0;
-  const Scaled<W> beta(row.energy.beta), weight(wide<W>(o.weight)), z(wide<W>(o.z_loss));
-  const Scaled<W> of_classes = Scaled<W>(cross) * beta + Scaled<W>(mass) * Scaled<W>(log) + Scaled<W>(information);
-  const Scaled<W> lse = Scaled<W>(log) + Scaled<W>(wide<W>(row.energy.max)) * beta;
-  Vec value = (only_where(counts, weight * of_classes) + only_where(pulls, z * lse * lse)).rounded();
-  value = select(pulls & (abs(o.top) == kInfinity), o.z_loss * kInfinity, value);
-  value = select(infinite & counts, o.weight * kInfinity, value);
-  row.value = select(leading(log) == leading(log), value, select(counts | pulls, splat(kNaN), Vec{}));
+  const Mask counts = o.weight != 0.0;
+  const N beta(row.energy.beta), weight(wide<W>(o.weight)), own = weight * beta * N(wide<W>(o.scale));
+  const N of_classes = only_where(counts, weight * (N(cross) * beta + N(mass) * N(log) + N(information)));
   row.inverse = reciprocal(e.total());
-  const Scaled<W> gain = beta * Scaled<W>(wide<W>(o.scale));
-  const Scaled<W> pull = only_where(pulls, z * lse * gain * Scaled<W>(wide<W>(splat(2.0))));
-  return {weight * gain, pull, Scaled<W>(mass) * weight * gain + pull};
+  Strengths<N> strengths = {own, N(W{}), N(mass) * own};
+  Vec value;
+  Mask matters = counts;
+  if constexpr (has_z_loss) {
+    const Mask pulls = o.z_loss != 0.0;
+    const N z(wide<W>(o.z_loss)), lse = N(log) + N(wide<W>(row.energy.max)) * beta;
+    value = (of_classes + only_where(pulls, z * lse * lse)).rounded();
+    value = select(pulls & (abs(o.top) == kInfinity), o.z_loss * kInfinity, value);
+    matters = matters | pulls;
+    strengths.pull = only_where(pulls, z * lse * beta * N(wide<W>(o.scale)) * N(wide<W>(splat(2.0))));
+    strengths.all = strengths.all + strengths.pull;
+  } else {
+    value = of_classes.rounded();
+  }
+  value = select(infinite & counts, o.weight * kInfinity, value);
+  row.value = select(leading(log) == leading(log), value, select(matters, splat(kNaN), Vec{}));
+  return strengths;
 }
 
 // m - x of a class that may be impossible: a Pair keeps to finite numbers, infinity would become NaN.
@@ -64,25 +76,28 @@ SIGMAX_INLINE Pair distance(Vec x, const Energy<Pair>& energy) {
 // Labels that are class indices: all terms of the gradient have one factor, and the label a number of its own. With
 // `smoothed`, every class has the weight `least` besides, or there is a z-loss, whose factor needs more digits of the sum.
 template <class W, bool smoothed>
-struct IndexCrossEntropy : Program {
+struct IndexCrossEntropy : ApartProgram<W> {
   typedef W Wide;
   typedef W Term;
   static constexpr bool has_label = true, has_value = true, has_mask = true;
   struct Row : LossRow<W> {
     Vec label_x;
     W factor, own;  // of a class: its output is e·factor - own
-    W others, ties, share_of_others, share, pull;
+    W others, ties, share_of_others, share;
   };
-  struct PlainSums {
-    ApartSums<W> e;
-  };
-  struct SmoothedSums : PlainSums {
+  typedef typename ApartProgram<W>::First PlainFirst;
+  struct SmoothedFirst : PlainFirst {
     W distance, impossible;  // Σ (m - x); how many are impossible
   };
-  typedef typename std::conditional<smoothed, SmoothedSums, PlainSums>::type Sums;
+  typedef typename std::conditional<smoothed, SmoothedFirst, PlainFirst>::type First;
+  typedef typename ApartProgram<W>::Apart Apart;
+  struct Sums {
+    First first;
+    Apart apart;
+  };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.label_x = o.label_x;
     return row;
@@ -91,59 +106,72 @@ struct IndexCrossEntropy : Program {
     if constexpr (smoothed) return row.energy.precise_factor(x);
     return row.energy.factor(x);
   }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) {
-    sums.e.add(x == row.energy.max, e);
+  static SIGMAX_INLINE void collect(First& sums, Vec x, Vec, W e, const Row& row) {
+    accumulate(sums.total, e);
     if constexpr (smoothed) {
       accumulate(sums.distance, distance(x, row.energy));
       count(sums.impossible, x == -kInfinity);
     }
   }
+  static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec, W e, const Row& row) { sums.e.add(x == row.energy.max, e); }
 
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    const Smoothing<W> smoothing(o.smoothing, o.prior_total);
-    const W slope = multiply(smoothing.kept, o.class_weight);
-    const W least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
-    const W of_others = multiply(least, o.classes - 1.0), of_label = add(slope, least);
-    const Mask counts = leading(slope) != 0.0, least_counts = leading(least) != 0.0;
+    is_ordinary<W>(o) ? finish_with<Plain<W>>(row, sums, o) : finish_with<Scaled<W>>(row, sums, o);
+  }
+  template <class N>
+  static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
+    W slope = wide<W>(o.class_weight), least = {}, of_others = {};
+    if constexpr (smoothed) {
+      const Smoothing<W> smoothing(o.smoothing, o.prior_total);
+      slope = multiply(smoothing.kept, o.class_weight);
+      least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
+      of_others = multiply(least, o.classes - 1.0);
+    }
+    const W of_label = smoothed ? add(slope, least) : slope, mass = smoothed ? add(of_label, of_others) : slope;
+    const Mask counts = leading(slope) != 0.0;
     W cross = keep(counts, multiply(distance(row.label_x, row.energy), slope));
     Mask infinite = counts & (row.label_x == -kInfinity);
     if constexpr (smoothed) {
-      cross = add(cross, keep(least_counts, multiply(sums.distance, least)));
-      infinite = infinite | (least_counts & (leading(sums.impossible) > 0.0));
+      const Mask least_counts = leading(least) != 0.0;
+      cross = add(cross, keep(least_counts, multiply(sums.first.distance, least)));
+      infinite = infinite | (least_counts & (leading(sums.first.impossible) > 0.0));
     }
-    const Strengths<W> strengths = finish_loss<W>(row, sums.e, cross, W{}, add(of_label, of_others), infinite, o);
-    row.others = sums.e.others;
-    row.ties = sums.e.ties;
-    const Scaled<W> inverse(row.inverse), own = Scaled<W>(least) * strengths.own;
-    const Vec exponent = strengths.exponent() + exponent_of(leading(add(of_label, wide<W>(splat(1.0)))));
+    const Strengths<N> strengths = finish_loss<N, smoothed>(row, sums.apart.e, cross, W{}, mass, infinite, o);
+    row.others = sums.apart.e.others;
+    row.ties = sums.apart.e.ties;
+    const N inverse(row.inverse);
+    const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all) + exponent_of(leading(add(of_label, wide<W>(splat(1.0)))));
     row.gain = Gain<W>(exponent);
     row.factor = row.gain.factor(inverse * strengths.all, exponent);
-    row.own = scale(row.gain.factor(own, exponent), splat(kExpScale<W>));
-    row.share = row.gain.factor(Scaled<W>(of_label) * strengths.own * inverse, exponent);
-    row.share_of_others = row.gain.factor(Scaled<W>(of_others) * strengths.own * inverse, exponent);
-    row.pull = row.gain.factor(strengths.pull * inverse, exponent);
+    if constexpr (smoothed) {
+      row.own = scale(row.gain.factor(N(least) * strengths.own, exponent), splat(kExpScale<W>));
+      row.share = row.gain.factor(N(of_label) * strengths.own * inverse, exponent);
+      row.share_of_others = row.gain.factor(N(of_others) * strengths.own * inverse + strengths.pull * inverse, exponent);
+    }
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) {
     const W of_class = multiply(e, row.factor);
     if constexpr (smoothed) return row.gain.rounded(add(of_class, negate(row.own)));
     return row.gain.rounded(of_class);
   }
-  // s·((A - a)·e - a·(Σe - e)) + pull·e, over Σe.
+  // s·((A - a)·e - a·(Σe - e)) + pull·e, over Σe; without smoothing A = a.
   static SIGMAX_INLINE Vec target(const Row& row) {
     const Vec s = splat(kExpScale<W>);
     const W e = row.energy.precise_factor(row.label_x);
     const Mask tie = row.label_x == row.energy.max;
     const W all = add(row.others, scale(row.ties, s)), ties_but_one = scale(add(row.ties, splat(-1.0)), s);
     const W rest = choose(tie, add(row.others, ties_but_one), add(all, negate(e)));
-    return row.gain.rounded(add(multiply(add(row.share_of_others, row.pull), e), negate(multiply(row.share, rest))));
+    const W of_rest = smoothed ? less_product(multiply(row.share_of_others, e), row.share, rest) : negate(multiply(row.factor, rest));
+    return one_nan(row.gain.rounded(of_rest));
   }
+  static SIGMAX_INLINE Vec health(const Row& row) { return smoothed ? leading(row.factor) + leading(row.own) : leading(row.factor); }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };
 
 // Labels that are weights of classes, or with `shared` soft labels q of which they are slope·q + least. With `relative`
 // s·Σ q_i·(log q_i - log p_i), the divergence of the labels from the row.
 template <class W, bool shared, bool relative>
-struct WeightedCrossEntropy : Program {
+struct WeightedCrossEntropy : ApartProgram<W> {
   typedef W Wide;
   typedef W Term;
   typedef typename std::conditional<shared, Vec, W>::type Number;
@@ -154,17 +182,24 @@ struct WeightedCrossEntropy : Program {
     W others, tied_mass, other_mass;
     W factor, own_factor, tie_factor, tie_own_factor, tie_pull;  // of p, of a; of a tie's (A - a)·s, its a·s·others, its pull
   };
-  struct PlainSums {
-    ApartSums<W> e;
-    W cross, impossible, tied_mass, other_mass;  // Σ a·(m - x)
+  struct PlainFirst {
+    W total, mass, cross, impossible;  // cross: Σ a·(m - x)
   };
-  struct RelativeSums : PlainSums {
+  struct RelativeFirst : PlainFirst {
     W information;
   };
-  typedef typename std::conditional<relative, RelativeSums, PlainSums>::type Sums;
+  typedef typename std::conditional<relative, RelativeFirst, PlainFirst>::type First;
+  struct Apart {
+    ApartSums<W> e;
+    SplitSums<W> mass;
+  };
+  struct Sums {
+    First first;
+    Apart apart;
+  };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     if (shared) {
       const Smoothing<W> smoothing(o.smoothing, o.prior_total);
@@ -174,14 +209,21 @@ struct WeightedCrossEntropy : Program {
     return row;
   }
   static SIGMAX_INLINE W term(Vec x, Number, const Row& row) { return row.energy.precise_factor(x); }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Number c, W e, const Row& row) {
+  static SIGMAX_INLINE void collect(First& sums, Vec x, Number c, W e, const Row& row) {
     const W a = weight_of(c, row);
-    const Mask tie = x == row.energy.max, counts = leading(a) != 0.0;
-    sums.e.add(tie, e);
-    accumulate_where(tie, sums.tied_mass, a);
-    accumulate_unless(tie, sums.other_mass, a);
-    add_cross(sums, counts, x, a, row.energy);
+    accumulate(sums.total, e);
+    accumulate(sums.mass, a);
+    add_cross(sums, leading(a) != 0.0, x, a, row.energy);
     if constexpr (relative) accumulate(sums.information, information(a));
+  }
+  static SIGMAX_INLINE void collect(Apart& sums, Vec x, Number c, W e, const Row& row) {
+    const Mask tie = x == row.energy.max;
+    sums.e.add(tie, e);
+    sums.mass.add(tie, weight_of(c, row));
+  }
+  static SIGMAX_INLINE void settle(Mask confident, const First& first, Apart& apart) {
+    ApartProgram<W>::settle(confident, first, apart);
+    apart.mass.settle(confident, first.mass);
   }
   static SIGMAX_INLINE W weight_of(Number c, const Row& row) {
     if constexpr (shared) return multiply_add(row.slope, c, row.least);
@@ -189,24 +231,28 @@ struct WeightedCrossEntropy : Program {
   }
   static SIGMAX_INLINE Vec multiply_add(Vec slope, Vec q, Vec least) { return mul_add(slope, q, least); }
   static SIGMAX_INLINE Pair multiply_add(Pair slope, Vec q, Pair least) { return add(multiply(slope, q), least); }
-  static SIGMAX_INLINE void add_cross(Sums& sums, Mask counts, Vec x, Vec a, const Energy<Vec>& energy) {
+  static SIGMAX_INLINE void add_cross(First& sums, Mask counts, Vec x, Vec a, const Energy<Vec>& energy) {
     sums.cross = select(counts, mul_add(x - energy.max, -a, sums.cross), sums.cross);
   }
-  static SIGMAX_INLINE void add_cross(Sums& sums, Mask counts, Vec x, Pair a, const Energy<Pair>& energy) {
+  static SIGMAX_INLINE void add_cross(First& sums, Mask counts, Vec x, Pair a, const Energy<Pair>& energy) {
     accumulate(sums.cross, keep(counts, multiply(distance(x, energy), a)));
     count(sums.impossible, counts & (x == -kInfinity));
   }
 
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    row.tied_mass = sums.tied_mass;
-    row.other_mass = sums.other_mass;
+    is_ordinary<W>(o) ? finish_with<Plain<W>>(row, sums, o) : finish_with<Scaled<W>>(row, sums, o);
+  }
+  template <class N>
+  static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
+    row.tied_mass = sums.apart.mass.tied;
+    row.other_mass = sums.apart.mass.other;
     W known = {};
-    if constexpr (relative) known = sums.information;
-    const Mask infinite = (leading(sums.impossible) > 0.0) | (leading(sums.cross) == kInfinity);
-    const Strengths<W> strengths = finish_loss<W>(row, sums.e, sums.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
-    row.others = add(sums.e.others, (leading(sums.e.ties) - 1.0) * kExpScale<W>);
-    const Scaled<W> inverse(row.inverse);
-    const Vec exponent = strengths.exponent();
+    if constexpr (relative) known = sums.first.information;
+    const Mask infinite = (leading(sums.first.impossible) > 0.0) | (leading(sums.first.cross) == kInfinity);
+    const Strengths<N> strengths = finish_loss<N, true>(row, sums.apart.e, sums.first.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
+    row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
+    const N inverse(row.inverse);
+    const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all);
     row.gain = Gain<W>(exponent);
     row.factor = row.gain.factor(inverse * strengths.all, exponent);
     row.own_factor = scale(row.gain.factor(strengths.own, exponent), splat(kExpScale<W>));
@@ -226,6 +272,7 @@ struct WeightedCrossEntropy : Program {
     }
     return row.gain.rounded(sum);
   }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.own_factor) + leading(row.tie_own_factor); }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };
 
@@ -253,7 +300,7 @@ struct CrossEntropyOfProbabilities : Program {
 
   static SIGMAX_INLINE Row begin(const Options& o) {
     const Scaled<W> factor = Scaled<W>(wide<W>(o.weight)) * Scaled<W>(wide<W>(-o.scale));
-    Row row = {};
+    Row row;
     row.gain = Gain<W>(factor.exponent + (kExpScale<W> == 1.0 ? 0.0 : 512.0));  // nothing here has the scale
     row.factor = row.gain.factor(factor, factor.exponent);
     row.sign = leading(factor.number);

@@ -128,7 +128,7 @@ struct Divergence : Program {
   static constexpr int kept = 2;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energies = TwoEnergies<W>(o);
     return row;
   }
@@ -141,6 +141,7 @@ struct Divergence : Program {
     row.factor = row.gain.factor(row.of_rows, row.of_rows.exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) { return row.gain.rounded(row.slope(term)); }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.mean); }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };
 
@@ -170,7 +171,7 @@ struct Distillation : Program {
   static constexpr int kept = 4;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.soft.energies = TwoEnergies<W>(o);
     Options at_one = o;
     at_one.temperature = at_one.beta = splat(1.0);
@@ -206,13 +207,14 @@ struct Distillation : Program {
   static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) {
     return row.soft.gain.rounded(less_product(row.soft.slope(term.soft), negate(term.e), row.strength));
   }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.soft.factor) + leading(row.soft.mean) + leading(row.strength); }
   static SIGMAX_INLINE Vec target(const Row& row) {
     const Vec s = splat(kExpScale<W>);
     const Term term = Distillation::term(row.label_x, row.label_z, row);
     const Mask tie = row.label_x == row.at_one.max;
     const W all = add(row.others, scale(row.ties, s)), ties_but_one = scale(add(row.ties, splat(-1.0)), s);
     const W rest = choose(tie, add(row.others, ties_but_one), add(all, negate(term.e)));
-    return row.soft.gain.rounded(less_product(row.soft.slope(term.soft), rest, row.strength));
+    return one_nan(row.soft.gain.rounded(less_product(row.soft.slope(term.soft), rest, row.strength)));
   }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };

@@ -7,7 +7,7 @@ namespace sigmax {
 namespace {
 
 template <class W>
-struct Entropy : Program {
+struct Entropy : ApartProgram<W> {
   typedef W Wide;
   typedef W Term;
   static constexpr bool per_class = false, has_result = true;
@@ -15,20 +15,25 @@ struct Entropy : Program {
     Energy<W> energy;
     W entropy;
   };
+  struct First {
+    W total, moment;
+  };
+  typedef typename ApartProgram<W>::Apart Apart;
   struct Sums {
-    ApartSums<W> e;
-    W moment;
+    First first;
+    Apart apart;
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) { return {Energy<W>(o.largest, o), W{}}; }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) {
-    sums.e.add(x == row.energy.max, e);
+  static SIGMAX_INLINE void collect(First& sums, Vec x, Vec, W e, const Row& row) {
+    accumulate(sums.total, e);
     accumulate(sums.moment, multiply(e, row.energy.bounded(x)));
   }
+  static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec, W e, const Row& row) { sums.e.add(x == row.energy.max, e); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
-    const W inverse = reciprocal(scale(sums.e.total(), splat(kExpScale<W>)));
-    row.entropy = add(sums.e.log(), negate(multiply(sums.moment, inverse)));
+    const W inverse = reciprocal(scale(sums.apart.e.total(), splat(kExpScale<W>)));
+    row.entropy = add(sums.apart.e.log(), negate(multiply(sums.first.moment, inverse)));
   }
   static SIGMAX_INLINE Vec result(const Row& row) { return rounded(row.entropy); }
 };
@@ -49,7 +54,7 @@ struct EntropyVjp : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.cotangent = o.cotangent;
     return row;
@@ -70,6 +75,7 @@ struct EntropyVjp : Program {
     const W deviation = add(row.mean, negate(scale(row.energy.bounded(x), splat(kExpScale<W>))));
     return row.gain.rounded(scaled_product(multiply(e, row.factor), deviation));
   }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.mean); }
 };
 
 }  // namespace

@@ -26,8 +26,55 @@ struct ApartSums {
   SIGMAX_INLINE W total() const { return sigmax::add(scale(others, splat(1.0 / kExpScale<W>)), ties); }
 };
 
+// Of the others in a row that is not confident, from the sum of all.
 template <class W>
-struct LogSoftmax : Program {
+SIGMAX_INLINE W without_winner(W total) { return add(total, splat(-kExpScale<W>)); }
+
+// Below this the sum of all has lost too many digits of the others.
+template <class W>
+constexpr double kConfident = 0x1p-10;
+template <>
+constexpr double kConfident<Pair> = 0x1p-40;
+
+// Numbers of a row, of its ties and of the others; or all of them as if they were of the ties.
+template <class W>
+struct SplitSums {
+  W tied, other;
+
+  SIGMAX_INLINE void add(Mask tie, W x) {
+    accumulate(tied, keep(tie, x));
+    accumulate(other, keep(~tie, x));
+  }
+  SIGMAX_INLINE void settle(Mask confident, W total) {
+    tied = choose(confident, tied, total);
+    other = keep(confident, other);
+  }
+};
+
+// What programs have in common that collect the sum of all Boltzmann factors, and those of the ties and the others apart.
+template <class W>
+struct ApartProgram : Program {
+  static constexpr bool is_apart = true;
+  struct First {
+    W total;
+  };
+  struct Apart {
+    ApartSums<W> e;
+  };
+  template <class AnyFirst>
+  static SIGMAX_INLINE Mask is_confident(const AnyFirst& first) {
+    return leading(without_winner(first.total)) < kConfident<W> * kExpScale<W>;
+  }
+  // One tie; any others count as others.
+  template <class AnyFirst, class AnyApart>
+  static SIGMAX_INLINE void settle(Mask confident, const AnyFirst& first, AnyApart& apart) {
+    apart.e.ties = choose(confident, apart.e.ties, wide<W>(splat(1.0)));
+    apart.e.others = choose(confident, apart.e.others, without_winner(first.total));
+  }
+};
+
+template <class W>
+struct LogSoftmax : ApartProgram<W> {
   typedef W Wide;
   typedef W Term;
   static constexpr int kept = 0;
@@ -36,12 +83,18 @@ struct LogSoftmax : Program {
     Energy<W> energy;
     W minus_log;
   };
-  typedef ApartSums<W> Sums;
+  typedef typename ApartProgram<W>::First First;
+  typedef typename ApartProgram<W>::Apart Apart;
+  struct Sums {
+    First first;
+    Apart apart;
+  };
 
   static SIGMAX_INLINE Row begin(const Options& o) { return {Energy<W>(o.largest, o), W{}}; }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.factor(x); }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) { sums.add(x == row.energy.max, e); }
-  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.minus_log = negate(sums.log()); }
+  static SIGMAX_INLINE void collect(First& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
+  static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec, W e, const Row& row) { sums.e.add(x == row.energy.max, e); }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.minus_log = negate(sums.apart.e.log()); }
   static SIGMAX_INLINE Vec output(Vec x, Vec, W, const Row& row) {
     const W y = row.energy.at(x);
     return one_nan(select(leading(y) > -kInfinity, rounded(add(y, row.minus_log)), leading(y) + leading(row.minus_log)));
@@ -50,7 +103,7 @@ struct LogSoftmax : Program {
 
 // (c_i - p_i·Σ c)/T. For a tie p_i = 1/Σe, and c_i·Σe - Σc = c_i·(ties - 1 + others) - (Σ c - c_i).
 template <class W>
-struct LogSoftmaxVjp : Program {
+struct LogSoftmaxVjp : ApartProgram<W> {
   typedef W Wide;
   typedef W Term;
   static constexpr Second second = Second::kNumbers;
@@ -61,42 +114,59 @@ struct LogSoftmaxVjp : Program {
     Gain<W> gain;
     W factor, inverse, others, tied_cotangent, other_cotangent, cotangent;
   };
-  struct Sums {
+  struct First {
+    W total, cotangent;
+  };
+  struct Apart {
     ApartSums<W> e;
-    W tied_cotangent, other_cotangent;
+    SplitSums<W> cotangent;
+  };
+  struct Sums {
+    First first;
+    Apart apart;
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.unit = Unit<W>(o.magnitude);
     return row;
   }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec c, W e, const Row& row) {
+  static SIGMAX_INLINE void collect(First& sums, Vec, Vec c, W e, const Row& row) {
+    accumulate(sums.total, e);
+    accumulate(sums.cotangent, wide<W>(row.unit.of(c)));
+  }
+  static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec c, W e, const Row& row) {
     const Mask tie = x == row.energy.max;
-    c = row.unit.of(c);
     sums.e.add(tie, e);
-    accumulate(sums.tied_cotangent, wide<W>(only_where(tie, c)));
-    accumulate(sums.other_cotangent, wide<W>(only_where(~tie, c)));
+    sums.cotangent.add(tie, wide<W>(row.unit.of(c)));
+  }
+  static SIGMAX_INLINE void settle(Mask confident, const First& first, Apart& apart) {
+    ApartProgram<W>::settle(confident, first, apart);
+    apart.cotangent.settle(confident, first.cotangent);
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
     const Scaled<W> factor(row.energy.beta);
     row.gain = Gain<W>(factor.exponent + row.unit.exponent());
     row.factor = row.gain.factor(factor, factor.exponent);
-    row.inverse = reciprocal(sums.e.total());
-    row.others = add(sums.e.others, (leading(sums.e.ties) - 1.0) * kExpScale<W>);
-    row.tied_cotangent = sums.tied_cotangent;
-    row.other_cotangent = sums.other_cotangent;
-    row.cotangent = multiply(add(sums.tied_cotangent, sums.other_cotangent), row.inverse);
+    row.inverse = reciprocal(sums.apart.e.total());
+    row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
+    row.tied_cotangent = sums.apart.cotangent.tied;
+    row.other_cotangent = sums.apart.cotangent.other;
+    row.cotangent = multiply(add(row.tied_cotangent, row.other_cotangent), row.inverse);
   }
   static SIGMAX_INLINE Vec output(Vec x, Vec c, W e, const Row& row) {
     const Vec unit_c = row.unit.of(c), s = splat(kExpScale<W>);
-    const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
-    const W of_tie = multiply(add(multiply(row.others, unit_c), scale(rest, s)), row.inverse);
-    const W of_other = add(negate(multiply(e, row.cotangent)), unit_c * s);
-    return row.gain.rounded(multiply(choose(x == row.energy.max, of_tie, of_other), row.factor));
+    const Mask tie = x == row.energy.max;
+    W sum = less_product(wide<W>(unit_c * s), e, row.cotangent);
+    if (any(tie)) {
+      const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
+      sum = choose(tie, multiply(add(multiply(row.others, unit_c), scale(rest, s)), row.inverse), sum);
+    }
+    return row.gain.rounded(multiply(sum, row.factor));
   }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.cotangent); }
 };
 
 }  // namespace

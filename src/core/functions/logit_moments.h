@@ -37,7 +37,7 @@ struct LogitMoments : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     const Vec beta = select((o.temperature >= 0.0) & (o.temperature <= 0x1p1023), abs(o.temperature), splat(kNaN));
     row.max = select(o.top == kInfinity, splat(kNaN), o.largest);
     row.rate = beta * kLog2e;

@@ -15,7 +15,7 @@ SIGMAX_INLINE Vec with_largest(W log, const Energy<W>& energy, Vec top) {
 }
 
 template <class W>
-struct Logsumexp : Program {
+struct Logsumexp : ApartProgram<W> {
   typedef W Wide;
   typedef W Term;
   static constexpr double empty = -kInfinity;
@@ -25,12 +25,18 @@ struct Logsumexp : Program {
     Vec top;
     W log;
   };
-  typedef ApartSums<W> Sums;
+  typedef typename ApartProgram<W>::First First;
+  typedef typename ApartProgram<W>::Apart Apart;
+  struct Sums {
+    First first;
+    Apart apart;
+  };
 
   static SIGMAX_INLINE Row begin(const Options& o) { return {Energy<W>(o.largest, o), o.top, W{}}; }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) { sums.add(x == row.energy.max, e); }
-  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.log = sums.log(); }
+  static SIGMAX_INLINE void collect(First& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
+  static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec, W e, const Row& row) { sums.e.add(x == row.energy.max, e); }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.log = sums.apart.e.log(); }
   static SIGMAX_INLINE Vec result(const Row& row) { return with_largest(row.log, row.energy, row.top); }
 };
 
@@ -42,7 +48,7 @@ SIGMAX_INLINE Pair times_ln2(Vec n, Pair) { return {n * kLn2Hi, n * kLn2Lo}; }
 template <class W>
 struct LogsumexpWeighted : Logsumexp<W> {
   static constexpr Second second = Second::kWeights;
-  static constexpr bool needs_magnitude = true;
+  static constexpr bool needs_magnitude = true, is_apart = false;
   struct Row {
     Energy<W> energy;
     Vec top, exponent, unit;  // unit = 2^-exponent
@@ -51,7 +57,7 @@ struct LogsumexpWeighted : Logsumexp<W> {
   typedef ApartSums<W> Sums;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.top = o.top;
     const Vec exponent = min(opaque(1022.0), exponent_of(o.magnitude));
@@ -91,7 +97,7 @@ struct LogsumexpVjp : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.cotangent = o.cotangent;
     return row;
@@ -107,6 +113,7 @@ struct LogsumexpVjp : Program {
     row.factor = row.gain.factor(factor, factor.exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return row.gain.rounded(multiply(e, row.factor)); }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor); }
 };
 
 // c·w_i·e_i/(T·Σ w·e).
@@ -123,7 +130,7 @@ struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
   typedef typename LogsumexpVjp<W>::Sums Sums;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.cotangent = o.cotangent;
     const Vec exponent = min(opaque(1022.0), exponent_of(o.magnitude));
@@ -138,6 +145,7 @@ struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
     LogsumexpVjp<W>::set_factor(row, choose(rounded(sums.total) > 0.0, sums.total, wide<W>(splat(kNaN))));
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return row.gain.rounded(multiply(e, row.factor)); }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor); }
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ struct Softmax : Program {
   static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.inverse = inverse(sums.total); }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return rounded_product(e, row.inverse); }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.inverse); }
 
  private:
   static SIGMAX_INLINE Vec inverse(Vec total) { return narrow_reciprocal(total); }
@@ -49,7 +50,7 @@ struct SoftmaxVjp : Program {
   };
 
   static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row = {};
+    Row row;
     row.energy = Energy<W>(o.largest, o);
     row.unit = Unit<W>(o.magnitude);
     row.pivot = row.unit.of(o.pivot);
@@ -72,6 +73,7 @@ struct SoftmaxVjp : Program {
     const W deviation = add(scale(from_winner(c, row), splat(kExpScale<W>)), row.mean);
     return row.gain.rounded(scaled_product(multiply(e, row.factor), deviation));
   }
+  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.mean); }
 };
 
 }  // namespace

@@ -138,6 +138,12 @@ class RowBlock {
         if (is_masked(call, first + i, first_class + j)) *out.at(i, j) = 0;
     }
   }
+  // One NaN for all: which of two an operation passes on, and its sign, differ between processors.
+  SIGMAX_NOINLINE void mend_nans(Tile<T> out) const {
+    for (std::ptrdiff_t i = 0; i < count; ++i)
+      for (std::ptrdiff_t j = 0; j < n; ++j)
+        if (*out.at(i, j) != *out.at(i, j)) *out.at(i, j) = static_cast<T>(kNaN);
+  }
   SIGMAX_NOINLINE void write_doubles(const Operand& operand, std::ptrdiff_t group, Vec values) const {
     const std::ptrdiff_t at = group * kLanes, end = smaller(count, at + kLanes);
     if (operand.row_stride == sizeof(double) && end - at == kLanes && !leaves_out_)
@@ -158,13 +164,13 @@ class RowBlock {
     if (traits.needs_largest) {
       find(x, largest);
       if (traits.second == Second::kLogits) find(second, second_largest);
-      bool finite = true;
-      for (std::ptrdiff_t i = 0; i < groups * kLanes; ++i) {
-        top[i] = largest[i];
-        finite &= (__builtin_fabs(largest[i]) < kInfinity) & (__builtin_fabs(second_largest[i]) < kInfinity);
+      Mask infinite = {};
+      for (std::ptrdiff_t i = 0; i < groups * kLanes; i += kLanes) {
+        store(top + i, load(largest + i));
+        infinite = infinite | (abs(load(largest + i)) == kInfinity) | (abs(load(second_largest + i)) == kInfinity);
       }
       special = false;
-      if (traits.absent != 0.0 && !finite) mend_infinite();
+      if (traits.absent != 0.0 && any(infinite)) mend_infinite();
       if (traits.needs_pivot) find_pivot();
     }
     if (traits.needs_magnitude) find_magnitude();
@@ -201,16 +207,7 @@ class RowBlock {
   // ---------------------------------------------------------------- what rows bring along
 
   SIGMAX_NOINLINE void take_options() {
-    alignas(64) double label_x[kMostRows] = {}, label_second[kMostRows] = {}, label_weight[kMostRows] = {};
-    const bool own_weight = traits.has_label && call[kClassWeight].class_stride != 0;
     take_labels();
-    for (std::ptrdiff_t i = 0; traits.has_label && i < count; ++i) {
-      const std::int64_t of = labels[i];
-      if (of < 0) continue;
-      label_x[i] = number_of(x, kX, i, of, top[i]);
-      if (traits.second == Second::kLogits) label_second[i] = number_of(second, kSecond, i, of, second_top_[i]);
-      if (own_weight) label_weight[i] = number_at<double>(call[kClassWeight], first + i, of);
-    }
     for (std::ptrdiff_t g = 0; g < groups; ++g) {
       const std::ptrdiff_t at = g * kLanes;
       Options& o = options[g];
@@ -219,15 +216,14 @@ class RowBlock {
       o.top = load(top + at);
       o.pivot = load(pivot + at);
       o.magnitude = load(magnitude + at);
-      o.label_x = load(label_x + at);
-      o.label_second = load(label_second + at);
+      o.label_x = load(label_x_ + at);
+      o.label_second = load(label_second_ + at);
       if (call[kCotangent].data != nullptr)
         for (int lane = 0; lane < kLanes; ++lane)
           o.cotangent[lane] = storage.load(block_at(call[kCotangent], first + smaller(at + lane, count - 1)).data);
-      for (const Option& option : kOptions)
-        if (call[option.name].data != nullptr && call[option.name].row_stride != 0) o.*option.member = of_rows(call[option.name], at);
-      if (own_weight) o.class_weight = load(label_weight + at);
-      if (call[kTemperature].data != nullptr && call[kTemperature].row_stride != 0) o.beta = 1.0 / o.temperature;
+      for (int k = 0; k < own_options_; ++k) o.*own_[k].member = of_rows(call[own_[k].name], at);
+      if (has_label_weights()) o.class_weight = load(label_weight_ + at);
+      if (call[kTemperature].row_stride != 0) o.beta = 1.0 / o.temperature;
     }
   }
 
@@ -235,6 +231,7 @@ class RowBlock {
   char* const scratch_;
   char* free_ = nullptr;
   double second_top_[kMostRows] = {};
+  alignas(64) double label_x_[kMostRows] = {}, label_second_[kMostRows] = {}, label_weight_[kMostRows] = {};
   bool leaves_out_ = false;
 
   // A class that is out needs a tile in which it is not there.
@@ -403,13 +400,18 @@ class RowBlock {
       {kClassWeight, &Options::class_weight}, {kPrior, &Options::prior},            {kPriorTotal, &Options::prior_total},
   };
 
+  Option own_[sizeof(kOptions) / sizeof(Option)];  // those of which each row has its own
+  int own_options_ = 0;
+
   // What all rows share, once per call.
   void share_options() {
     Options shared = {};
     shared.classes = splat(static_cast<double>(call.classes));
     for (const Option& option : kOptions) {
       const Operand& operand = call[option.name];
-      if (operand.data != nullptr && operand.row_stride == 0) shared.*option.member = splat(number_at<double>(operand, 0));
+      if (operand.data == nullptr) continue;
+      if (operand.row_stride == 0) shared.*option.member = splat(number_at<double>(operand, 0));
+      else own_[own_options_++] = option;
     }
     shared.beta = 1.0 / shared.temperature;
     for (Options& o : options) o = shared;
@@ -421,7 +423,14 @@ class RowBlock {
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       labels[i] = number_at<std::int64_t>(operand, first + i);
       leaves_out_ |= labels[i] < 0;
+      if (traits.has_label && labels[i] >= 0) take_label(i, labels[i]);
     }
+  }
+  bool has_label_weights() const { return traits.has_label && call[kClassWeight].class_stride != 0; }
+  void take_label(std::ptrdiff_t i, std::int64_t of) {
+    label_x_[i] = number_of(x, kX, i, of, top[i]);
+    if (traits.second == Second::kLogits) label_second_[i] = number_of(second, kSecond, i, of, second_top_[i]);
+    if (has_label_weights()) label_weight_[i] = number_at<double>(call[kClassWeight], first + i, of);
   }
   // Of the rows from `at` on; lanes without a row have the last row's.
   Vec of_rows(const Operand& operand, std::ptrdiff_t at) const {

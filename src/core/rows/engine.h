@@ -6,6 +6,7 @@
 // nothing; so class j there belongs to lane j - (n - 8).
 #pragma once
 
+#include <new>
 #include <type_traits>
 
 #include "block.h"
@@ -50,21 +51,33 @@ SIGMAX_INLINE Struct all_lanes(const Struct& from, std::ptrdiff_t lane) {
   return members.joined();
 }
 
+// The sums of the first pass over the classes, and of the second one where a program has two.
+template <class P, bool is_apart>
+struct SumsOfPasses {
+  typedef typename P::Sums First, Apart;
+};
+template <class P>
+struct SumsOfPasses<P, true> {
+  typedef typename P::First First;
+  typedef typename P::Apart Apart;
+};
+
 template <class P, class T>
 class Engine {
   typedef typename P::Wide W;
   typedef typename P::Row Row;
   typedef typename P::Sums Sums;
+  typedef typename SumsOfPasses<P, P::is_apart>::First First;
+  typedef typename SumsOfPasses<P, P::is_apart>::Apart Apart;
   typedef typename P::Term Term;
   typedef typename std::conditional<P::second == Second::kLabelWeights, W, Vec>::type C;
 
   static constexpr bool kHasSecond = P::second == Second::kNumbers || P::second == Second::kLogits || P::second == Second::kWeights;
   static constexpr bool kHasLabelWeights = P::second == Second::kLabelWeights;
-  static constexpr int kSumVectors = sizeof(Sums) / sizeof(Vec), kSums = sizeof(Sums) / sizeof(W);
   static constexpr int kWide = sizeof(W) / sizeof(Vec);
   static constexpr int kPlanes = P::kept * kWide;  // of doubles per class that are kept
   static constexpr int kWeightPlanes = kHasLabelWeights ? kWide : 0;
-  static_assert(kSumVectors <= 20, "a Partial holds them");
+  static_assert(sizeof(Sums) <= 20 * sizeof(Vec), "a Partial holds them");
 
   // Second numbers: in a tile or in place, or planes of wide label weights with the same steps.
   struct Seconds {
@@ -118,45 +131,52 @@ class Engine {
     return first_integers() >= static_cast<double>(kOctet - n % kOctet - k * kLanes);
   }
 
-  static SIGMAX_INLINE void add_fresh(Mask mask, Sums& sums, Vec x, C c, const Term& term, const Row& row) {
-    Members<Sums, Vec> before(sums);
+  template <class S>
+  static SIGMAX_INLINE void add_fresh(Mask mask, S& sums, Vec x, C c, const Term& term, const Row& row) {
+    Members<S, Vec> before(sums);
     P::collect(sums, x, c, term, row);
-    Members<Sums, Vec> after(sums);
-    SIGMAX_UNROLL_ALL for (int k = 0; k < kSumVectors; ++k) after.at[k] = select(mask, after.at[k], before.at[k]);
+    Members<S, Vec> after(sums);
+    SIGMAX_UNROLL_ALL for (int k = 0; k < after.count; ++k) after.at[k] = select(mask, after.at[k], before.at[k]);
     sums = after.joined();
   }
 
+  // The term of a class: from here on, or from the first pass, it is kept.
+  template <bool keep, class S>
+  static SIGMAX_INLINE Term term_at(Kept kept, std::ptrdiff_t at, Vec x, C c, const Row& row) {
+    if constexpr (keep && P::is_apart && std::is_same<S, Apart>::value) return kept.load(at);
+    const Term term = P::term(x, c, row);
+    if constexpr (keep) kept.store(at, term);
+    return term;
+  }
+
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
-  template <bool keep>
-  SIGMAX_NOINLINE static Sums sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
-    Sums sums[kVectors] = {};
+  template <bool keep, class S>
+  SIGMAX_NOINLINE static S sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
+    S sums[kVectors] = {};
     std::ptrdiff_t j = 0;
     for (; j + kOctet <= n; j += kOctet)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = j + k * kLanes;
         const Vec v = sigmax::load(x + at);
         const C second = c.load(at);
-        const Term term = P::term(v, second, row);
-        if constexpr (keep) kept.store(at, term);
-        P::collect(sums[k], v, second, term, row);
+        P::collect(sums[k], v, second, term_at<keep, S>(kept, at, v, second, row), row);
       }
     if (j < n)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
         const std::ptrdiff_t at = n - kOctet + k * kLanes;
         const Vec v = sigmax::load(x + at);
         const C second = c.load(at);
-        const Term term = P::term(v, second, row);
-        if constexpr (keep) kept.store(at, term);
-        add_fresh(fresh(n, k), sums[k], v, second, term, row);
+        add_fresh(fresh(n, k), sums[k], v, second, term_at<keep, S>(kept, at, v, second, row), row);
       }
     return folded(sums);
   }
 
-  static SIGMAX_INLINE Sums folded(Sums* lanes) {
-    Members<Sums, W> sum(lanes[0]);
-    SIGMAX_UNROLL_ALL for (int s = 0; s < kSums; ++s) {
+  template <class S>
+  static SIGMAX_INLINE S folded(S* lanes) {
+    Members<S, W> sum(lanes[0]);
+    SIGMAX_UNROLL_ALL for (int s = 0; s < sum.count; ++s) {
       W part[kVectors];
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = Members<Sums, W>(lanes[k]).at[s];
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = Members<S, W>(lanes[k]).at[s];
       sum.at[s] = fold<kVectors>(part, [](W a, W b) SIGMAX_ALWAYS { return add(a, b); });
     }
     return sum.joined();
@@ -191,33 +211,29 @@ class Engine {
     return n < kOctet || j < n / kOctet * kOctet ? j % kOctet : j - (n - kOctet);
   }
 
-  template <bool keep>
+  template <bool keep, class S>
   SIGMAX_NOINLINE static void sums_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
-                              std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, Sums* totals) {
-    Sums lanes[kGroups][kOctet];
-    for (std::ptrdiff_t g = 0; g < groups; ++g)
-      for (Sums& sums : lanes[g]) sums = Sums{};
+                                              std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, std::ptrdiff_t begin, std::ptrdiff_t end, S* totals) {
+    S lanes[kGroups][kOctet];
+    const std::ptrdiff_t used = smaller(n, kOctet);
+    for (std::ptrdiff_t g = begin; g < end; ++g)
+      for (std::ptrdiff_t k = 0; k < used; ++k) lanes[g][k] = S{};
     for (std::ptrdiff_t j = 0; j < n; ++j) {
       const std::ptrdiff_t lane = lane_of_class(j, n);
-      for (std::ptrdiff_t g = 0; g < groups; ++g) {
+      for (std::ptrdiff_t g = begin; g < end; ++g) {
         const Vec v = sigmax::load(x + j * step + g * kLanes);
         const C second = c.load(j * c_step + g * kLanes);
-        const Term term = P::term(v, second, rows[g]);
-        if constexpr (keep) kept.store((j * groups + g) * kLanes, term);
-        P::collect(lanes[g][lane], v, second, term, rows[g]);
+        P::collect(lanes[g][lane], v, second, term_at<keep, S>(kept, (j * groups + g) * kLanes, v, second, rows[g]), rows[g]);
       }
     }
-    for (std::ptrdiff_t g = 0; g < groups; ++g) totals[g] = folded_columns(lanes[g]);
+    for (std::ptrdiff_t g = begin; g < end; ++g) totals[g] = folded_columns(lanes[g], used);
   }
 
-  // In the order of `fold`.
-  static SIGMAX_INLINE Sums folded_columns(Sums* lanes) {
-    for (int step = kOctet / 2; step > 0; step /= 2)
-      for (int k = 0; k < step; ++k) {
-        Members<Sums, W> a(lanes[k]), b(lanes[k + step]);
-        SIGMAX_UNROLL_ALL for (int s = 0; s < kSums; ++s) a.at[s] = add(a.at[s], b.at[s]);
-        lanes[k] = a.joined();
-      }
+  // In the order of `fold`, of the lanes that are used.
+  template <class S>
+  static SIGMAX_INLINE S folded_columns(S* lanes, std::ptrdiff_t used) {
+    for (std::ptrdiff_t step = kOctet / 2; step > 0; step /= 2)
+      for (std::ptrdiff_t k = 0; k < smaller(step, used - step); ++k) lanes[k] = sum_of(lanes[k], lanes[k + step]);
     return lanes[0];
   }
 
@@ -244,7 +260,8 @@ class Engine {
 
   RowBlock<T> block_;
   Row row_[kGroups];
-  Sums sums_[kGroups];
+  First first_[kGroups];
+  Apart apart_[P::is_apart ? kGroups : 1];
 
   Engine(const RowsCall& call, char* scratch) : block_(call, kTraits, scratch) {}
 
@@ -256,11 +273,12 @@ class Engine {
     if constexpr (P::has_sums) add_up();
     finish();
   }
+  // In place: a row is too large to be copied.
   void begin() {
-    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) row_[g] = P::begin(block_.options[g]);
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) ::new (static_cast<void*>(row_ + g)) Row(P::begin(block_.options[g]));
   }
   SIGMAX_NOINLINE void finish() {
-    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) P::finish(row_[g], sums_[g], block_.options[g]);
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) P::finish(row_[g], sums(g), block_.options[g]);
     if constexpr (P::per_class)
       if (block_.call[kOut].data != nullptr) write_outputs();
     if (block_.first_class == 0) write_results();
@@ -278,15 +296,42 @@ class Engine {
   }
   template <bool keep>
   void add_up() {
-    const RowBlock<T>& b = block_;
-    if (b.columns) return sums_of_columns<keep>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), sums_);
-    for (std::ptrdiff_t i = 0; i < b.count; ++i)
-      set_lane(i, sums_of_row<keep>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+    add_up<keep>(0, block_.groups, first_);
+    if constexpr (P::is_apart)
+      for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
+        const Mask confident = P::is_confident(first_[g]);
+        if (any(confident)) add_up_apart<keep>(g);
+        P::settle(confident, first_[g], apart_[g]);
+      }
   }
-  void set_lane(std::ptrdiff_t row, const Sums& sums) {
-    Members<Sums, Vec> members(sums);
-    char* to = reinterpret_cast<char*>(&sums_[row / kLanes]) + row % kLanes * sizeof(double);
-    for (int k = 0; k < kSumVectors; ++k) std::memcpy(to + k * sizeof(Vec), &members.at[k], sizeof(double));
+  template <bool keep>
+  SIGMAX_NOINLINE void add_up_apart(std::ptrdiff_t g) {
+    add_up<keep>(g, g + 1, apart_);
+  }
+  // Of the groups [begin, end) of rows.
+  template <bool keep, class S>
+  SIGMAX_INLINE void add_up(std::ptrdiff_t begin, std::ptrdiff_t end, S* to) {
+    const RowBlock<T>& b = block_;
+    if (b.columns)
+      return sums_of_columns<keep>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, to);
+    for (std::ptrdiff_t i = begin * kLanes; i < smaller(b.count, end * kLanes); ++i)
+      set_lane(to, i, sums_of_row<keep, S>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+  }
+  SIGMAX_INLINE Sums sums(std::ptrdiff_t g) const {
+    if constexpr (P::is_apart) return {first_[g], apart_[g]};
+    else return first_[g];
+  }
+  template <class S>
+  static SIGMAX_INLINE S sum_of(const S& a, const S& b) {
+    Members<S, W> sum(a), other(b);
+    SIGMAX_UNROLL_ALL for (int s = 0; s < sum.count; ++s) sum.at[s] = add(sum.at[s], other.at[s]);
+    return sum.joined();
+  }
+  template <class S>
+  static void set_lane(S* of_rows, std::ptrdiff_t row, const S& sums) {
+    Members<S, Vec> members(sums);
+    char* to = reinterpret_cast<char*>(&of_rows[row / kLanes]) + row % kLanes * sizeof(double);
+    for (int k = 0; k < members.count; ++k) std::memcpy(to + k * sizeof(Vec), &members.at[k], sizeof(double));
   }
 
   void write_outputs() {
@@ -296,7 +341,13 @@ class Engine {
     write_outputs(out);
     if constexpr (P::has_label) write_targets(out);
     if (b.needs_mending()) b.mend_outputs(out, static_cast<T>(P::empty));
+    if (has_sick_rows()) b.mend_nans(out);
     if (!direct) b.scatter(out);
+  }
+  bool has_sick_rows() const {
+    Mask sick = {};
+    for (std::ptrdiff_t g = 0; g < block_.groups; ++g) sick = sick | ~(abs(P::health(row_[g])) < kInfinity);
+    return any(sick);
   }
   void write_outputs(Tile<T> out) const {
     if constexpr (P::kept > 0)
@@ -348,14 +399,23 @@ class Engine {
   static void chunk_sums(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, const Partial& whole, char* scratch) {
     Engine engine(call, scratch);
     engine.begin_chunk(row, chunk, whole);
-    engine.template add_up<false>();
-    std::memcpy(partials[chunk].sums, Lanes(engine.sums_[0]).first, sizeof(double) * kSumVectors);
+    engine.template add_up<false>(0, 1, engine.first_);
+    if constexpr (P::is_apart) engine.template add_up_apart<false>(0);
+    std::memcpy(partials[chunk].sums, Lanes(engine.sums(0)).first, sizeof(Lanes));
   }
   static void chunk_outputs(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole, char* scratch) {
     Engine engine(call, scratch);
     engine.begin_chunk(row, chunk, whole);
-    engine.sums_[0] = from_lanes(whole.sums);
+    engine.set_sums(from_lanes(whole.sums));
     engine.finish();
+  }
+  void set_sums(const Sums& sums) {
+    if constexpr (P::is_apart) {
+      first_[0] = sums.first;
+      apart_[0] = sums.apart;
+    } else {
+      first_[0] = sums;
+    }
   }
   SIGMAX_NOINLINE void begin_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole) {
     block_.place_chunk(row, chunk);
@@ -366,24 +426,20 @@ class Engine {
   }
   static void merge_sums(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
     Sums sum = from_lanes(partials[0].sums);
-    for (std::ptrdiff_t k = 1; k < chunks; ++k) {
-      Members<Sums, W> a(sum), b(from_lanes(partials[k].sums));
-      for (int s = 0; s < kSums; ++s) a.at[s] = add(a.at[s], b.at[s]);
-      sum = a.joined();
-    }
-    std::memcpy(whole->sums, Lanes(sum).first, sizeof(double) * kSumVectors);
+    for (std::ptrdiff_t k = 1; k < chunks; ++k) sum = sum_of(sum, from_lanes(partials[k].sums));
+    std::memcpy(whole->sums, Lanes(sum).first, sizeof(Lanes));
   }
   // Sums as a double each.
   struct Lanes {
-    double first[kSumVectors];
+    double first[sizeof(Sums) / sizeof(Vec)];
     explicit Lanes(const Sums& sums) {
       Members<Sums, Vec> members(sums);
-      for (int k = 0; k < kSumVectors; ++k) first[k] = members.at[k][0];
+      for (int k = 0; k < members.count; ++k) first[k] = members.at[k][0];
     }
   };
   static Sums from_lanes(const double* numbers) {
     Members<Sums, Vec> members{Sums{}};
-    for (int k = 0; k < kSumVectors; ++k) members.at[k] = splat(numbers[k]);
+    for (int k = 0; k < members.count; ++k) members.at[k] = splat(numbers[k]);
     return members.joined();
   }
 

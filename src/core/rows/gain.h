@@ -22,7 +22,8 @@ struct Gain<Vec> {
   static SIGMAX_INLINE Vec factor(const Scaled<Vec>& x, Vec exponent) {
     return x.at(exponent) * two_to(max(opaque(-900.0), min(opaque(900.0), exponent)));
   }
-  SIGMAX_INLINE Vec rounded(Vec x) const { return one_nan(x); }
+  static SIGMAX_INLINE Vec factor(const Plain<Vec>& x, Vec) { return x.number; }
+  SIGMAX_INLINE Vec rounded(Vec x) const { return x; }
 };
 
 template <>
@@ -37,7 +38,7 @@ struct Gain<Pair> {
     power2 = two_to(power - half);
   }
   static SIGMAX_INLINE Pair factor(const Scaled<Pair>& x, Vec exponent) { return x.at(exponent); }
-  SIGMAX_INLINE Vec rounded(Pair x) const { return one_nan(sigmax::rounded(x) * power1 * power2); }
+  SIGMAX_INLINE Vec rounded(Pair x) const { return sigmax::rounded(x) * power1 * power2; }
 };
 
 // A power of two that brings cotangents of this magnitude to 1, and its exponent; narrow ones need none.

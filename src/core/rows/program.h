@@ -12,6 +12,11 @@
 //   collect(sums, x, c, term, row)  adds a class to them
 //   finish(row, sums, options)      the row after its sums
 //   output(x, c, term, row)         per class; or result(row), per row; or value(row) and second_value(row)
+//   health(row)                     infinite or NaN where an output of the row may be NaN
+//
+// A program that needs the sum of all Boltzmann factors but the largest ones', exact also where these are nearly everything,
+// has two sets of sums, First and Apart (`is_apart`), each with its `collect`; Sums is both. The second pass is for rows that
+// are confident: is_confident(first) says so. settle(confident, first, apart) gives the others what follows for them.
 #pragma once
 
 #include "../calls.h"
@@ -46,8 +51,14 @@ struct Program {
   static constexpr int kept = 1;            // numbers W of a term that are kept for the outputs; 0: outputs need none
   static constexpr bool has_sums = true;
   static constexpr bool has_mask = false;  // classes can be taken out by a mask
+  static constexpr bool is_apart = false;
   static constexpr double absent = -kInfinity;  // x of a class that is not there
   static constexpr double empty = 0.0;          // the output of a row in which everything is absent
+
+  template <class Row>
+  static SIGMAX_INLINE Vec health(const Row&) {
+    return Vec{};
+  }
 };
 
 SIGMAX_INLINE void store_wide(double* to, Vec x) { store(to, x); }

@@ -143,6 +143,15 @@ SIGMAX_INLINE Vec polynomial(Vec x, const double (&coefficients)[n]) {
   return sum;
 }
 
+// The same by two sums, of the even and of the odd powers: half as long to wait for. At 0 it is exact too.
+template <int n>
+SIGMAX_INLINE Vec split_polynomial(Vec x, const double (&coefficients)[n]) {
+  const Vec square = x * x;
+  Vec sums[2] = {splat(coefficients[n - 1]), splat(coefficients[n - 2])};  // of the powers n - 1, n - 3, ... and n - 2, n - 4, ...
+  SIGMAX_UNROLL_ALL for (int k = n - 3; k >= 0; --k) sums[(n - 1 - k) % 2] = mul_add(square, sums[(n - 1 - k) % 2], coefficients[k]);
+  return mul_add(x, sums[n % 2], sums[(n - 1) % 2]);
+}
+
 // Loads and stores of the storage types, through the exact conversion to double and one rounding back.
 
 struct Half {  // IEEE binary16, the bits of NumPy's float16

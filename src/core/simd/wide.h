@@ -250,7 +250,7 @@ template <int n>
 SIGMAX_INLINE Vec exp2_of_product(Vec x, Vec rate, const double (&coefficients)[n]) {
   Vec t = mul_add(x, rate, kRoundToInteger);
   Vec f = mul_add(x, rate, kRoundToInteger - t);
-  Vec mantissa = polynomial(f, coefficients);
+  Vec mantissa = split_polynomial(f, coefficients);
   return bit_cast<Vec>(bit_cast<Bits>(mantissa) + (bit_cast<Bits>(t) << 52));
 }
 
