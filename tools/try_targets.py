@@ -11,15 +11,7 @@ import tempfile
 from pathlib import Path
 
 CORE = Path(__file__).resolve().parent.parent / "src/core"
-OPTIONS = [
-    "-std=c++17",
-    "-O1",
-    "-ffp-contract=off",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-I",
-    str(CORE),
-]
+OPTIONS = ["-std=c++17", "-O1", "-ffp-contract=off", "-I", str(CORE)]
 TARGETS = {
     "x86_64-windows-gnu": "baseline",
     "aarch64-macos": "neon",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LARGEST = 2_700_000  # bytes: the core, three times, is half of it
+LARGEST = 3_000_000  # bytes: the core, once per level, is more than half of it
 FILES = """
 import numpy as np
 rng = np.random.default_rng(0)
