@@ -21,7 +21,16 @@ import numpy as np
 import sigmax
 
 # Rows by classes, about a hundred thousand numbers.
-SHAPES = ((30_000, 3), (10_000, 10), (3_000, 32), (3_000, 33), (1_000, 100), (100, 1_000), (10, 10_000), (2, 50_257))
+SHAPES = (
+    (30_000, 3),
+    (10_000, 10),
+    (3_000, 32),
+    (3_000, 33),
+    (1_000, 100),
+    (100, 1_000),
+    (10, 10_000),
+    (2, 50_257),
+)
 QUICK_SHAPES = ((10_000, 10), (1_000, 100), (10, 10_000))
 TARGETS = {
     "cross_entropy": 1.25,
@@ -55,8 +64,12 @@ def contenders(rows: int, classes: int, axis: int, dtype: str) -> dict[str, Call
         "cross_entropy": lambda: cross_entropy(x, labels, axis=axis, out=out),
         "smoothed": lambda: cross_entropy(x, labels, axis=axis, label_smoothing=0.1, out=out),
         "soft": lambda: cross_entropy(x, soft, axis=axis, out=out),
-        "kl_divergence": lambda: kl_divergence(x, teacher, axis=axis, labels_from_logits=True, out=out),
-        "distillation": lambda: distillation(x, teacher, labels, axis=axis, temperature=2.0, alpha=0.5, out=out),
+        "kl_divergence": lambda: kl_divergence(
+            x, teacher, axis=axis, labels_from_logits=True, out=out
+        ),
+        "distillation": lambda: distillation(
+            x, teacher, labels, axis=axis, temperature=2.0, alpha=0.5, out=out
+        ),
         "softmax_vjp": lambda: sigmax.vjp(sigmax.softmax, x, cotangent, axis=axis),
         "log_softmax_vjp": lambda: sigmax.vjp(sigmax.log_softmax, x, cotangent, axis=axis),
     }
@@ -92,7 +105,10 @@ def main() -> None:
                 ratios[name].append(time / softmax)
             cells.append({"shape": [rows, classes], "axis": axis, "softmax": softmax, **times})
             cost = 1e9 * softmax / (rows * classes)
-            print(f"{rows:>7}x{classes:<6} {axis:>4} {cost:>9.2f}", *(f"{ratios[name][-1]:>12.2f}" for name in TARGETS))
+            print(
+                f"{rows:>7}x{classes:<6} {axis:>4} {cost:>9.2f}",
+                *(f"{ratios[name][-1]:>12.2f}" for name in TARGETS),
+            )
     means = {name: exp(sum(map(log, each)) / len(each)) for name, each in ratios.items()}
     print(f"{'mean':>14} {'':>14}", *(f"{means[name]:>12.2f}" for name in TARGETS))
     print(f"{'largest':>14} {'':>14}", *(f"{max(ratios[name]):>12.2f}" for name in TARGETS))

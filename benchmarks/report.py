@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 from importlib.metadata import version
@@ -45,10 +46,10 @@ def row_of(cell: Cell, measured: dict[str, Any]) -> Row:
         "out": "out" if cell.into_out else "new",
         "threads": measured["threads"],
         "seconds": rounded(median["sigmax"]),
-        "ulp": errors.get("sigmax"),
+        "ulp": rounded(errors.get("sigmax")),
         "peer": peer,
         "peer_seconds": rounded(median[peer]),
-        "peer_ulp": errors.get(peer),
+        "peer_ulp": rounded(errors.get(peer)),
         "ratio_of_fastest": rounded(fastest[best_peer(fastest)] / fastest["sigmax"]),
         "of_memcpy": rounded(median["copyto"] / median["sigmax"]),
         "bytes": measured["bytes"],
@@ -65,8 +66,9 @@ def best_peer(times: dict[str, float]) -> str:
     return min((name for name in times if name not in ("sigmax", "copyto")), key=times.get)
 
 
-def rounded(number: float) -> float:
-    return float(f"{number:.4g}")
+def rounded(number: float | None) -> float | None:
+    """Four digits; None for what was not measured or is no number."""
+    return None if number is None or math.isnan(number) else float(f"{number:.4g}")
 
 
 def noise(measured: list[dict[str, Any]]) -> float:
