@@ -25,7 +25,7 @@ PATH=$("$python" -c 'import pathlib, sys; print(pathlib.Path(sys.executable).par
 # -O0 comes after Meson's own -O3, which would take many minutes; -O1 takes longer to build than it saves in the tests.
 CXXFLAGS="-O0 -g1 -fno-sanitize-recover=all" \
   "$python" -m pip install -q --no-build-isolation --no-deps --target "$work/site" . \
-  -Csetup-args=-Db_sanitize=address,undefined -Csetup-args=-Db_lundef=false -Csetup-args=-Dstrip=false -Csetup-args=-Dlevel="$level"
+  -Csetup-args=-Db_sanitize=address,undefined -Csetup-args=-Db_lundef=false -Csetup-args=-Dlevel="$level"
 
 libraries=
 for name in libasan.so libubsan.so libstdc++.so; do libraries+="$("$compiler" -print-file-name=$name) "; done
