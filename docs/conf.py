@@ -48,6 +48,7 @@ autodoc_typehints = "none"  # numpydoc's sections say it in words
 add_module_names = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # but what the aliases name: types are sentences here
 numpydoc_xref_aliases = {
     "AxisError": "numpy.exceptions.AxisError",
     "Path": "pathlib.Path",
