@@ -672,9 +672,11 @@ def test_the_examples_of_the_page_run():
     Path("scores.csv").write_text(
         "cat,dog,animal\n2.5,1,cat\n0,3,dog\n1.5,2,cat\n1,0,dog\n0,2.0,dog\n3,2,cat\n"
     )
+    np.save("features.npy", np.random.default_rng(0).normal(size=(20, 5)))
+    np.savez("head.npz", weight=np.ones((3, 5)), bias=np.arange(3.0))
     commands = [line for block in examples() for line in block if line.startswith("sigmax ")]
     assert {line.split()[1] for line in commands} == {
-        "report", "calibrate", "apply", "softmax", "sample", "info", "demo"
+        "report", "calibrate", "apply", "softmax", "sample", "soften", "predict", "info", "demo"
     }  # fmt: skip
     for line in commands:
         if "--scheduler" not in line:
@@ -683,7 +685,17 @@ def test_the_examples_of_the_page_run():
 
 def test_every_option_is_on_the_page():
     page = PAGE.read_text()
-    for name in ("report", "calibrate", "apply", "softmax", "sample", "info", "demo"):
+    for name in (
+        "report",
+        "calibrate",
+        "apply",
+        "softmax",
+        "sample",
+        "soften",
+        "predict",
+        "info",
+        "demo",
+    ):
         assert f"`sigmax {name}" in page
         for option in set(re.findall(r"(--[a-z-]+)", run(name, "--help"))) - {"--help"}:
             assert option in page, f"{option} of {name}"

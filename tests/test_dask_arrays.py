@@ -80,6 +80,59 @@ def test_loss_and_gradient(labels, reduction, chunks):
     np.testing.assert_allclose(alone, value, rtol=1e-13)
 
 
+Z = np.random.default_rng(3).normal(0, 2, (6, 8))
+Z[1, :4] = -np.inf
+
+
+@pytest.mark.parametrize("chunks", CHUNKS, ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("from_logits", [False, True], ids=["distributions", "logits"])
+def test_divergence_and_gradient(from_logits, reduction, chunks):
+    options = {"reduction": reduction, "sample_weight": S, "temperature": T}
+    options["labels_from_logits"] = from_logits
+    labels = Z if from_logits else Q
+    value, gradient = sigmax.value_and_grad(sigmax.kl_divergence)(X, labels, **options)
+    x, q = da.from_array(X, chunks=chunks), da.from_array(labels, chunks=4)
+    found = lazily(lambda: sd.kl_divergence_and_grad(x, q, **options))
+    np.testing.assert_allclose(found[0], value, rtol=1e-12)
+    np.testing.assert_allclose(found[1], gradient, rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(lazily(lambda: sd.kl_divergence(x, q, **options)), value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("chunks", CHUNKS[-2:], ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("labels", [None, Y, Q], ids=["none", "hard", "soft"])
+def test_distillation_and_gradient(labels, alpha, reduction, chunks):
+    if labels is None and alpha < 1:
+        return
+    options = {"reduction": reduction, "sample_weight": S, "temperature": T, "alpha": alpha}
+    if labels is Y:
+        options["ignore_index"] = 2
+    value, gradient = sigmax.value_and_grad(sigmax.distillation_loss)(X, Z, labels, **options)
+    x, z = da.from_array(X, chunks=chunks), da.from_array(Z, chunks=(3, 5))
+    found = lazily(lambda: sd.distillation_loss_and_grad(x, z, labels, **options))
+    np.testing.assert_allclose(found[0], value, rtol=1e-12)
+    np.testing.assert_allclose(found[1], gradient, rtol=1e-11, atol=1e-15)
+    alone = lazily(
+        lambda: sd.distillation_loss(x.T, z.T, labels if labels is not Q else Q.T, 0, **options)
+    )
+    np.testing.assert_allclose(alone, value, rtol=1e-12)
+
+
+def test_divergence_of_close_rows():
+    """It is never negative, and keeps the digits that the logsumexps have."""
+    x = np.random.default_rng(4).normal(size=(20, 30))
+    close = x + 1e-6 * np.random.default_rng(5).normal(size=x.shape)
+    options = {"labels_from_logits": True, "reduction": "none"}
+    exact = sigmax.kl_divergence(x, close, **options)
+    found = sd.kl_divergence(da.from_array(x, chunks=(5, 7)), close, **options).compute()
+    np.testing.assert_allclose(found, exact, rtol=1e-8)
+    same = sd.kl_divergence(da.from_array(x, chunks=(5, 7)), x, **options).compute()
+    assert (same >= 0).all()
+    assert same.max() < 1e-30
+
+
 def test_confident_rows_keep_their_digits():
     x = da.from_array(X[:1], chunks=(1, 3))
     value, gradient = sd.cross_entropy_and_grad(x, [0])
@@ -127,6 +180,12 @@ def test_errors():
         sd.cross_entropy_and_grad(x, Y, where=True)
     with pytest.raises(ValueError, match="reduction must be"):
         sd.cross_entropy(x, Y, reduction="all")
+    with pytest.raises(ValueError, match="labels must have the shape"):
+        sd.kl_divergence(x, Y)
+    with pytest.raises(ValueError, match="alpha must be in"):
+        sd.distillation_loss(x, x, alpha=2.0)
+    with pytest.raises(ValueError, match="labels are needed for alpha < 1"):
+        sd.distillation_loss(x, x, alpha=0.5)
     with pytest.raises(ValueError, match="known chunks"):
         sd.softmax(x[x[:, 0] > 0])
 

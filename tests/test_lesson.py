@@ -250,18 +250,23 @@ def test_no_script_or_style_is_inline_or_foreign():
 
 def test_every_page_has_a_title_and_a_preview():
     found = files("en", address="https://example.org/lesson")
-    titles = set()
+    titles, descriptions, pictures = set(), set(), set()
     for lang in LANGUAGES:
         for place in PLACES:
             page = found[f"{lang}/{place or 'index'}.html"].decode()
             titles.add(re.search("<title>(.+?)</title>", page)[1])
-            assert re.search('<meta name="description" content="[^"]{5,}">', page)
-            assert 'property="og:image" content="https://example.org/lesson/preview.jpg"' in page
+            says = re.search('<meta name="description" content="([^"]{5,})">', page)[1]
+            descriptions.add(says)
+            assert f'og:description" content="{says}"' in page
+            preview = re.search('og:image" content="https://example.org/lesson/([^"]+)"', page)[1]
+            assert found[preview].startswith(b"\x89PNG")
+            assert len(found[preview]) < 60_000
+            pictures.add(found[preview])
             assert f'<html lang="{lang}"' in page
             for other in LANGUAGES:
                 assert f'hreflang="{other}" href="https://example.org/lesson/{other}/' in page
-    assert len(titles) == len(LANGUAGES) * len(PLACES)
-    assert found["preview.jpg"].startswith(b"\xff\xd8")
+    assert len(titles) == len(descriptions) == len(LANGUAGES) * len(PLACES)
+    assert len(pictures) == len(LANGUAGES) * len(PLACES)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

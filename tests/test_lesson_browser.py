@@ -99,19 +99,22 @@ def test_figures_by_hand_and_by_keyboard(page, address, described, name):
     visit(page, address, name)
     open_all(page)
     for figure, element in figures_of(page, described, name):
-        plots = element.locator(".plots")
+        stage = element.locator(".stage")
         begin = element.locator("pre").text_content(), element.locator(".readouts").inner_text()
         for marker in element.locator(".marker, .sketch").all():
             element.locator(".reset").click()
             marker.scroll_into_view_if_needed()
-            before = plots.inner_html()
+            before = stage.inner_html()
             box = marker.locator(".knob").bounding_box()
             x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
             page.mouse.move(x, y)
             page.mouse.down()
-            page.mouse.move(x - 25, y - 25, steps=2)
+            moved = False
+            for way in (-25, 25):  # one that stands at its end goes the other way only
+                page.mouse.move(x + way, y + way, steps=2)
+                moved |= stage.inner_html() != before
             page.mouse.up()
-            assert plots.inner_html() != before, figure
+            assert moved, figure
             marker.focus()
             said = set()
             for key in ("ArrowUp", "ArrowRight", "PageUp", "PageDown"):
@@ -168,6 +171,16 @@ def test_a_figure_plays_and_stops(page, address):
     assert element.locator('[data-control="stage"]').input_value() == held != "3"
 
 
+def test_a_cell_is_chosen_by_a_click(page, address):
+    visit(page, address, "frameworks")
+    plot = page.locator("#switches svg.plot")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
+    assert page.locator('#switches [data-control="from_logits"]').is_checked()
+    assert not page.locator('#switches [data-control="softmax"]').is_checked()
+
+
 def test_reduced_motion_is_kept(new_page, address):
     page = new_page(reduced_motion="reduce")
     visit(page, address, "playground")
@@ -221,7 +234,7 @@ def test_points_are_placed_moved_and_taken_away(page, address):
     page.locator('#plane input[name="brush"][value=""]').check(force=True)
     page.mouse.click(*pixel(page, 2.5, 1.5))
     assert points(page) == pytest.approx([-1.0], abs=0.03)
-    page.locator("#plane .marker").focus()
+    page.locator("#plane .marker").first.focus()
     for key in ("ArrowRight", "2", "Delete", "1", "3"):
         page.keyboard.press(key)
     assert len(points(page)) == 3
@@ -602,6 +615,10 @@ def test_formulas_have_the_right_signs_and_brackets(page, address):
     made = run(page, "formula", ["a = b ; = c/d = e", {}, True])
     assert re.search(r"<mo[^>]*>=</mo>.*<mfrac>.*c.*d.*</mfrac>.*=.*e", made)
     assert "=" not in re.sub("<[^>]+>", "", re.search("<mfrac>.*</mfrac>", made)[0])
+    # What is multiplied by a fraction is no part of its denominator.
+    made = run(page, "formula", ["L = 1/N·Σ_(n=1)^N √x_n", {}, True])
+    assert "∑" not in re.search("<mfrac>.*?</mfrac>", made)[0]
+    assert "<msqrt>" in made
 
 
 @pytest.mark.parametrize("source", ["", "(a", "a)", "a+", "|a"])

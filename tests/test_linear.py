@@ -1,6 +1,7 @@
 """A linear layer: against the products and functions written out, in chunks, and from files."""
 
 import json
+import sys
 import tracemalloc
 
 import numpy as np
@@ -27,8 +28,9 @@ def definitions(features, weight, bias, temperature):
 @pytest.fixture(params=[False, True], ids=["whole", "chunks"])
 def chunked(request, monkeypatch):
     if request.param:
-        monkeypatch.setattr(linear, "_SCRATCH", 1)
-        monkeypatch.setattr(linear, "_FEWEST_ROWS", 2)
+        chunks = sys.modules["sigmax.linear_cross_entropy"]  # the function has its name
+        monkeypatch.setattr(chunks, "_SCRATCH", 1)
+        monkeypatch.setattr(chunks, "_FEWEST_ROWS", 2)
 
 
 @pytest.mark.usefixtures("chunked")
@@ -257,17 +259,49 @@ def test_predict(tmp_path, monkeypatch):
     assert table.read_text().startswith('"a","b","c","d","e","f"\n')
 
 
+def test_predict_reads_as_the_other_commands_do(tmp_path):
+    x, weight, bias = layer(rows=50)
+    np.savez(tmp_path / "head.npz", weight=weight, bias=bias)
+    head, out = tmp_path / "head.npz", tmp_path / "p.npy"
+    expected = sigmax.linear_softmax(x, weight, bias=bias)
+
+    def predicted(*arguments) -> np.ndarray:
+        command(*arguments[:1], head, "-o", out, *arguments[1:])
+        return np.load(out)
+
+    table = tmp_path / "x.csv"
+    rows = [f"{k},{','.join(map(repr, row.tolist()))}" for k, row in enumerate(x)]
+    table.write_text("\n".join(["id,a,b,c,d,e", *rows]))
+    np.testing.assert_allclose(predicted(table, "--drop", "id"), expected, rtol=1e-12)
+    np.testing.assert_allclose(predicted(table, "--features-key", "[a-e]"), expected, rtol=1e-12)
+    table.write_text("\n".join(rows))
+    np.testing.assert_allclose(predicted(table, "--no-header", "--drop", "0"), expected, rtol=1e-12)
+    np.savez(tmp_path / "x.npz", features=x, other=x[:3])
+    np.testing.assert_allclose(predicted(tmp_path / "x.npz"), expected, rtol=1e-12)
+    np.save(tmp_path / "x.npy", x.reshape(5, 10, 5).transpose(0, 2, 1))
+    deep = predicted(tmp_path / "x.npy", "--axis", "1")
+    np.testing.assert_allclose(deep, expected.reshape(5, 10, 6), rtol=1e-12)
+    (tmp_path / "names").write_text("\n".join("uvwxyz"))
+    page = tmp_path / "p.csv"
+    command(table, head, "-o", page, "--no-header", "--drop", "0", "--classes", tmp_path / "names")
+    assert page.read_text().startswith('"u","v"')
+    with pytest.raises(ValueError, match="--features-key: no column 'z'; it has"):
+        predicted(table, "--no-header", "--features-key", "z")
+    with pytest.raises(ValueError, match="--drop: no column 'z'"):
+        predicted(table, "--no-header", "--drop", "z")
+
+
 def test_predict_refuses(tmp_path):
     x, weight, _ = layer()
     np.save(tmp_path / "x.npy", x[:, :4])
     np.savez(tmp_path / "head.npz", weight=weight)
     files = tmp_path / "x.npy", tmp_path / "head.npz"
     out = tmp_path / "p.npy"
-    with pytest.raises(ValueError, match=r"must have rows of 5 features, as .* has, got shape"):
+    with pytest.raises(ValueError, match=r"must have rows of 5 features, as .* has, got 4"):
         command(*files, "-o", out)
     np.save(tmp_path / "x.npy", x)
     with pytest.raises(ValueError, match=r"--top must be in \[1, 6\], got 7"):
         command(*files, "-o", out, "--top", 7)
-    with pytest.raises(ValueError, match="has 2 names, the layer has 6 classes"):
+    with pytest.raises(ValueError, match=r"--classes must be 6 different names, .* got 2: a, b"):
         command(*files, "-o", out, "--classes", "a,b")
     assert not out.exists()

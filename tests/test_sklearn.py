@@ -34,7 +34,8 @@ ESTIMATORS = [
     SoftmaxRegression(),
     TemperatureScaling(cv=3),  # of 5 folds some checks have too few rows
     TemperatureScaling(cv=3, ensemble=False),
-    VectorScaling(cv=2),
+    VectorScaling(cv=3),
+    VectorScaling(cv=3, ensemble=False),
 ]
 CHECKS = [
     pytest.param(estimator, check, id=f"{k}-{check.func.__name__}")

@@ -300,6 +300,40 @@ def test_soften(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
+def test_soften_reads_as_the_other_commands_do(tmp_path):
+    from typer.testing import CliRunner
+
+    from sigmax.cli.commands import app
+
+    z, out = rows(50), tmp_path / "teacher.arrow"
+
+    def softened(name: str, *options: str) -> str:
+        return CliRunner().invoke(app, ["soften", str(tmp_path / name), "-o", str(out), *options])
+
+    def check(result) -> None:
+        assert result.exit_code == 0, result.stderr
+        labels, _ = sigmax.read_soft_labels(out)
+        dense = sigmax.softmax(z)
+        np.testing.assert_allclose(labels.dense(7), dense, rtol=1e-6)
+
+    table = "\n".join(f"{k},{','.join(map(repr, row.tolist()))}" for k, row in enumerate(z))
+    (tmp_path / "z.csv").write_text("row,a,b,c,d,e,f,g\n" + table)
+    assert "--drop" in softened("z.csv").stderr  # a column that counts the rows is no class
+    check(softened("z.csv", "--drop", "row"))
+    (tmp_path / "z.csv").write_text(table)
+    check(softened("z.csv", "--no-header", "--drop", "0"))
+    np.save(tmp_path / "z.npy", z.T)
+    check(softened("z.npy", "--axis", "0"))
+    np.save(tmp_path / "p.npy", sigmax.softmax(z))
+    assert "--probabilities" in softened("p.npy").stderr
+    check(softened("p.npy", "--probabilities"))
+    np.save(tmp_path / "p.npy", 100 * sigmax.softmax(z))
+    check(softened("p.npy", "--probabilities", "--normalize"))
+    z[3, 2] = np.nan
+    np.save(tmp_path / "z.npy", z)
+    assert "row 3, class 2: logits must be numbers" in softened("z.npy").stderr
+
+
 @pytest.mark.slow
 def test_example(tmp_path, capfd):
     spec = importlib.util.spec_from_file_location("distil_digits", EXAMPLES / "distil_digits.py")

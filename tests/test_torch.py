@@ -62,6 +62,8 @@ def test_every_public_name_is_here():
     assert st.__all__ == sorted(st.__all__)
     for name in (*st.__all__, *sigmax.__all__):
         assert getattr(st, name) is not None
+    for function in (st.softmax, st.sigmoid, st.cross_entropy, st.brier_score, st.one_hot):
+        assert pickle.loads(pickle.dumps(function)) is function
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         st.nothing  # noqa: B018
 
@@ -193,6 +195,76 @@ def test_functions_without_a_gradient():
     assert st.brier_score(x, labels) == sigmax.brier_score(x.numpy(), labels.numpy())
     with pytest.raises(TypeError, match=r"fn must be a function of sigmax\.torch"):
         st.vjp(torch.exp, x, x)
+
+
+def test_results_of_several_parts_are_tensors():
+    x = numbers(4, 6)
+    kept = st.filter_probabilities(x, top_k=2)
+    expected = sigmax.filter_probabilities(x.numpy(), top_k=2)
+    same_bits(kept.probabilities, expected.probabilities)
+    same_bits(kept.log_mass, expected.log_mass)
+    top = st.linear_top_k(x, numbers(5, 6, seed=1), 2)
+    assert isinstance(top, sigmax.TopK)
+    best = sigmax.linear_top_k(x.numpy(), numbers(5, 6, seed=1).numpy(), 2)
+    same_bits(top.indices, best.indices)
+    same_bits(top.tail, best.tail)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.int64, torch.uint16, torch.float32]
+)
+def test_memory_is_shared(dtype):
+    """Tensors of any strides and offset become arrays of their memory, and arrays tensors."""
+    from sigmax import _core
+
+    whole = torch.arange(24).reshape(4, 6).to(dtype)
+    for x in (
+        whole,
+        whole.T,
+        whole[1:, ::2],
+        whole[0, 0],
+        whole[:, :0],
+        torch.nn.Parameter(whole, False),
+    ):
+        (array, word) = _core.arrays_of_tensors((x, "word"))
+        assert word == "word"
+        np.testing.assert_array_equal(array, x.detach().numpy(), strict=True)
+        assert array.ctypes.data == x.data_ptr() or not array.size
+        back = _core.tensor_of_array(array)
+        assert back.dtype is dtype
+        assert back.stride() == x.stride() or not array.size
+        assert torch.equal(back, x)
+    backwards = np.arange(3.0)[::-1]
+    assert _core.tensor_of_array(backwards) is None
+    assert _core.tensor_of_array(np.arange(3).astype(">i4")) is None
+    with pytest.raises(TypeError, match="values must be a tuple"):
+        _core.arrays_of_tensors([whole])
+
+
+def test_memory_outlives_its_maker():
+    import gc
+
+    results = [st.softmax(numbers(1000, 10, seed=k)) for k in range(20)]
+    gc.collect()
+    for k, result in enumerate(results):
+        same_bits(result, sigmax.softmax(numbers(1000, 10, seed=k).numpy()))
+
+
+def test_tensors_that_are_no_arrays_take_the_long_way():
+    x = numbers(4, 4)
+    negative = torch._neg_view(x)  # its memory holds -x
+    assert negative.is_neg()
+    same_bits(st.softmax(negative), sigmax.softmax(-x.numpy()))
+    same_bits(st.cross_entropy(negative, LABELS), sigmax.cross_entropy(-x.numpy(), LABELS.numpy()))
+
+    class Named(torch.Tensor):
+        pass
+
+    same_bits(st.softmax(x.as_subclass(Named)), sigmax.softmax(x.numpy()))
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False):
+        same_bits(st.softmax(x), sigmax.softmax(x.numpy()))
 
 
 @pytest.mark.filterwarnings("default")
@@ -581,8 +653,14 @@ def test_errors():
         st.cross_entropy(x.clone().requires_grad_(), torch.tensor([0, 1, 2, 4]))
     with pytest.raises(TypeError, match="unexpected keyword argument 'weight'"):
         st.cross_entropy(x.clone().requires_grad_(), LABELS, weight=CLASS_WEIGHT)
-    with pytest.raises(IndexError, match=r"axis must be in \[-2, 2\), got 2"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nothing'"):
+        st.softmax(x, nothing=1)
+    with pytest.raises(IndexError, match="axis 2 is out of bounds"):
         st.softmax(x.clone().requires_grad_(), 2)
+    with pytest.raises(IndexError, match=r"axis must be in \[-2, 2\), got 2"):
+        st.softmax(x, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match="a tensor must not require a gradient"):
+        st.brier_score(x.clone().requires_grad_(), LABELS)
     with pytest.raises(ValueError, match="does not broadcast against the batch shape"):
         st.softmax(x.clone().requires_grad_(), temperature=TEMPERATURES[:3])
     with warnings.catch_warnings():
@@ -607,3 +685,18 @@ def test_sparse_labels():
         loss.backward()
         same_bits(loss, value)
         same_bits(leaf.grad, gradient)
+        half = x.bfloat16().requires_grad_()
+        loss = getattr(st, name)(half, labels, temperature=2.0)
+        loss.backward()
+        wide = half.detach().float().numpy()
+        value, gradient = sigmax.value_and_grad(getattr(sigmax, name))(
+            wide, labels, temperature=2.0
+        )
+        assert torch.equal(loss, torch.tensor(value).bfloat16())
+        assert torch.equal(half.grad, torch.from_numpy(gradient).bfloat16())
+        once = getattr(st, name)(leaf, labels, temperature=2.0)
+        (slope,) = torch.autograd.grad(once, leaf, create_graph=True)
+        with pytest.raises(TypeError, match="SparseLabels are not tensors"):
+            slope.sum().backward()
+        with pytest.raises(TypeError, match="SparseLabels are not tensors"):
+            torch.func.grad(getattr(st, name))(x, labels, temperature=2.0)

@@ -10,13 +10,24 @@ import threading
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from sigmax.lesson import LANGUAGES
 from sigmax.lesson.server import Server
 from sigmax.lesson.site import PLACES
 
-TALLEST = 16_000  # pixels of a screenshot that Chromium makes whole
+TALLEST = 8_000  # pixels of a page that are taken at a time: Chromium cuts off what is much taller
+
+
+def whole(page: Page, width: int) -> Image.Image:
+    """The page from top to bottom."""
+    height = page.evaluate("document.body.scrollHeight")
+    picture = Image.new("RGB", (width, height))
+    for top in range(0, height, TALLEST):
+        clip = {"x": 0, "y": top, "width": width, "height": min(TALLEST, height - top)}
+        shot = page.screenshot(full_page=True, clip=clip)
+        picture.paste(Image.open(io.BytesIO(shot)), (0, top))
+    return picture
 
 
 def main(directory: Path, places: list[str]) -> None:
@@ -42,10 +53,7 @@ def main(directory: Path, places: list[str]) -> None:
                             "for (const each of document.querySelectorAll('[data-vote=\"if\"]')) each.click();"
                         )
                         page.wait_for_timeout(300)
-                        height = min(page.evaluate("document.body.scrollHeight"), TALLEST)
-                        clip = {"x": 0, "y": 0, "width": width, "height": height}
-                        shot = page.screenshot(full_page=True, clip=clip)
-                        shots.append(Image.open(io.BytesIO(shot)))
+                        shots.append(whole(page, width))
                         page.close()
                 sheet = Image.new("RGB", (width * len(shots), max(shot.height for shot in shots)))
                 for i, shot in enumerate(shots):

@@ -1,19 +1,21 @@
-"""The lesson without a script, its preview and docs/lesson.md: python tools/render_lesson.py; needs Chromium.
+"""The lesson without a script, its previews, docs/lesson.md: python tools/render_lesson.py; needs Chromium and Pillow.
 
 Each page is opened once, and what it shows is kept as text, formulas and pictures: for readers without JavaScript,
 search engines and previews. Run it after every change of a text, a figure or a claim; a test compares the texts.
 """
 
+import io
 import re
 import shutil
 import threading
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from sigmax.lesson import LANGUAGES
 from sigmax.lesson.server import Server
-from sigmax.lesson.site import PAGES, PLACES, STATIC, texts
+from sigmax.lesson.site import PAGES, PLACES, PREVIEW, STATIC, texts
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,6 +87,49 @@ def render(page: Page, address: str, place: str, lang: str) -> str:
     return compact(page.evaluate(STILL))
 
 
+# The figure that stands for each chapter, in a situation; the cover for the rest.
+SHOWN = {
+    "share": "shifted",
+    "forms": "dividing",
+    "sigmoid": "staircase",
+    "logit": "mirror",
+    "pair": "fed",
+    "softmax": "pairs",
+    "temperature": "heat",
+    "cross_entropy": "arrows",
+    "frameworks": "switches",
+    "playground": "plane#plane.steps=400",
+}
+WIDTH = 1200  # of the page that a preview shows smaller
+
+
+def previews(browser: Browser, address: str) -> None:
+    """Write static/previews: what shared links show, a picture for each page."""
+    width, height = PREVIEW
+    page = browser.new_page(
+        viewport={"width": WIDTH, "height": WIDTH * height // width},
+        device_scale_factor=width / WIDTH,
+        reduced_motion="reduce",
+    )
+    shutil.rmtree(STATIC / "previews", ignore_errors=True)
+    for lang in LANGUAGES:
+        (STATIC / "previews" / lang).mkdir(parents=True)
+        for place in PLACES:
+            figure, _, situation = SHOWN.get(place, "").partition("#")
+            shown = (
+                f"{place}.html?embed={figure}#{situation}" if figure else f"{place or 'index'}.html"
+            )
+            page.goto("about:blank")
+            page.goto(f"{address}{lang}/{shown}")
+            page.wait_for_selector(f'body[data-ready="{place or "cover"}"]')
+            page.wait_for_timeout(300)
+            shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            shot.quantize(256, dither=Image.Dither.NONE).save(
+                STATIC / "previews" / lang / f"{place or 'index'}.png", optimize=True
+            )
+    page.close()
+
+
 HEAD = """\
 # The lesson
 
@@ -126,18 +171,14 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1100, "height": 900}, reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 520, "height": 900}, reduced_motion="reduce")
         for lang in LANGUAGES:
             (PAGES / lang).mkdir(parents=True, exist_ok=True)
             for place in PLACES:
                 markup = render(page, server.address, place, lang)
                 (PAGES / lang / f"{place or 'index'}.html").write_text(markup + "\n", "utf-8")
         (ROOT / "docs" / "lesson.md").write_text(check_list(page), "utf-8")
-        page.set_viewport_size({"width": 1200, "height": 630})
-        page.goto(f"{server.address}en/index.html")
-        page.wait_for_selector("body[data-ready=cover] .picture canvas")
-        shown = {"x": 90, "y": 20, "width": 1020, "height": 535}
-        page.screenshot(path=STATIC / "preview.jpg", type="jpeg", quality=82, clip=shown)
+        previews(browser, server.address)
         browser.close()
         server.shutdown()
 

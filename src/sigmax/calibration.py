@@ -510,6 +510,13 @@ def fit_vector_scaling(
     )
     largest = _arguments.LARGEST
     strength = _arguments.word_or_number(regularization, "regularization", "auto", 0.0, largest)
+    return vector_fit(rows, label_smoothing, strength)
+
+
+def vector_fit(
+    rows: Rows, label_smoothing: Any, strength: float | None, *, repeats: bool = False
+) -> VectorScalingFit:
+    """Fit; with `repeats` a weight of 2 is two rows, else weights are importances."""
     start = _survey(rows)
     smoothing = _smoothing(label_smoothing, start.rows)
     status, message = _diagnosis(start, smoothing)
@@ -517,7 +524,7 @@ def fit_vector_scaling(
         none = np.full(rows.classes, math.nan)
         return VectorScalingFit(none, none, start.nll, math.nan, status, message, 0, start.rows)
     b = _newton(rows, smoothing, start)[0] if status == "ok" else 0.0
-    problem = _VectorProblem.of(rows, b, smoothing, strength)
+    problem = _VectorProblem.of(rows, b, smoothing, strength, repeats)
     theta, iterations, converged = _minimum(problem)
     scale, bias = problem.features.scale_and_bias(problem.parameters(theta))
     bias = bias - bias.mean()  # the same number for all classes changes nothing
@@ -578,14 +585,16 @@ class _VectorProblem:
     root: Any  # of the information with the penalty
 
     @classmethod
-    def of(cls, rows: Rows, b: float, smoothing: float, strength: float | None) -> "_VectorProblem":
+    def of(
+        cls, rows: Rows, b: float, smoothing: float, strength: float | None, repeats: bool
+    ) -> "_VectorProblem":
         """Choose the penalty by empirical Bayes: the variance of u and v that their slopes have beyond chance."""
         start = _Features(b, smoothing)
         weight, squares, h, hz, hzz = rows.sum(_information, start)
         middle = _quotient(hz, h)
         about = np.maximum(hzz - middle * hz, 0.0)
         features = replace(start, middle=middle, spread=math.sqrt(about.sum() / h.sum()))
-        share = weight / squares
+        share = 2.0**rows.power if repeats else weight / squares
         information = share * np.stack([about / features.spread**2, h])
         if strength is None:
             slopes = share * rows.sum(_loss_and_slope, features, np.zeros_like(information))[1]

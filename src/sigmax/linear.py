@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _arguments
-from .linear_cross_entropy import _FEWEST_ROWS, _SCRATCH, _Layer, linear_cross_entropy
+from .linear_cross_entropy import _Layer, linear_cross_entropy
 from .normalization import log_softmax, logsumexp, softmax
 
 __all__ = ["LinearHead", "TopK", "linear_log_softmax", "linear_softmax", "linear_top_k"]
@@ -245,25 +245,15 @@ class _Rows:
     def __init__(self, features: Any, weight: Any, bias: Any, temperature: Any) -> None:
         self.layer = _Layer.checked(features, weight, bias)
         self.classes = len(self.layer.weight)
-        self.count = math.prod(self.layer.batch)
+        self.count = self.layer.count
         t = np.asarray(_arguments.temperatures(temperature, self.layer.batch))
         self.temperature = np.broadcast_to(t, self.layer.batch).reshape(-1) if t.ndim else t
 
     def chunks(self) -> Iterator[tuple[slice, Any, Any]]:
         """Yield slices of the rows, their logits, in memory that is used again, and their temperatures."""
-        kind = self.layer.kind
-        step = max(_FEWEST_ROWS, _SCRATCH // max(1, self.classes * kind.itemsize))
-        scratch = np.empty((min(step, self.count), self.classes), kind)
-        features = self.layer.features.reshape(self.count, self.layer.features.shape[-1])
-        for begin in range(0, self.count, step):
-            part = slice(begin, min(begin + step, self.count))
-            logits = scratch[: part.stop - begin]
-            self.layer.write_logits(features[part].astype(kind, copy=False), logits)
-            yield (
-                part,
-                logits,
-                self.temperature[part] if self.temperature.ndim else self.temperature,
-            )
+        t = self.temperature
+        for part, _, logits in self.layer.chunks():
+            yield part, logits, t[part] if t.ndim else t
 
 
 def _class_indices(labels: Any, rows: _Rows) -> Any:

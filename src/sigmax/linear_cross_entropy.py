@@ -132,6 +132,8 @@ class _Layer:
         self.batch = features.shape[:-1]
         wide = any(x.dtype == np.float64 for x in (features, weight, bias) if x is not None)
         self.kind: np.dtype[Any] = np.dtype(np.float64 if wide else np.float32)
+        self.count = math.prod(self.batch)
+        self.step = max(_FEWEST_ROWS, _SCRATCH // max(1, len(weight) * self.kind.itemsize))
 
     @classmethod
     def checked(cls, features: Any, weight: Any, bias: Any) -> "_Layer":
@@ -191,26 +193,30 @@ class _Layer:
 
     def losses(self, rows: Rows, gradient: "_Gradient | None") -> Any:
         """Return the losses of all rows; the gradient grows by them."""
-        classes, size = self.weight.shape
-        features = self.features.reshape(math.prod(self.batch), size)
-        step = max(_FEWEST_ROWS, _SCRATCH // max(1, classes * self.kind.itemsize))
-        scratch = np.empty((min(step, len(features)), classes), self.kind)
-        losses = np.empty(len(features))
-        begin = 0
-        for group in rows.groups(step):
-            part = slice(begin, begin + len(group.x))
-            x = features[part].astype(self.kind, copy=False)
-            group.x = logits = scratch[: len(x)]
-            self.write_logits(x, logits)
+        losses = np.empty(self.count)
+        chunks = zip(self.chunks(), rows.groups(self.step), strict=True)
+        for (part, x, logits), group in chunks:
+            group.x = logits
             group.soft = None if group.soft is None else _arguments.cast(group.soft, self.kind)
             place = None if gradient is None else logits
             losses[part] = group.run(place)
             if gradient is not None:
                 gradient.add(x, logits, part, not (group.kept is None and group.mask is None))
-            begin = part.stop
         if gradient is not None:
             gradient.finish()
         return losses
+
+    def chunks(self) -> Iterator[tuple[slice, Any, Any]]:
+        """Yield slices of the rows, their features, and their logits in memory that is used again."""
+        classes, size = self.weight.shape
+        features = self.features.reshape(self.count, size)
+        scratch = np.empty((min(self.step, self.count), classes), self.kind)
+        for begin in range(0, self.count, self.step):
+            part = slice(begin, min(begin + self.step, self.count))
+            x = features[part].astype(self.kind, copy=False)
+            logits = scratch[: len(x)]
+            self.write_logits(x, logits)
+            yield part, x, logits
 
     def write_logits(self, x: Any, logits: Any) -> None:
         for block, weights in self.weights():
@@ -224,7 +230,7 @@ class _Gradient:
 
     def __init__(self, layer: _Layer, d_features: Any, d_weight: Any, d_bias: Any) -> None:
         self.layer = layer
-        self.of_features = d_features.reshape(math.prod(layer.batch), d_features.shape[-1])
+        self.of_features = d_features.reshape(layer.count, d_features.shape[-1])
         self.places = (d_features, d_weight, d_bias)
         same = d_weight.dtype == layer.kind
         self.of_weight = d_weight if same else np.empty(d_weight.shape, layer.kind)

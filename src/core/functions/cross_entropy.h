@@ -32,13 +32,6 @@ struct Strengths {
   N own, pull, all;
 };
 
-// Whether a row's options are ordinary: numbers N need no exponent of their own then.
-template <class W>
-SIGMAX_INLINE bool is_ordinary(const Options& o) {
-  if constexpr (kExpScale<W> != 1.0) return false;  // float64 reaches as far as the doubles do
-  return are_moderate(o.beta, o.weight, o.scale, o.z_loss, o.class_weight, o.prior);
-}
-
 // From -Σ a·y without its 1/T, and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
 // Without `has_z_loss` the weight of the z-loss is 0.
 template <class N, bool has_z_loss, class W>
@@ -110,13 +103,15 @@ struct IndexCrossEntropy : ApartProgram<W> {
     accumulate(sums.total, e);
     if constexpr (smoothed) {
       accumulate(sums.distance, distance(x, row.energy));
-      count(sums.impossible, x == -kInfinity);
+      if constexpr (kExpScale<W> != 1.0) count(sums.impossible, x == -kInfinity);  // a double distance is infinite then
     }
   }
   static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec, W e, const Row& row) { sums.e.add(x == row.energy.max, e); }
 
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    is_ordinary<W>(o) ? finish_with<Plain<W>>(row, sums, o) : finish_with<Scaled<W>>(row, sums, o);
+    if constexpr (kExpScale<W> == 1.0)  // float64 reaches as far as the doubles do
+      if (are_moderate(o.beta, o.weight, o.scale, o.z_loss, o.class_weight, o.prior)) return finish_with<Plain<W>>(row, sums, o);
+    finish_with<Scaled<W>>(row, sums, o);
   }
   template <class N>
   static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
@@ -134,7 +129,7 @@ struct IndexCrossEntropy : ApartProgram<W> {
     if constexpr (smoothed) {
       const Mask least_counts = leading(least) != 0.0;
       cross = add(cross, keep(least_counts, multiply(sums.first.distance, least)));
-      infinite = infinite | (least_counts & (leading(sums.first.impossible) > 0.0));
+      infinite = infinite | (least_counts & ((leading(sums.first.impossible) > 0.0) | (leading(sums.first.distance) == kInfinity)));
     }
     const Strengths<N> strengths = finish_loss<N, smoothed>(row, sums.apart.e, cross, W{}, mass, infinite, o);
     row.others = sums.apart.e.others;
@@ -176,14 +171,15 @@ struct WeightedCrossEntropy : ApartProgram<W> {
   typedef W Term;
   typedef typename std::conditional<shared, Vec, W>::type Number;
   static constexpr Second second = shared ? Second::kNumbers : Second::kLabelWeights;
-  static constexpr bool has_value = true, has_mask = true;
+  static constexpr bool has_value = true, has_mask = true, has_apart_outputs = true;
   struct Row : LossRow<W> {
     W slope, least;
     W others, tied_mass, other_mass;
     W factor, own_factor, tie_factor, tie_own_factor, tie_pull;  // of p, of a; of a tie's (A - a)·s, its a·s·others, its pull
+    Mask confident;
   };
   struct PlainFirst {
-    W total, mass, cross, impossible;  // cross: Σ a·(m - x)
+    W total, mass, cross;  // Σ a·(m - x), NaN where a class without a weight is impossible
   };
   struct RelativeFirst : PlainFirst {
     W information;
@@ -192,6 +188,7 @@ struct WeightedCrossEntropy : ApartProgram<W> {
   struct Apart {
     ApartSums<W> e;
     SplitSums<W> mass;
+    W cross, impossible;
   };
   struct Sums {
     First first;
@@ -213,17 +210,26 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     const W a = weight_of(c, row);
     accumulate(sums.total, e);
     accumulate(sums.mass, a);
-    add_cross(sums, leading(a) != 0.0, x, a, row.energy);
+    add_cross(sums.cross, x, a, row.energy);
     if constexpr (relative) accumulate(sums.information, information(a));
   }
   static SIGMAX_INLINE void collect(Apart& sums, Vec x, Number c, W e, const Row& row) {
     const Mask tie = x == row.energy.max;
     sums.e.add(tie, e);
-    sums.mass.add(tie, weight_of(c, row));
+    const W a = weight_of(c, row);
+    const Mask counts = leading(a) != 0.0;
+    sums.mass.add(tie, a);
+    accumulate(sums.cross, keep(counts, multiply(distance(x, row.energy), a)));
+    count(sums.impossible, counts & (x == -kInfinity));
+  }
+  static SIGMAX_INLINE Mask is_confident(const First& first) {
+    return ApartProgram<W>::is_confident(first) | (leading(first.cross) != leading(first.cross));
   }
   static SIGMAX_INLINE void settle(Mask confident, const First& first, Apart& apart) {
     ApartProgram<W>::settle(confident, first, apart);
     apart.mass.settle(confident, first.mass);
+    apart.cross = choose(confident, apart.cross, first.cross);
+    apart.impossible = keep(confident, apart.impossible);
   }
   static SIGMAX_INLINE W weight_of(Number c, const Row& row) {
     if constexpr (shared) return multiply_add(row.slope, c, row.least);
@@ -231,25 +237,25 @@ struct WeightedCrossEntropy : ApartProgram<W> {
   }
   static SIGMAX_INLINE Vec multiply_add(Vec slope, Vec q, Vec least) { return mul_add(slope, q, least); }
   static SIGMAX_INLINE Pair multiply_add(Pair slope, Vec q, Pair least) { return add(multiply(slope, q), least); }
-  static SIGMAX_INLINE void add_cross(First& sums, Mask counts, Vec x, Vec a, const Energy<Vec>& energy) {
-    sums.cross = select(counts, mul_add(x - energy.max, -a, sums.cross), sums.cross);
-  }
-  static SIGMAX_INLINE void add_cross(First& sums, Mask counts, Vec x, Pair a, const Energy<Pair>& energy) {
-    accumulate(sums.cross, keep(counts, multiply(distance(x, energy), a)));
-    count(sums.impossible, counts & (x == -kInfinity));
+  static SIGMAX_INLINE void add_cross(Vec& cross, Vec x, Vec a, const Energy<Vec>& energy) { cross = mul_add(energy.max - x, a, cross); }
+  static SIGMAX_INLINE void add_cross(Pair& cross, Vec x, Pair a, const Energy<Pair>& energy) {
+    accumulate(cross, multiply(difference<Pair>(energy.max, x), a));
   }
 
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    is_ordinary<W>(o) ? finish_with<Plain<W>>(row, sums, o) : finish_with<Scaled<W>>(row, sums, o);
+    if constexpr (kExpScale<W> == 1.0)  // float64 reaches as far as the doubles do
+      if (are_moderate(o.beta, o.weight, o.scale, o.z_loss, o.class_weight, o.prior)) return finish_with<Plain<W>>(row, sums, o);
+    finish_with<Scaled<W>>(row, sums, o);
   }
   template <class N>
   static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
+    row.confident = is_confident(sums.first);
     row.tied_mass = sums.apart.mass.tied;
     row.other_mass = sums.apart.mass.other;
     W known = {};
     if constexpr (relative) known = sums.first.information;
-    const Mask infinite = (leading(sums.first.impossible) > 0.0) | (leading(sums.first.cross) == kInfinity);
-    const Strengths<N> strengths = finish_loss<N, true>(row, sums.apart.e, sums.first.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
+    const Mask infinite = (leading(sums.apart.impossible) > 0.0) | (leading(sums.apart.cross) == kInfinity);
+    const Strengths<N> strengths = finish_loss<N, true>(row, sums.apart.e, sums.apart.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
     row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
     const N inverse(row.inverse);
     const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all);
@@ -260,18 +266,13 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     row.tie_own_factor = multiply(row.others, row.gain.factor(inverse * strengths.own, exponent));
     row.tie_pull = scale(row.gain.factor(inverse * strengths.pull, exponent), splat(kExpScale<W>));
   }
-  static SIGMAX_INLINE Vec output(Vec x, Number c, W e, const Row& row) {
-    return gradient(x == row.energy.max, weight_of(c, row), e, row);
+  static SIGMAX_INLINE Vec output(Vec, Number c, W e, const Row& row) { return row.gain.rounded(slope(weight_of(c, row), e, row)); }
+  static SIGMAX_INLINE Vec output_apart(Vec x, Number c, W e, const Row& row) {
+    const W a = weight_of(c, row), of_others = add(add(row.tied_mass, negate(a)), row.other_mass);
+    const W of_tie = less_product(add(multiply(of_others, row.tie_factor), row.tie_pull), a, row.tie_own_factor);
+    return row.gain.rounded(choose((x == row.energy.max) & row.confident, of_tie, slope(a, e, row)));
   }
-  static SIGMAX_INLINE Vec gradient(Mask tie, W a, W e, const Row& row) {
-    W sum = less_product(multiply(e, row.factor), a, row.own_factor);
-    if (any(tie)) {
-      const W of_others = add(add(row.tied_mass, negate(a)), row.other_mass);
-      const W of_tie = less_product(add(multiply(of_others, row.tie_factor), row.tie_pull), a, row.tie_own_factor);
-      sum = choose(tie, of_tie, sum);
-    }
-    return row.gain.rounded(sum);
-  }
+  static SIGMAX_INLINE W slope(W a, W e, const Row& row) { return less_product(multiply(e, row.factor), a, row.own_factor); }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.own_factor) + leading(row.tie_own_factor); }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };

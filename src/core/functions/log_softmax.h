@@ -63,7 +63,7 @@ struct ApartProgram : Program {
   };
   template <class AnyFirst>
   static SIGMAX_INLINE Mask is_confident(const AnyFirst& first) {
-    return leading(without_winner(first.total)) < kConfident<W> * kExpScale<W>;
+    return (leading(without_winner(first.total)) < kConfident<W> * kExpScale<W>) & (leading(first.total) > 0.0);
   }
   // One tie; any others count as others.
   template <class AnyFirst, class AnyApart>
@@ -113,7 +113,9 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     Unit<W> unit;
     Gain<W> gain;
     W factor, inverse, others, tied_cotangent, other_cotangent, cotangent;
+    Mask confident;
   };
+  static constexpr bool has_apart_outputs = true;
   struct First {
     W total, cotangent;
   };
@@ -150,21 +152,23 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     const Scaled<W> factor(row.energy.beta);
     row.gain = Gain<W>(factor.exponent + row.unit.exponent());
     row.factor = row.gain.factor(factor, factor.exponent);
+    row.confident = ApartProgram<W>::is_confident(sums.first);
     row.inverse = reciprocal(sums.apart.e.total());
     row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
     row.tied_cotangent = sums.apart.cotangent.tied;
     row.other_cotangent = sums.apart.cotangent.other;
     row.cotangent = multiply(add(row.tied_cotangent, row.other_cotangent), row.inverse);
   }
-  static SIGMAX_INLINE Vec output(Vec x, Vec c, W e, const Row& row) {
-    const Vec unit_c = row.unit.of(c), s = splat(kExpScale<W>);
-    const Mask tie = x == row.energy.max;
-    W sum = less_product(wide<W>(unit_c * s), e, row.cotangent);
-    if (any(tie)) {
-      const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
-      sum = choose(tie, multiply(add(multiply(row.others, unit_c), scale(rest, s)), row.inverse), sum);
-    }
+  static SIGMAX_INLINE Vec output(Vec, Vec c, W e, const Row& row) { return row.gain.rounded(multiply(slope(c, e, row), row.factor)); }
+  static SIGMAX_INLINE Vec output_apart(Vec x, Vec c, W e, const Row& row) {
+    const Vec unit_c = row.unit.of(c);
+    const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
+    const W of_tie = multiply(add(multiply(row.others, unit_c), scale(rest, splat(kExpScale<W>))), row.inverse);
+    const W sum = choose((x == row.energy.max) & row.confident, of_tie, slope(c, e, row));
     return row.gain.rounded(multiply(sum, row.factor));
+  }
+  static SIGMAX_INLINE W slope(Vec c, W e, const Row& row) {
+    return less_product(wide<W>(row.unit.of(c) * kExpScale<W>), e, row.cotangent);
   }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.cotangent); }
 };

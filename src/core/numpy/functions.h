@@ -43,6 +43,11 @@ PyObject* py_binary_loss_sum(PyObject*, PyObject* const* args, Py_ssize_t count)
 PyObject* py_class_indices(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_in_unit_interval(PyObject*, PyObject* object);
 PyObject* py_total(PyObject*, PyObject* object);
+// Between PyTorch's tensors and arrays: see tensors.cpp.
+PyObject* py_register_tensors(PyObject*, PyObject* args);
+PyObject* py_arrays_of_tensors(PyObject*, PyObject* values);
+PyObject* py_tensor_of_array(PyObject*, PyObject* object);
+PyObject* py_call_with_tensors(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* elementwise_directly(ElementwiseKernel kernel, PyArrayObject* x);
 // The type of an exact, aligned, C-contiguous ndarray in native byte order, or kTypes.
 Type plain_type(PyObject* object);

@@ -89,6 +89,10 @@ PyMethodDef methods[] = {
     {"level", py_level, METH_NOARGS, nullptr},
     {"levels", py_levels, METH_NOARGS, nullptr},
     {"set_doc", py_set_doc, METH_VARARGS, nullptr},
+    {"register_tensors", py_register_tensors, METH_VARARGS, nullptr},
+    {"arrays_of_tensors", py_arrays_of_tensors, METH_O, nullptr},
+    {"tensor_of_array", py_tensor_of_array, METH_O, nullptr},
+    {"call_with_tensors", as_method(py_call_with_tensors), METH_FASTCALL, nullptr},
     {"register_bfloat16", py_register_bfloat16, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -15,6 +15,11 @@ namespace {
 constexpr std::ptrdiff_t kMostRows = 64;                        // of a block
 constexpr std::ptrdiff_t kGroups = kMostRows / kLanes;          // of rows, one per lane
 constexpr std::ptrdiff_t kFewClasses = 24;                      // rows of fewer are in lanes
+#ifdef SIGMAX_ONLY_COLUMNS  // for a small module: one form for all rows, with the same bits
+constexpr bool kOnlyColumns = true;
+#else
+constexpr bool kOnlyColumns = false;
+#endif
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
 constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 19;  // of terms; more are computed a second time
 
@@ -90,10 +95,10 @@ class RowBlock {
     n = call.classes;
     const bool beside = storage.size == kSize && call[kX].row_stride == kSize && end - row >= kLanes && !copies() &&
                         traits.second != Second::kLabelWeights;
-    columns = n < kFewClasses || beside;
+    columns = kOnlyColumns || n < kFewClasses || beside;
     first = row;
     count = smaller(end - row, rows_together(n, columns));
-    if (n >= kFewClasses && columns) count = count / kLanes * kLanes;
+    if (n >= kFewClasses && columns && count > kLanes) count = count / kLanes * kLanes;
     groups = (count + kLanes - 1) / kLanes;
   }
   void place_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk) {

@@ -153,21 +153,21 @@ class Engine {
   template <bool keep, class S>
   SIGMAX_NOINLINE static S sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
     S sums[kVectors] = {};
-    std::ptrdiff_t j = 0;
-    for (; j + kOctet <= n; j += kOctet)
+    for (std::ptrdiff_t j = 0; j < n; j += kOctet) {
+      const bool whole = j + kOctet <= n;
+      const std::ptrdiff_t begin = whole ? j : n - kOctet;
+      Vec v[kVectors];
+      C second[kVectors];
+      Term term[kVectors];
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        const std::ptrdiff_t at = j + k * kLanes;
-        const Vec v = sigmax::load(x + at);
-        const C second = c.load(at);
-        P::collect(sums[k], v, second, term_at<keep, S>(kept, at, v, second, row), row);
+        const std::ptrdiff_t at = begin + k * kLanes;
+        v[k] = sigmax::load(x + at);
+        second[k] = c.load(at);
+        term[k] = term_at<keep, S>(kept, at, v[k], second[k], row);
       }
-    if (j < n)
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        const std::ptrdiff_t at = n - kOctet + k * kLanes;
-        const Vec v = sigmax::load(x + at);
-        const C second = c.load(at);
-        add_fresh(fresh(n, k), sums[k], v, second, term_at<keep, S>(kept, at, v, second, row), row);
-      }
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
+        whole ? P::collect(sums[k], v[k], second[k], term[k], row) : add_fresh(fresh(n, k), sums[k], v[k], second[k], term[k], row);
+    }
     return folded(sums);
   }
 
@@ -182,25 +182,35 @@ class Engine {
     return sum.joined();
   }
 
-  template <bool keep>
-  static SIGMAX_INLINE Vec output_at(const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t at) {
-    const Vec v = sigmax::load(x + at);
-    const C second = c.load(at);
+  template <bool keep, bool apart>
+  static SIGMAX_INLINE Vec output_at(const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t x_at, std::ptrdiff_t c_at, std::ptrdiff_t kept_at) {
+    const Vec v = sigmax::load(x + x_at);
+    const C second = c.load(c_at);
+    Term term;
     if constexpr (keep)
-      return P::output(v, second, kept.load(at), row);
+      term = kept.load(kept_at);
+    else if constexpr (P::kept > 0)
+      term = P::term(v, second, row);
+    if constexpr (apart)
+      return P::output_apart(v, second, term, row);
     else
-      return P::output(v, second, P::kept == 0 ? Term{} : P::term(v, second, row), row);
+      return P::output(v, second, term, row);
   }
 
   // `out` may be x: the last octet is computed before what it overlaps is written, and written at the end.
-  template <bool keep>
+  template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out) {
     Vec last[kVectors];
     if (n % kOctet != 0)
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) last[k] = output_at<keep>(row, x, c, kept, n - kOctet + k * kLanes);
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
+        const std::ptrdiff_t at = n - kOctet + k * kLanes;
+        last[k] = output_at<keep, apart>(row, x, c, kept, at, at, at);
+      }
     for (std::ptrdiff_t j = 0; j + kOctet <= n; j += kOctet)
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
-        store(out + j + k * kLanes, output_at<keep>(row, x, c, kept, j + k * kLanes));
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
+        const std::ptrdiff_t at = j + k * kLanes;
+        store(out + at, output_at<keep, apart>(row, x, c, kept, at, at, at));
+      }
     if (n % kOctet != 0)
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(out + n - kOctet + k * kLanes, last[k]);
   }
@@ -215,7 +225,7 @@ class Engine {
   SIGMAX_NOINLINE static void sums_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
                                               std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, std::ptrdiff_t begin, std::ptrdiff_t end, S* totals) {
     S lanes[kGroups][kOctet];
-    const std::ptrdiff_t used = smaller(n, kOctet);
+    const std::ptrdiff_t used = larger(1, smaller(n, kOctet));
     for (std::ptrdiff_t g = begin; g < end; ++g)
       for (std::ptrdiff_t k = 0; k < used; ++k) lanes[g][k] = S{};
     for (std::ptrdiff_t j = 0; j < n; ++j) {
@@ -237,20 +247,13 @@ class Engine {
     return lanes[0];
   }
 
-  template <bool keep>
+  template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
-                                 std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step) {
+                                                 std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step) {
     for (std::ptrdiff_t j = 0; j < n; ++j)
-      for (std::ptrdiff_t g = 0; g < groups; ++g) {
-        const Vec v = sigmax::load(x + j * step + g * kLanes);
-        const C second = c.load(j * c_step + g * kLanes);
-        Term term;
-        if constexpr (keep)
-          term = kept.load((j * groups + g) * kLanes);
-        else if constexpr (P::kept > 0)
-          term = P::term(v, second, rows[g]);
-        store(out + j * out_step + g * kLanes, P::output(v, second, term, rows[g]));
-      }
+      for (std::ptrdiff_t g = 0; g < groups; ++g)
+        store(out + j * out_step + g * kLanes,
+              output_at<keep, apart>(rows[g], x, c, kept, j * step + g * kLanes, j * c_step + g * kLanes, (j * groups + g) * kLanes));
   }
 
   // ---------------------------------------------------------------- blocks
@@ -312,10 +315,12 @@ class Engine {
   template <bool keep, class S>
   SIGMAX_INLINE void add_up(std::ptrdiff_t begin, std::ptrdiff_t end, S* to) {
     const RowBlock<T>& b = block_;
-    if (b.columns)
+    if (kOnlyColumns || b.columns)
       return sums_of_columns<keep>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, to);
-    for (std::ptrdiff_t i = begin * kLanes; i < smaller(b.count, end * kLanes); ++i)
-      set_lane(to, i, sums_of_row<keep, S>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+    for (std::ptrdiff_t i = begin * kLanes; i < end * kLanes; ++i) {  // lanes without a row have the last one's
+      if (i < b.count) set_lane(to, i, sums_of_row<keep, S>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+      else set_lane(to, i, all_lanes(to[(b.count - 1) / kLanes], (b.count - 1) % kLanes));
+    }
   }
   SIGMAX_INLINE Sums sums(std::ptrdiff_t g) const {
     if constexpr (P::is_apart) return {first_[g], apart_[g]};
@@ -356,11 +361,29 @@ class Engine {
   }
   template <bool keep>
   void write_outputs(Tile<T> out) const {
+    if (!kOnlyColumns && !block_.columns) {
+      for (std::ptrdiff_t i = 0; i < block_.count; ++i) {
+        const bool apart = needs_apart(row_[i / kLanes]);
+        apart ? write_row<keep, P::has_apart_outputs>(i, out) : write_row<keep, false>(i, out);
+      }
+    } else {
+      bool apart = false;
+      for (std::ptrdiff_t g = 0; g < block_.groups; ++g) apart |= needs_apart(row_[g]);
+      apart ? write_columns<keep, P::has_apart_outputs>(out) : write_columns<keep, false>(out);
+    }
+  }
+  template <bool keep, bool apart>
+  SIGMAX_INLINE void write_row(std::ptrdiff_t i, Tile<T> out) const {
+    outputs_of_row<keep, apart>(all_lanes(row_[i / kLanes], i % kLanes), block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0));
+  }
+  template <bool keep, bool apart>
+  SIGMAX_INLINE void write_columns(Tile<T> out) const {
     const RowBlock<T>& b = block_;
-    if (b.columns)
-      return outputs_of_columns<keep>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step);
-    for (std::ptrdiff_t i = 0; i < b.count; ++i)
-      outputs_of_row<keep>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i), out.at(i, 0));
+    outputs_of_columns<keep, apart>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step);
+  }
+  static SIGMAX_INLINE bool needs_apart(const Row& row) {
+    if constexpr (P::has_apart_outputs) return any(row.confident);
+    else return false;
   }
   void write_targets(Tile<T> out) const {
     if constexpr (P::has_label)

@@ -4,7 +4,7 @@
 // the output of a class. It is written once over W, Vec or Pair, and does not know where numbers come from: the engine
 // (engine.h) runs it with classes in the lanes of a vector, or with rows in the lanes, with the same bits.
 //
-//   struct Row      what is known of a row, members of type Vec and W alone: the engine has a row per lane, or one in all
+//   struct Row      what is known of a row, members of type Vec, Mask and W alone: the engine has a row per lane, or one in all
 //   struct Sums     running sums, members of type W alone, which start at 0
 //   struct Term     a number of a class that outputs need again, of one or more W
 //   begin(row, options)             the row before its sums
@@ -16,7 +16,9 @@
 //
 // A program that needs the sum of all Boltzmann factors but the largest ones', exact also where these are nearly everything,
 // has two sets of sums, First and Apart (`is_apart`), each with its `collect`; Sums is both. The second pass is for rows that
-// are confident: is_confident(first) says so. settle(confident, first, apart) gives the others what follows for them.
+// are confident: is_confident(first) says so. settle(confident, first, apart) gives the others what follows for them. If their
+// outputs need the ties apart too (`has_apart_outputs`), row.confident says so: output_apart(x, c, term, row) is then for all
+// rows of a block, and the same as output for those that are not confident.
 #pragma once
 
 #include "../calls.h"
@@ -51,7 +53,7 @@ struct Program {
   static constexpr int kept = 1;            // numbers W of a term that are kept for the outputs; 0: outputs need none
   static constexpr bool has_sums = true;
   static constexpr bool has_mask = false;  // classes can be taken out by a mask
-  static constexpr bool is_apart = false;
+  static constexpr bool is_apart = false, has_apart_outputs = false;
   static constexpr double absent = -kInfinity;  // x of a class that is not there
   static constexpr double empty = 0.0;          // the output of a row in which everything is absent
 

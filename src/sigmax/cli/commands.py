@@ -262,10 +262,7 @@ def lesson_command(
 @app.command(epilog="Example: sigmax predict features.npy head.safetensors -o probabilities.npy")
 def predict(
     context: typer.Context,
-    features: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, help="Features: .npy, .npz, .csv or .parquet."),
-    ],
+    features: options.Features,
     head: Annotated[
         Path,
         typer.Argument(exists=True, dir_okay=False, help="The layer: .npz or .safetensors."),
@@ -280,17 +277,15 @@ def predict(
         ),
     ] = None,
     temperature: options.Temperature = 1.0,
-    features_key: Annotated[
-        str | None,
-        typer.Option(
-            "--features-key", help="The array of a .npz, or the columns (a,b,c) of a table."
-        ),
-    ] = None,
     weight: Annotated[
         str | None, typer.Option(help="The name of the weight in the head's file.")
     ] = None,
     bias: Annotated[str | None, typer.Option(help="The name of the bias.")] = None,
+    features_key: options.FeaturesKey = None,
+    drop: options.Drop = None,
     classes: options.Classes = None,
+    axis: options.Axis = -1,
+    header: options.Header = None,
 ) -> None:
     """Turn features into the probabilities of a linear layer, of any number of rows."""
     from .features import predict
@@ -318,6 +313,11 @@ def soften(
         ),
     ] = None,
     logits_key: options.LogitsKey = None,
+    drop: options.Drop = None,
+    probabilities: options.Probabilities = None,
+    normalize: options.Normalize = False,
+    axis: options.Axis = -1,
+    header: options.Header = None,
 ) -> None:
     """Turn a teacher's logits into a file of soft labels for a student."""
     from .teachers import soften

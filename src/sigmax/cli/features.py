@@ -1,6 +1,7 @@
 """The command `predict`: what a linear layer makes of a file of features."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import typer
 from sigmax import LinearHead
 from sigmax.files.blocks import row_blocks
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options, find_logits
-from sigmax.files.opening import open_file
+from sigmax.files.find import Where
+from sigmax.files.inputs import class_names, read_features
 from sigmax.files.outputs import KINDS, check_place, check_shape, write_rows
 from sigmax.files.progress import tracked
+from sigmax.files.standard_input import from_standard_input_of
 
 from .console import out, plain_errors, refusals
+from .work import reading_options
 
 _BLOCK = 2**24  # numbers of features and probabilities at a time
 
@@ -28,19 +31,22 @@ def predict(context: typer.Context) -> None:
         with refusals():
             layer = LinearHead.load(head, **how)
             layer.softmax(np.zeros(layer.weight.shape[1]))
-        where = find_logits(given["features"], Options(logits_key=given["features_key"]), set())
-        x = open_file(where.path, where.names).array
+        (path,) = from_standard_input_of(given["features"])
+        options = replace(reading_options(given), logits_key=given["features_key"])
+        x, batch, said = read_features(path, options)
         count, size = layer.weight.shape
-        if x.ndim < 2 or x.shape[-1] != size:
+        if x.shape[1] != size:
             raise DataError(
-                f"{where}: must have rows of {size} features, as {head} has, got shape {x.shape}"
+                f"{path}: must have rows of {size} features, as {head} has, got {x.shape[1]}"
             )
-        x = x.reshape(-1, size)
         if top is not None and top > count:
             raise DataError(f"--top must be in [1, {count}], got {top}")
-        names = _names(given["classes"], count)
-        shape, columns = ((len(x), count), names) if top is None else _top_shape(len(x), top)
+        names, _ = class_names(options, None, count, Where(head))
+        width, columns = (count, list(names)) if top is None else _top_columns(top)
+        shape = (*batch, width)
         check_shape(output, shape)
+        for line in said:
+            out.print(line, style="dim")
         dtype = (
             layer.softmax(np.zeros((1, size), x.dtype)).dtype
             if top is None
@@ -48,19 +54,12 @@ def predict(context: typer.Context) -> None:
         )
         blocks = tracked(_blocks(layer, x, top), "Writing", len(x))
         write_rows(output, blocks, shape, dtype, columns)
-        out.print(f"{output}: {len(x):,} rows of {shape[1]:,} numbers, {dtype}")
+        out.print(f"{output}: {len(x):,} rows of {width:,} numbers, {dtype}")
 
 
-def _names(classes: str | None, count: int) -> list[str]:
-    names = [str(k) for k in range(count)] if classes is None else classes.split(",")
-    if len(names) != count:
-        raise DataError(f"--classes: has {len(names)} names, the layer has {count} classes")
-    return names
-
-
-def _top_shape(rows: int, top: int) -> tuple[tuple[int, int], list[str]]:
+def _top_columns(top: int) -> tuple[int, list[str]]:
     columns = [f"{what}_{k}" for k in range(top) for what in ("class", "probability")]
-    return (rows, 2 * top), columns
+    return 2 * top, columns
 
 
 def _blocks(layer: LinearHead, x: Any, top: int | None) -> Iterator[Any]:

@@ -34,6 +34,17 @@ Logits = Annotated[
         "Logits: .npy, .npz, .csv, .tsv or .parquet, a row per example, a column per class; - is standard input."
     ),
 ]
+Features = Annotated[
+    Path,
+    _file("Features: .npy, .npz, .csv, .tsv or .parquet, a row per example; - is standard input."),
+]
+FeaturesKey = Annotated[
+    str | None,
+    _option(
+        "--features-key",
+        "The array of a .npz, or the columns (a,b,c or feature_*) of a table, with the features.",
+    ),
+]
 File = Annotated[Path | None, _file("Of this file; else of the installation.")]
 Labels = Annotated[
     Path | None,
@@ -82,10 +93,15 @@ Normalize = Annotated[
         "Divide each row of probabilities by its sum, as of rounded ones and percentages.",
     ),
 ]
-Axis = Annotated[int, _option("--axis", "The class axis of an array, the last one unless given.")]
+Axis = Annotated[
+    int,
+    _option(
+        "--axis", "The axis of the classes, or features, of an array; the last one unless given."
+    ),
+]
 Drop = Annotated[
     str | None,
-    _option("--drop", "Columns (id,Unnamed*) that are no classes; of an array, their numbers."),
+    _option("--drop", "Columns (id,Unnamed*) that are not read; of an array, their numbers."),
 ]
 Header = Annotated[
     bool | None,

@@ -7,14 +7,14 @@ import typer
 
 from sigmax.files.blocks import row_blocks
 from sigmax.files.errors import DataError
-from sigmax.files.find import Options, find_logits
-from sigmax.files.opening import open_file
-from sigmax.files.outputs import check_place
+from sigmax.files.inputs import read_logits
+from sigmax.files.outputs import check_place, replacing
 from sigmax.files.progress import tracked
 from sigmax.files.standard_input import from_standard_input_of
 from sigmax.soft_labels import SparseLabels, write_soft_labels
 
 from .console import out, plain_errors, refusals
+from .work import reading_options, say
 
 
 def soften(context: typer.Context) -> None:
@@ -23,21 +23,16 @@ def soften(context: typer.Context) -> None:
     with plain_errors():
         check_place(output, ".parquet", ".arrow", inputs=[given["logits"]])
         (logits,) = from_standard_input_of(given["logits"])
-        where = find_logits(logits, Options(logits_key=given["logits_key"]), set())
-        x = open_file(where.path, where.names).array
-        if x.ndim < 2 or len(x) == 0:
-            raise DataError(f"{where}: must have rows of classes, got shape {x.shape}")
-        x = x.reshape(-1, x.shape[-1])
+        inputs = read_logits(logits, reading_options(given))
+        x = inputs.logits
+        if len(x) == 0:
+            raise DataError(f"{logits}: has no rows")
         if top_k is not None and top_k > x.shape[1]:
             raise DataError(f"--top-k must be in [1, {x.shape[1]}], got {top_k}")
-        temporary = output.with_name(f".{output.stem}.part{output.suffix}")
-        try:
-            blocks = tracked(_blocks(x, top_k, temperature), "Softening", len(x))
-            with refusals():
-                rows = write_soft_labels(temporary, blocks, x.shape[1])
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
+        say(inputs)
+        blocks = tracked(_blocks(x, top_k, temperature), "Softening", len(x))
+        with replacing(output) as temporary, refusals():
+            rows = write_soft_labels(temporary, blocks, x.shape[1])
         out.print(
             f"{output}: {rows:,} rows of {top_k or x.shape[1]:,} of {x.shape[1]:,} classes, T = {temperature:g}"
         )

@@ -48,7 +48,7 @@ _READING = (
 )  # fmt: skip
 
 
-def _options(given: dict[str, Any]) -> Options:
+def reading_options(given: dict[str, Any]) -> Options:
     """Return how the files are to be read."""
     names = {field.name for field in fields(Options)} & set(given)
     return Options(**{name: given[name] for name in names}, remote=bool(given.get("scheduler")))
@@ -61,7 +61,7 @@ def _paths(given: dict[str, Any]) -> list[Path | None]:
     return [*named, *(Path(word) for word in words if word is not None and len(word) < 1000)]
 
 
-def _say(inputs: Inputs) -> None:
+def say(inputs: Inputs) -> None:
     """Print how the files were read, before anything is made of it."""
     if inputs.reading is not None:
         for line in inputs.reading.lines():
@@ -80,8 +80,8 @@ def report(context: typer.Context) -> None:
     with plain_errors(), cluster(given["scheduler"]):
         check_report_place(given["output"], _paths(given))
         logits, labels = from_standard_input_of(given["logits"], given["labels"])
-        inputs = read_inputs(logits, labels, _options(given))
-        _say(inputs)
+        inputs = read_inputs(logits, labels, reading_options(given))
+        say(inputs)
         title = given["title"] or given["logits"].name
         result = _report(context, inputs, given["output"], choices, title)
         summary.print_report(result, given["output"])
@@ -130,7 +130,7 @@ def demo(context: typer.Context) -> None:
     with plain_errors(), as_file(files("sigmax.report") / "demo.npz") as logits:
         check_report_place(output, [logits])
         inputs = read_inputs(logits, None, Options())
-        _say(inputs)
+        say(inputs)
         title = "a network that reads handwritten digits"
         summary.print_report(_report(context, inputs, output, Choices(), title), output)
         out.print("Next, with files of yours: sigmax report logits.npy labels.npy")
@@ -145,8 +145,8 @@ def calibrate(context: typer.Context) -> None:
         paths = _paths(given)
         check_text_place(given["output"], (".json",), "calibration", CALIBRATION, paths)
         logits, labels = from_standard_input_of(given["logits"], given["labels"])
-        inputs = read_inputs(logits, labels, _options(given))
-        _say(inputs)
+        inputs = read_inputs(logits, labels, reading_options(given))
+        say(inputs)
         fit = _fitted(inputs, given)
         if fit.status != "ok":
             raise DataError(f"no calibration: {fit.message}")
@@ -181,7 +181,7 @@ def apply(context: typer.Context) -> None:
     with plain_errors(), cluster(given["scheduler"]):
         check_place(output, *KINDS, inputs=_paths(given))
         fitted = calibration_file.load(path)
-        options = _options(given)
+        options = reading_options(given)
         options = replace(
             options,
             probabilities=fitted.probabilities(path, options.probabilities),
@@ -192,7 +192,7 @@ def apply(context: typer.Context) -> None:
         count = inputs.logits.shape[1]
         if count != len(fitted.classes):
             raise DataError(f"{logits}: has {count} classes, {path} is for {len(fitted.classes)}")
-        _say(inputs)
+        say(inputs)
         shape = (*inputs.batch, count)
         check_shape(output, shape)
         dtype = softmax(np.zeros(1, inputs.logits.dtype)).dtype
@@ -224,7 +224,7 @@ def softmax_of_file(context: typer.Context) -> None:
             function(np.zeros(1))
         check_place(output, *KINDS, inputs=_paths(given))
         (logits,) = from_standard_input_of(given["logits"])
-        x, names, at = read_array(logits, _options(given))
+        x, names, at = read_array(logits, reading_options(given))
         check_shape(output, x.shape)
         dtype = function(np.zeros(1, x.dtype)).dtype
         blocks = class_blocks(function, x, at)
@@ -243,7 +243,7 @@ def sample_of_file(context: typer.Context) -> None:
             sample(np.zeros(1), **how)
         check_place(output, ".npy", inputs=_paths(given))
         (logits,) = from_standard_input_of(given["logits"])
-        x, _, at = read_array(logits, _options(given))
+        x, _, at = read_array(logits, reading_options(given))
         rows = np.moveaxis(x, at, -1)
         shape = rows.shape[:-1] + (() if draws is None else (draws,))
         rows = rows if rows.ndim > 1 else rows[None]
@@ -285,11 +285,11 @@ def _check_classes(path: Path, rows: Any, numbers: Any) -> None:
 
 def read_array(path: Path, options: Options) -> tuple[Any, list[str] | None, int]:
     """Return an array of any shape, which does not look like probabilities, its names, and the class axis."""
-    from sigmax.files.find import find_logits
+    from sigmax.files.find import find_rows
     from sigmax.files.inputs import opened_array
     from sigmax.files.look import doubts_about_columns, doubts_about_values, look_at, together
 
-    where = find_logits(path, options, set())
+    where = find_rows(path, options, set())
     x, names = opened_array(where, options)
     if x.ndim == 0:
         raise DataError(f"{where}: must have a class axis, got a single number")
@@ -333,7 +333,7 @@ def info(context: typer.Context) -> None:
             show_config()
             return
         path, labels = from_standard_input_of(given["file"], given["labels"])
-        options = _options(given)
+        options = reading_options(given)
         summary.print_file(path, options)
         summary.print_reading(path, labels, options)
 

@@ -9,7 +9,7 @@ from .errors import DataError
 from .opening import arrays, kind
 from .tables import listed
 
-_LOGITS = ("logits", "probabilities")
+_NAMES = {"logits": ("logits", "probabilities"), "features": ("features",)}
 _LABELS = ("labels", "label")
 
 
@@ -33,7 +33,7 @@ class Where:
 class Options:
     """How the files are to be read."""
 
-    logits_key: str | None = None
+    logits_key: str | None = None  # of features theirs
     labels_key: str | None = None
     groups: str | None = None
     classes: str | None = None
@@ -48,26 +48,27 @@ class Options:
     header: bool | None = None
 
 
-def find_logits(path: Path, options: Options, beside: set[str]) -> Where:
-    """Return where the logits are; `beside` are the labels, groups and weights of the same file."""
-    of_arrays = kind(path) in (".npy", ".npz")
-    if options.logits_key is not None:
-        names = columns(path, options.logits_key, "--logits-key", options)
+def find_rows(path: Path, options: Options, beside: set[str], what: str = "logits") -> Where:
+    """Return where the logits, or features, are; `beside` are the labels, groups and weights of the same file."""
+    of_arrays, option, key = kind(path) in (".npy", ".npz"), f"--{what}-key", options.logits_key
+    if key is not None:
+        names = columns(path, key, option, options)
         if kind(path) != ".npz" or len(names) == 1:
             return Where(path, _without(path, names, options), named=True)
-        raise DataError(f"{path}: --logits-key must be one array, got {listed(names)}")
+        raise DataError(f"{path}: {option} must be one array, got {listed(names)}")
     if kind(path) == ".npy":
         return Where(path)
     names = [name for name in arrays(path, options.header) if name not in beside]
     names = names if of_arrays else _without(path, names, options)
     named = False
     if kind(path) == ".npz" and len(names) != 1:
-        names = _known(names, _LOGITS) or _refuse(path, arrays(path), "--logits-key", "logits")
+        names = _known(names, _NAMES[what]) or _refuse(path, arrays(path), option, what)
     elif kind(path) == ".parquet":
-        named = bool(_known(names, _LOGITS))
-        names = _known(names, _LOGITS) or names
+        named = bool(_known(names, _NAMES[what]))
+        names = _known(names, _NAMES[what]) or names
     if not names:
-        raise DataError(f"{path}: has no columns of logits beside {', '.join(sorted(beside))}")
+        others = f" beside {', '.join(sorted(beside))}" if beside else ""
+        raise DataError(f"{path}: has no columns of {what}{others}")
     return Where(path, names, named)
 
 

@@ -14,7 +14,7 @@ from sigmax import softmax
 from .blocks import each_block, row_blocks, select, spill
 from .cluster import remote_looks, remote_rows
 from .errors import DataError
-from .find import Options, Where, columns, find_beside, find_labels, find_logits
+from .find import Options, Where, columns, find_beside, find_labels, find_rows
 from .look import Look, doubts_about_columns, doubts_about_values, look_at, together
 from .opening import arrays, kind, open_file, parts
 from .progress import tracked
@@ -67,7 +67,7 @@ def read_logits(
     if options.logits_key is None and classes and set(classes) <= set(arrays(path, options.header)):
         where = Where(path, list(classes), named=True)
     else:
-        where = find_logits(path, options, set())
+        where = find_rows(path, options, set())
     inputs = _logits(where, options)
     _require_drops(options, path)
     doubt_columns(inputs, where, options, ())
@@ -85,7 +85,7 @@ def read_inputs(
     of_weights = find_beside(path, of_labels.path, options.weights, "--weights", options)
     others = [w for w in (of_labels, of_groups, of_weights) if w is not None]
     beside = {n for w in others if w.path == path for n in w.names or ()}
-    where = find_logits(path, options, beside)
+    where = find_rows(path, options, beside)
     _require_drops(options, path, of_labels.path)
     inputs = _logits(where, options)
     if len(inputs.logits) == 0:
@@ -107,6 +107,23 @@ def read_inputs(
     if settled:
         reading.settle()
     return inputs
+
+
+def read_features(path: Path, options: Options) -> tuple[Any, tuple[int, ...], list[str]]:
+    """Open rows of features; return them, the shape of the rows in the file, and how they were read."""
+    where = find_rows(path, options, set(), "features")
+    _require_drops(options, path)
+    opened = _opened(where, options)
+    x, names = opened.array, opened.names
+    x = x[:, None] if x.ndim == 1 and names is not None else x
+    if x.ndim < 2:
+        raise DataError(f"{where}: must have rows of features, got shape {x.shape}")
+    x = _classes_last(x, options, where)
+    said = [f"Features: {_what(where, x.shape[-1], names, x)}."]
+    if left_out := _left_out(where, options):
+        said.append(f"Not read: {_some(left_out)}.")
+    said += [f"{remark}." for remark in opened.remarks]
+    return x.reshape(-1, x.shape[-1]), x.shape[:-1], said
 
 
 # ---------------------------------------------------------------- logits
@@ -135,7 +152,7 @@ def _logits(where: Where, options: Options) -> Inputs:
     else:
         width = array.shape[-1] if array.ndim > 1 else 1
         looks, logits = _read(array, width, prepare, where)
-    classes, source = _class_names(options, names, logits.shape[1], where)
+    classes, source = class_names(options, names, logits.shape[1], where)
     look = together(looks) if looks else None
     reading = Reading(
         rows=len(logits),
@@ -318,7 +335,7 @@ def place(row: int, batch: tuple[int, ...]) -> str:
     return f"row {tuple(int(i) for i in np.unravel_index(row, batch))}"
 
 
-def _class_names(
+def class_names(
     options: Options, columns: list[str] | None, count: int, where: Where
 ) -> tuple[tuple[str, ...], str]:
     """Return the names of the classes, and where they come from."""

@@ -68,7 +68,9 @@ def check_report_place(page: Path, inputs: Iterable[Path | None]) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the temporary name of a file that replaces `path` when all went well, and vanishes when not."""
     check_place(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:200]}.", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name[:200]}.", suffix=f".part{path.suffix}", dir=path.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:

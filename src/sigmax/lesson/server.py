@@ -21,7 +21,7 @@ TYPES = {
     "js": "text/javascript; charset=utf-8",
     "toml": "text/plain; charset=utf-8",
     "svg": "image/svg+xml",
-    "jpg": "image/jpeg",
+    "png": "image/png",
     "wasm": "application/wasm",
 }
 

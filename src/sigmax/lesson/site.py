@@ -18,6 +18,8 @@ __all__ = ["PLACES", "STATIC", "export", "files", "single_file", "texts"]
 STATIC = Path(__file__).parent / "static"
 PAGES = Path(__file__).parent / "pages"
 
+PREVIEW = (800, 420)  # pixels
+
 PLACES = ("", *re.findall(r'name: "(\w+)"', (STATIC / "road.js").read_text()), "glossary")
 
 POLICY = (
@@ -78,7 +80,9 @@ def _page(place: str, lang: str, root: str, address: str | None, offline: bool) 
         offline=" data-offline" if offline else "",
         title=f"{title} · sigmax",
         description=words(f"{place}.summary" if f"{place}.summary" in table else "lead"),
-        preview=f"{base}preview.jpg",
+        preview=f"{base}previews/{lang}/{place or 'index'}.png",
+        preview_width=str(PREVIEW[0]),
+        preview_height=str(PREVIEW[1]),
         home=f"{root}{lang}/index.html",
         lesson=words("lesson"),
         others=" ".join(
@@ -111,7 +115,10 @@ def files(lang: str, *, address: str | None = None, offline: bool = False) -> di
             page = _page(place, language, "../", address, offline)
             found[f"{language}/{place or 'index'}.html"] = page.encode()
     if offline:
-        kept = sorted(set(found) - {"offline.js"})
+        # Previews are for those who have not come yet.
+        kept = sorted(
+            name for name in found if name != "offline.js" and not name.startswith("previews/")
+        )
         digest = hashlib.sha256(b"".join(found[name] for name in kept)).hexdigest()[:16]
         script = found["offline.js"].decode()
         script = script.replace("FILES = []", f"FILES = {json.dumps(['./', *kept])}")

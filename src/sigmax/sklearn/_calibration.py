@@ -18,6 +18,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter
 
 import sigmax
+from sigmax._rows import rows
+from sigmax.calibration import vector_fit
 
 from ._regression import SoftmaxRegression
 
@@ -171,10 +173,9 @@ def _fit_fold(
     classes: Any,
 ) -> tuple[Any, Any]:
     """Return the classifier fitted on one part, and its logits of the other."""
-    rows = len(y)
     part = {
         key: _safe_indexing(value, train)
-        if hasattr(value, "__len__") and len(value) == rows
+        if hasattr(value, "__len__") and len(value) == len(y)
         else value
         for key, value in arguments.items()
     }
@@ -302,7 +303,5 @@ class VectorScaling(_Scaling):
 
     @staticmethod
     def _calibrate(logits: Any, labels: Any, weight: Any) -> Any:
-        smoothing = _smoothing(labels, weight)
-        return sigmax.fit_vector_scaling(
-            logits, labels, sample_weight=weight, label_smoothing=smoothing
-        )
+        each = rows(logits, labels, -1, sample_weight=weight, padded=True)
+        return vector_fit(each, _smoothing(labels, weight), None, repeats=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +14,13 @@ import sigmax
 
 from . import _functions
 from ._operator import Operator, kept, requires_grad
+from ._public import Function, public
 from ._tensors import (
     HALVES,
     array,
     checked,
     constant,
     is_plain,
-    is_quick_option,
     normalised,
     result_type,
     temperatures,
@@ -91,6 +90,11 @@ def _arrays(x: Any, options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]
     return [first, *others], {key: a for key, a in arrays.items() if key != "labels"}
 
 
+def _wide(x: Tensor) -> Any:
+    """Return the type of gradients: half precision is widened."""
+    return torch.float32 if x.dtype in HALVES else result_type(x)
+
+
 def _widened(x: Any) -> Any:
     return x.astype(np.float32) if x is not None and x.dtype == np.float16 else x
 
@@ -121,8 +125,7 @@ def _define(loss: str, second: Callable[..., Any]) -> None:
         return x.new_empty(shape, dtype=result_type(x))
 
     def fake_both(x: Tensor, *values: Any) -> tuple[Tensor, ...]:
-        wide = torch.float32 if x.dtype in HALVES else result_type(x)
-        return fake(x, *values), x.new_empty(x.shape, dtype=wide)
+        return fake(x, *values), x.new_empty(x.shape, dtype=_wide(x))
 
     def backward(ctx: Any, by_value: Any, by_gradient: Any) -> Any:
         (x, *values), (gradient,) = kept(ctx)
@@ -160,41 +163,45 @@ def _chained(
     return result
 
 
-class _Direct(torch.autograd.Function):
+class _AtOnce(torch.autograd.Function):
     """A loss and its gradient at once: the arguments go to the function of arrays as they are."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, loss: str, arguments: Any, options: Any) -> Any:
-        arrays = {key: array(value) for key, value in options.items()} if options else options
-        both = _both[loss]
-        value, gradient = both(x.detach().numpy(), *map(array, arguments), **arrays)
+    def takes(*_: Any) -> bool:
+        return True
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        function: Function,
+        arguments: Any,
+        options: Any,
+        arrays: Any,
+        named: Any,
+    ) -> tuple[Tensor, Tensor]:
+        value, gradient = _both[function.name](*arrays, **named)
         gradient = tensor(gradient)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, gradient)
-        ctx.call = (loss, arguments, options)
+        ctx.call = function, arguments, options
         return tensor(value), gradient
 
     @staticmethod
     def backward(ctx: Any, by_value: Any, by_gradient: Any) -> Any:
-        x, gradient = ctx.saved_tensors
-        loss, arguments, options = ctx.call
-        names, defaults = _SIGNATURES[loss]
-        given = {**defaults, **dict(zip(names, arguments, strict=False)), **options}
+        (x, gradient), (function, arguments, options) = ctx.saved_tensors, ctx.call
+        given: dict[str, Any] = {}
+        if by_gradient is not None or (by_value is not None and by_value.ndim):
+            given = function.given(x, arguments, options)
         if by_gradient is not None:
-            values = _checked_values(loss, x, given)
-            given = _options(loss, values)
+            if _are_sparse(given):
+                raise TypeError(_ONLY_ONCE)
+            given = _options(function.name, _checked_values(function.name, x, given))
         axis = given.get("axis")
-        return _chained(loss, x, gradient, by_value, by_gradient, axis, given), None, None, None
+        chained = _chained(function.name, x, gradient, by_value, by_gradient, axis, given)
+        return chained, *(None,) * 5
 
 
-def _signature(loss: str) -> tuple[list[str], dict[str, Any]]:
-    """Return the names of the arguments by position after the first, and the defaults."""
-    parameters = inspect.signature(getattr(sigmax, loss)).parameters.values()
-    _, *names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    return names, {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-_SIGNATURES = {loss: _signature(loss) for loss in _SCHEMAS}
 _both = {loss: sigmax.value_and_grad(getattr(sigmax, loss)) for loss in _SCHEMAS}
 
 
@@ -408,9 +415,7 @@ def _define_linear() -> None:
 
     def fake_both(x: Tensor, weight: Tensor, bias: Any, *values: Any) -> tuple[Tensor, ...]:
         def like(a: Tensor) -> Tensor:
-            return a.new_empty(
-                a.shape, dtype=torch.float32 if a.dtype in HALVES else result_type(a)
-            )
+            return a.new_empty(a.shape, dtype=_wide(a))
 
         of_bias = x.new_empty(0, dtype=torch.float32) if bias is None else like(bias)
         return fake(x, weight, bias, *values), like(x), like(weight), of_bias
@@ -466,32 +471,37 @@ _define_linear()
 
 
 def _public(loss: str) -> Callable[..., Tensor]:
-    """Return the function of tensors with the signature of the one of arrays."""
-    function = getattr(sigmax, loss)
-    name = next(iter(inspect.signature(function).parameters))
-    names, defaults = _SIGNATURES[loss]
-    known = {*names, *defaults}
+    node, function = _AtOnce if loss in _seconds else None, Function(loss)
 
-    def call(x: Tensor, /, *arguments: Any, **options: Any) -> Tensor:
-        others = (*arguments, *options.values()) if options else arguments
-        if is_plain(x) and x.dtype in _DIRECT and all(map(is_quick_option, others)):
-            if not x.requires_grad:
-                options = {key: array(value) for key, value in options.items()}
-                return tensor(function(x.numpy(), *map(array, arguments), **options))
-            if loss in _seconds and torch.is_grad_enabled():
-                return _Direct.apply(x, loss, arguments, options)[0]
-        given = {**defaults, **dict(zip(names, arguments, strict=False)), **options}
-        if len(arguments) > len(names) or given.keys() != known:
-            function(x, *arguments, **options)  # raises
-        return _call(loss, checked(x, name, loss), given)
+    def at_length(x: Tensor, given: dict[str, Any]) -> Tensor:
+        if _are_sparse(given):
+            if x.dtype in _DIRECT:
+                raise TypeError(_ONLY_ONCE)
+            others = [given.pop(name) for name in function.by_position]
+            return whole(x.to(_wide(x)), *others, **given).to(result_type(x))
+        values = _checked_values(loss, x, given)
+        if not (torch.is_grad_enabled() and (x.requires_grad or requires_grad(values))):
+            return _operators[loss](x, *values)
+        if loss == "linear_cross_entropy" and given["reduction"] == "none":
+            return _of_rows(x, values, given)
+        return _operators[f"{loss}_gradient"](x, *values)[0]
 
-    call.__name__ = call.__qualname__ = loss
-    call.__doc__ = f"``sigmax.{loss}`` of tensors, {_DERIVATIVES.get(loss, _TWICE)}"
-    call.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-    return call
+    about = f"tensors, {_DERIVATIVES.get(loss, _TWICE)}"
+    whole = public(function, _DIRECT, node, at_length, about)
+    return whole
 
 
 _DIRECT = (torch.float32, torch.float64)
+_ONLY_ONCE = (
+    "SparseLabels are not tensors: losses of theirs have a first derivative, outside of torch.compile and torch.func; "
+    "pass torch.from_numpy(labels.dense(num_classes)) for more"
+)
+
+
+def _are_sparse(given: dict[str, Any]) -> bool:
+    return any(isinstance(value, sigmax.SparseLabels) for value in given.values())
+
+
 _TWICE = "twice differentiable with respect to the first."
 _DERIVATIVES = {
     "linear_cross_entropy": """differentiable with respect to features, weight and bias.
@@ -519,16 +529,6 @@ def _checked_values(loss: str, x: Tensor, options: dict[str, Any]) -> list[Any]:
         elif key != "temperatures":
             values.append(value)
     return values
-
-
-def _call(loss: str, x: Tensor, options: dict[str, Any]) -> Tensor:
-    """Check the arguments and call the operator."""
-    values = _checked_values(loss, x, options)
-    if not (torch.is_grad_enabled() and (x.requires_grad or requires_grad(values))):
-        return _operators[loss](x, *values)
-    if loss == "linear_cross_entropy" and options["reduction"] == "none":
-        return _of_rows(x, values, options)
-    return _operators[f"{loss}_gradient"](x, *values)[0]
 
 
 def _of_rows(x: Tensor, values: list[Any], options: dict[str, Any]) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from sigmax import _core
+
 HALVES = (torch.float16, torch.bfloat16)
 _TYPES = (
     torch.float64,
@@ -27,7 +29,7 @@ _TYPES = (
     torch.uint64,
 )
 
-_NATIVE = frozenset(_TYPES) - {torch.bfloat16}
+NATIVE = frozenset(_TYPES) - {torch.bfloat16}
 
 
 def array(x: Any) -> Any:
@@ -43,8 +45,10 @@ def array(x: Any) -> Any:
 
 def tensor(result: Any, like: Any = None) -> Any:
     """Return a tensor in the memory of an array or of a number; of bfloat16 where `like` is."""
-    result = torch.from_numpy(result if type(result) is np.ndarray else np.asarray(result))
-    return result.bfloat16() if like is torch.bfloat16 else result
+    made = _core.tensor_of_array(result)
+    if made is None:  # read-only, or with negative strides
+        made = torch.from_numpy(np.asarray(result))
+    return made.bfloat16() if like is torch.bfloat16 else made
 
 
 def normalised(q: Any, axis: int) -> Any:
@@ -105,23 +109,13 @@ def is_plain(x: Any) -> bool:
     """Whether a tensor has values now: PyTorch is not compiling, exporting or transforming what it does."""
     return (
         (type(x) is Tensor or type(x) is Parameter)
-        and not torch.compiler.is_compiling()
         and x.is_cpu
-        and x.layout is _strided
-        and not are_transforms_active()
-        and not _modes()
+        and x.layout is torch.strided
+        and not (torch.compiler.is_compiling() or are_transforms_active() or modes())
     )
 
 
-_strided = torch.strided
 are_transforms_active = torch._C._are_functorch_transforms_active
-_modes = torch._C._len_torch_dispatch_stack
-
-
-def is_quick(x: Any) -> bool:
-    """Whether the array in the memory of x can go to a function of arrays at once."""
-    return is_plain(x) and not x.requires_grad and x.dtype in _NATIVE
-
-
-def is_quick_option(value: Any) -> bool:
-    return not isinstance(value, Tensor) or is_quick(value)
+# PyTorch looks at what is called: by torch.compile, or in a mode such as that of fake tensors.
+is_traced, modes = torch.compiler.is_dynamo_compiling, torch._C._len_torch_dispatch_stack
+_core.register_tensors(Tensor, Parameter)

@@ -19,7 +19,7 @@ export function algebra(chapter, name, level) {
   const all = html("ol", { class: "all-steps" }, ...steps.map((source, i) => html("li", {}, formula(source, { block: true }).element, said("span", `${name}.${i}`, {}, chapter))));
   const element = html("figure", { class: "figure algebra", id: name },
     said(`h${level}`, `${name}.title`, { class: "title" }, chapter),
-    stage, told, html("div", { class: "presets" }, back, ...dots, next), all);
+    stage, told, html("div", { class: "presets steps" }, back, ...dots, next), all);
   bind(element, () => {
     dots.forEach((dot, i) => dot.setAttribute("aria-label", `${i + 1} / ${steps.length}`));
     element.setAttribute("aria-label", plain(lookup(chapter, `${name}.title`)));

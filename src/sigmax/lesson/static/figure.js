@@ -3,7 +3,7 @@
 import { control, fitted } from "./controls.js";
 import { html } from "./dom.js";
 import { formula } from "./formula.js";
-import { startOf } from "./model.js";
+import { same, startOf } from "./model.js";
 import { shown, word } from "./numbers.js";
 import { Plot } from "./plot.js";
 import { copyButton } from "./share.js";
@@ -23,7 +23,11 @@ function readBack(text, { kind, start, options, shortest, longest }) {
   return read[0] ?? start;
 }
 
-export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+// A text that is set again costs a layout even if it is the same.
+function renew(element, text) {
+  if (element.said !== text) element.textContent = element.said = text;
+}
+
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Figure {
@@ -53,7 +57,7 @@ export class Figure {
     const change = (changes, event) => this.set(changes, event);
     const { words, definition } = this;
     this.handles = Object.fromEntries(Object.entries(this.controls).map(([name, description]) => [name, control(name, description, words, change)]));
-    this.plots = this.panels.map(({ height }) => new Plot("", { height, crowded: this.panels.filter(({ below }) => !below).length > 1, set: change, controls: this.controls, state: () => this.state, redraw: () => this.draw() }));
+    this.plots = this.panels.map(({ height, square }) => new Plot("", { height, square, crowded: this.panels.filter(({ below }) => !below).length > 1, set: change, controls: this.controls, state: () => this.state, redraw: () => this.draw() }));
     this.formulaBox = html("div", { class: "live-formula" });
     this.spoken = html("p", { class: "unseen", "aria-live": "polite" });
     this.code = html("code", {});
@@ -67,15 +71,14 @@ export class Figure {
     this.buttons = Object.keys(this.presets).map((name) => labelled(`preset.${name}`, { "data-preset": name, onclick: (event) => this.choose(name, event) }));
     for (const button of this.buttons) bind(button, () => button.setAttribute("aria-label", plain(words(`preset.${button.dataset.preset}`))));
     const reset = labelled("reset", { class: "reset", onclick: (event) => this.choose("start", event) });
-    const caption = bind(html("figcaption"), (element) => fillMarked(element, words("caption")));
+    const caption = bind(html("p", { class: "caption" }), (element) => fillMarked(element, words("caption")));
     const presets = html("div", { class: "presets" }, bind(html("span"), (element) => { element.textContent = words("presets"); }), ...(definition.play ? [this.playButton(definition.play)] : []), ...this.buttons, reset);
     this.side = html("div", { class: "side" }, html("div", { class: "readouts" }, ...this.values.map(({ element }) => element)), presets, ...Object.values(this.handles).map(({ element }) => element));
     const placed = (wanted) => this.plots.filter((_, i) => Boolean(this.panels[i].below) === wanted).map(({ element }) => element);
     this.element = html("figure", { class: "figure", id: this.name },
       bind(html(`h${this.level}`, { class: "title" }), (element) => fillMarked(element, words("title"))),
-      html("div", { class: "stage" }, html("div", { class: "plots" }, this.formulaBox, html("div", { class: "panels" }, ...placed(false))), this.side, ...(placed(true).length ? [html("div", { class: "panels below" }, ...placed(true))] : [])),
+      html("div", { class: "stage" }, html("div", { class: "plots" }, this.formulaBox, html("div", { class: "panels" }, ...placed(false))), this.side, ...(placed(true).length ? [html("div", { class: "panels below" }, ...placed(true))] : []), caption),
       this.spoken,
-      caption,
       html("div", { class: "tools" },
         html("details", { class: "python" }, bind(html("summary"), (element) => { element.textContent = words("python"); }), html("pre", { tabindex: 0 }, this.code), copyButton("copy_python", () => this.code.textContent)),
         copyButton("copy_link", () => hereAt(this.name)),
@@ -104,7 +107,7 @@ export class Figure {
       moved = true;
       setParameter(`${this.name}.${name}`, same(fit, this.controls[name].start) ? null : written(fit));
     }
-    this.showControls();
+    this.showControls(Object.keys(changes));
     if (!moved) return;
     this.result = this.definition.compute(this.state);
     this.draw();
@@ -117,8 +120,8 @@ export class Figure {
     this.set({ ...startOf(this.definition), ...this.presets[preset] }, event);
   }
 
-  showControls() {
-    for (const [name, { show }] of Object.entries(this.handles)) show(this.state[name]);
+  showControls(names = Object.keys(this.controls)) {
+    for (const name of names) this.handles[name].show(this.state[name]);
   }
 
   draw() {
@@ -132,11 +135,11 @@ export class Figure {
       plot.end();
     });
     for (const { name, value } of this.values) {
-      value.textContent = shown(result[name]);
+      renew(value, shown(result[name]));
       value.dataset.value = typeof result[name] === "number" ? word(result[name]) : result[name];
     }
-    this.code.textContent = this.definition.python(state, result);
-    for (const button of this.buttons) button.setAttribute("aria-pressed", String(Object.entries(this.presets[button.dataset.preset]).every(([name, value]) => same(value, state[name]))));
+    renew(this.code, this.definition.python(state, result));
+    for (const button of this.buttons) button.ariaPressed = String(Object.entries(this.presets[button.dataset.preset]).every(([name, value]) => same(value, state[name])));
   }
 
   speak() {

@@ -3,7 +3,7 @@
 //   a/(a+b)            a slash in a line of text; a fraction, without these brackets, on a line of its own
 //   e^(a-b)  x_j       exponent, subscript; σ(x), ln(p), tanh(x/2): a function of what is in the brackets
 //   Σ_(j=1)^C e^(x_j)  limits above and below
-//   |x|  [a, b]  "…"   absolute value, list, plain words;  a : b  a ratio
+//   |x|  √x  [a, b]  "…"   absolute value, root, list, plain words;  a : b  a ratio
 //   ;                  between formulas on one line; where it is narrow the line may break there, also before an =
 //   {a}                the live number called a: `update({a: -1})` sets it. A negative number gets brackets
 //                      where the sign would otherwise meet another one: 3 + (−1), but −1 + 3 and e^−1.
@@ -25,6 +25,7 @@ const CLOSING = { "(": ")", "[": "]", "|": "|", "⌊": "⌋" };
 const TALL = new Set(["Σ", "Π", "max", "min", "lim", "sup", "argmax"]);
 const SPACES = { "∶": { lspace: "0.25em", rspace: "0.25em" }, "/": { lspace: "0.05em", rspace: "0.05em" }, "∣": { lspace: "0.2em", rspace: "0.2em" } };
 const LETTER_SUMS = { Σ: "∑", Π: "∏" };
+const LETTERS = new Set(["∞", "…", "∂", "∇"]); // signs that are no operators
 
 function tokens(source) {
   const found = [];
@@ -61,6 +62,7 @@ function parse(source) {
       rest.shift();
       return { kind: "fence", open: token.text, inside };
     }
+    if (token.text === "√") return { kind: "root", of: atom() };
     if (token.text === "−" || token.text === "+" || token.text === "±") return { kind: "sign", text: token.text, of: expression(SIGNED) };
     return { kind: "symbol", text: token.text };
   }
@@ -110,16 +112,17 @@ const classOf = (name) => `v-${name.replace(/[^\p{L}\p{N}_]/gu, "")}`;
 // `made.live` collects the live numbers; `made.block` says whether fractions are built.
 function build(node, tight, made) {
   switch (node.kind) {
-    case "number": return math("mn", {}, node.text);
+    case "number": return math("mn", {}, node.text.replace("-", "−"));
     case "live": {
       const element = math("mn", { class: `live ${classOf(node.text)}` }, "…");
       made.live.push({ name: node.text, tight, text: element.firstChild });
       return element;
     }
     case "words": return math("mtext", {}, node.text);
-    case "symbol": return node.text === "∞" || node.text === "…" ? math("mi", {}, node.text) : operator(node.text);
+    case "symbol": return LETTERS.has(node.text) ? math("mi", {}, node.text) : operator(node.text);
+    case "root": return math("msqrt", {}, build(bare(node.of), false, made));
     case "name":
-      if (node.text in LETTER_SUMS) return operator(LETTER_SUMS[node.text], { largeop: "true", movablelimits: "false" });
+      if (node.text in LETTER_SUMS) return operator(LETTER_SUMS[node.text], { largeop: String(made.block), movablelimits: "false" });
       return math("mi", made.plain ? {} : { class: classOf(node.text) }, node.text);
     case "sign": return row(operator(node.text, { form: "prefix" }), build(node.of, true, made));
     case "fence": return buildFence(node, made);
@@ -161,7 +164,8 @@ function buildScript(text, left, right, made) {
   // x_i is one variable with one colour: its letters have none of their own.
   const plain = named && !TALL.has(base.text) ? { ...flat, plain: true } : flat;
   const scripts = both ? [build(bare(left.right), false, plain), build(bare(right), false, flat)] : [build(bare(right), false, plain)];
-  const tall = TALL.has(base.text);
+  // In a line of text the limits stand beside the sign, so that lines keep their distance.
+  const tall = TALL.has(base.text) && made.block;
   const tag = both ? (tall ? "munderover" : "msubsup") : text === "^" ? (tall ? "mover" : "msup") : tall ? "munder" : "msub";
   return math(tag, plain.plain ? { class: classOf(named) } : {}, build(base, true, named ? plain : made), ...scripts);
 }
@@ -176,7 +180,8 @@ export function formula(source, { block = false, digits = 4 } = {}) {
     for (const { name, tight, text } of live) {
       if (!(name in values)) continue;
       const number = shown(values[name], digits);
-      text.data = tight && number.startsWith("−") ? `(${number})` : number;
+      const written = tight && number.startsWith("−") ? `(${number})` : number;
+      if (text.data !== written) text.data = written;
     }
   }
   return { element, update };

@@ -1,7 +1,7 @@
 // What a chapter is made of: controls, figures, predictions, claims with their checks, exercises.
 //
 //   figure: { controls, presets, prints, compute(state) → numbers, python(state, result) → code, about,
-//             draw | panels, height, formula, readouts }
+//             draw | panels, height, square, formula, readouts }
 //       `prints`: the result that the last line of the Python prints; `about`: how far that may be off, where it is not
 //       the library's own result to the last bit.
 //   prediction: { low, high, step, answer() }
@@ -32,6 +32,8 @@ const RELATIONS = {
 export const measured = (of, value, relation, bound) => ({ of, value, relation, bound, holds: RELATIONS[relation](value, bound) });
 
 export const startOf = ({ controls }) => Object.fromEntries(Object.entries(controls).map(([name, { start }]) => [name, start]));
+
+export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // Computed once for each argument.
 export function cached(compute) {

@@ -38,12 +38,20 @@ function logTicks(low, high, count) {
   return found;
 }
 
+// What stands already is left alone: to set it again would cost a layout.
+function put(element, attributes) {
+  element.had ??= {};
+  for (const [name, value] of Object.entries(attributes)) {
+    if (element.had[name] === value) continue;
+    element.had[name] = value;
+    element.setAttribute(name, value);
+  }
+}
+
 export class Plot {
-  // `height` in pixels at full width, less where it is `crowded` on a narrow screen; `set` takes changes of controls; `controls` describes them; `state` reads them.
-  constructor(label, { height = 320, crowded = false, set, controls, state, redraw }) {
-    this.height = height;
-    this.crowded = crowded;
-    Object.assign(this, { set, controls, state, redraw });
+  // `height` in pixels at full width, less where it is narrow or `crowded`, as much as the width if `square`; `set` takes changes of controls; `controls` describes them; `state` reads them.
+  constructor(label, { height = 320, crowded = false, square = false, set, controls, state, redraw }) {
+    Object.assign(this, { height, crowded, square, set, controls, state, redraw });
     this.base = svg("g");
     this.top = svg("g");
     this.clipRectangle = svg("rect");
@@ -61,8 +69,8 @@ export class Plot {
   begin() {
     this.width = Math.max(this.element.clientWidth, 220);
     // A narrow screen gets a figure that is less wide than tall only by a little.
-    this.tall = Math.min(this.height, this.crowded && this.width > 300 && window.innerWidth < 800 ? 200 : Math.max(220, this.width * 0.8));
-    this.element.setAttribute("height", this.tall);
+    this.tall = Math.min(this.height, this.crowded && this.width > 300 && window.innerWidth < 800 ? 200 : Math.max(220, this.width * (this.square ? 1 : 0.8)));
+    put(this.element, { height: this.tall });
     this.drawn = [];
   }
 
@@ -86,8 +94,13 @@ export class Plot {
       layer.append(element);
     }
     this.drawn.push(key);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    put(element, attributes);
     return element;
+  }
+
+  words(key, attributes, words) {
+    const element = this.take(key, "text", attributes);
+    if (element.words !== words) element.textContent = element.words = words;
   }
 
   // ------------------------------------------------------------------ coordinates
@@ -101,7 +114,7 @@ export class Plot {
       x = [(x[0] + x[1]) / 2 - half, (x[0] + x[1]) / 2 + half];
     }
     this.scales = { x: { range: x, log: xlog, from: left, to: right }, y: { range: y, log: ylog, from: bottom, to: top } };
-    Object.entries({ x: left, y: top, width: right - left, height: bottom - top }).forEach(([name, value]) => this.clipRectangle.setAttribute(name, value));
+    put(this.clipRectangle, { x: left, y: top, width: right - left, height: bottom - top });
 
     const ticks = (given, [low, high], log, count) => given?.map((tick) => (typeof tick === "number" ? { value: tick, words: shown(tick, 4) } : tick)) ?? (log ? logTicks : linearTicks)(low, high, count);
     const across = ticks(xticks, x, xlog, (right - left) / 75);
@@ -109,12 +122,12 @@ export class Plot {
     for (const { value, words } of across) {
       const at = this.px(value);
       if (grid) this.take(`grid x ${value}`, "path", { d: `M${at} ${top}V${bottom}`, class: "grid" });
-      this.take(`tick x ${value}`, "text", { x: at, y: bottom + 19, "text-anchor": "middle", class: "tick" }).textContent = words;
+      this.words(`tick x ${value}`, { x: at, y: bottom + 21, "text-anchor": "middle", class: "tick" }, words);
     }
     for (const { value, words } of up) {
       const at = this.py(value);
       if (grid) this.take(`grid y ${value}`, "path", { d: `M${left} ${at}H${right}`, class: "grid" });
-      this.take(`tick y ${value}`, "text", { x: left - 9, y: at + 4.5, "text-anchor": "end", class: "tick" }).textContent = words;
+      this.words(`tick y ${value}`, { x: left - 9, y: at + 4.5, "text-anchor": "end", class: "tick" }, words);
     }
     if (grid && !xlog && x[0] < 0 && x[1] > 0) this.take("axis x 0", "path", { d: `M${this.px(0)} ${top}V${bottom}`, class: "axis" });
     const floor = grid && !ylog && y[0] < 0 && y[1] > 0 ? this.py(0) : bottom;
@@ -125,7 +138,7 @@ export class Plot {
 
   label(key, x, y, anchor, words) {
     const italic = /^\$(.*)\$$/u.exec(words);
-    this.take(key, "text", { x, y, "text-anchor": anchor, class: italic ? "label variable" : "label" }).textContent = italic?.[1] ?? words;
+    this.words(key, { x, y, "text-anchor": anchor, class: italic ? "label variable" : "label" }, italic?.[1] ?? words);
   }
 
   toPixels({ range: [low, high], log, from, to }, value) {
@@ -142,9 +155,9 @@ export class Plot {
   px(x) { return this.toPixels(this.scales.x, x); }
   py(y) { return this.toPixels(this.scales.y, y); }
 
-  pointer(event) {
+  pointer(event, { x, y } = this.scales) {
     const box = this.element.getBoundingClientRect();
-    return [this.fromPixels(this.scales.x, event.clientX - box.left), this.fromPixels(this.scales.y, event.clientY - box.top)];
+    return [this.fromPixels(x, event.clientX - box.left), this.fromPixels(y, event.clientY - box.top)];
   }
 
   // ------------------------------------------------------------------ shapes
@@ -213,7 +226,7 @@ export class Plot {
 
   text(key, x, y, words, { cls = "", anchor = "start", dx = 0, dy = 0 } = {}) {
     const italic = /^\$(.*)\$$/u.exec(words);
-    this.take(key, "text", { x: this.px(x) + dx, y: this.py(y) + dy, "text-anchor": anchor, class: `note ${italic ? "variable" : ""} ${cls}` }).textContent = italic?.[1] ?? words;
+    this.words(key, { x: this.px(x) + dx, y: this.py(y) + dy, "text-anchor": anchor, class: `note ${italic ? "variable" : ""} ${cls}` }, italic?.[1] ?? words);
   }
 
   // ------------------------------------------------------------------ things to take hold of
@@ -226,10 +239,11 @@ export class Plot {
       element.addEventListener("pointerdown", (event) => {
         element.setPointerCapture(event.pointerId);
         element.focus({ preventScroll: true });
+        element.scales = this.scales; // a scale that grows under the hand would run away with it
         event.preventDefault();
       });
       element.addEventListener("pointermove", (event) => {
-        if (element.hasPointerCapture(event.pointerId)) this.moved(element.marker, ...this.pointer(event), event);
+        if (element.hasPointerCapture(event.pointerId)) this.moved(element.marker, ...this.pointer(event, element.scales), event);
       });
       element.addEventListener("keydown", (event) => this.stepped(element.marker, event));
     } else this.drawn.push(key);
@@ -245,7 +259,7 @@ export class Plot {
       "aria-valuemax": named?.high ?? this.scales[horizontal ? "x" : "y"].range[1],
       "aria-valuetext": words ?? (typeof drag !== "function" && !(drag.x && drag.y) ? shown(horizontal ? x : y) : `${shown(x)}, ${shown(y)}`),
     };
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    put(element, attributes);
   }
 
   moved({ drag }, x, y, event) {
@@ -291,14 +305,14 @@ export class Plot {
     } else this.drawn.push(key);
     const { left, top, right, bottom } = this.area;
     const [hold, path, knob] = element.children;
-    Object.entries({ x: left, y: top, width: right - left, height: bottom - top }).forEach(([attribute, value]) => hold.setAttribute(attribute, value));
+    put(hold, { x: left, y: top, width: right - left, height: bottom - top });
     path.setAttribute("d", `M${values.map((value, i) => `${this.px(at(i)).toFixed(1)} ${this.py(value).toFixed(1)}`).join("L")}`);
     path.setAttribute("class", `curve ${cls}`);
     knob.setAttribute("cx", this.px(at(element.column)));
     knob.setAttribute("cy", this.py(values[element.column]));
     const { low, high } = this.controls[name];
     const attributes = { class: `sketch ${cls}`, "aria-label": label, "aria-valuenow": values[element.column], "aria-valuemin": low, "aria-valuemax": high, "aria-valuetext": `${shown(at(element.column), 3)}, ${shown(values[element.column], 3)}` };
-    for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, value);
+    put(element, attributes);
   }
 
   sketched(element, name, event) {

@@ -54,21 +54,25 @@ const OPENING = /[（「『(“]$/u;
 // What a screen reader or a title says.
 export const plain = (text) => text.replace(MARKUP, (_, strong, code, source, words) => strong ?? code ?? source?.replaceAll(/[_"]/gu, "") ?? words);
 
+// Long code may break after what separates its parts.
+const LONG = 18;
+const parted = (word) => (word.length > LONG ? word.split(/(?<=[(._=])|(?<=[a-z])(?=[A-Z])/u).flatMap((part) => [part, html("wbr")]) : [word]);
+export const breakable = (code) => html("code", {}, ...code.split(/(?<= )/u).flatMap(parted));
+
 export function marked(text) {
   const parts = [];
   let end = 0;
   for (const match of text.matchAll(MARKUP)) {
     let before = text.slice(end, match.index);
     const [whole, strong, code, source, words, entry] = match;
-    const [open = ""] = source ? OPENING.exec(before) ?? [] : [];
+    const [open = ""] = source || entry ? OPENING.exec(before) ?? [] : [];
     before = before.slice(0, before.length - open.length);
     parts.push(before);
     if (strong) parts.push(html("strong", {}, ...marked(strong)));
-    else if (code) parts.push(html("code", {}, code));
-    else if (!source) parts.push(term(words, entry));
+    else if (code) parts.push(breakable(code));
     end = match.index + whole.length;
-    if (source) {
-      const { element } = formula(source);
+    if (source || entry) {
+      const element = source ? formula(source).element : term(words, entry);
       const [stop] = CLOSING.exec(text.slice(end));
       parts.push(stop || open ? html("span", { class: "unbroken" }, open, element, stop) : element);
       end += stop.length;

@@ -368,7 +368,7 @@ export default {
 
     page.heading("loss");
     page.text("loss_text");
-    page.formula("L = −1/N Σ_(n=1)^N [y_n·ln q_n + (1−y_n)·ln(1−q_n)]");
+    page.formula("L = −1/N·Σ_(n=1)^N [y_n·ln q_n + (1−y_n)·ln(1−q_n)]");
     page.figure("two");
     page.claims("binary_is_categorical", "mean_of_samples", "minimum_zero");
 

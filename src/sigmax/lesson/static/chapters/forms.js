@@ -3,13 +3,14 @@
 import { cached, DTYPE, measured, number } from "../model.js";
 import { between, bisect, column, gap, largest, linspace, range, tidy } from "../numeric.js";
 import { shown } from "../numbers.js";
-import { asType, sigmoid, softmax } from "../sigmax.js";
+import { asType, logit, sigmoid, softmax } from "../sigmax.js";
 
 const score = (start) => number(-10, 10, 0.1, start);
 
 // ---------------------------------------------------------------- dividing through
 
-const ROOM = 92; // pixels: a part is labelled inside only where the label has room
+const ROOM = 96; // pixels: a part is labelled with its number only where that has room, and with its name where that has
+const NARROW = 46;
 
 const dividing = {
   controls: { a: score(2), b: score(1) },
@@ -23,7 +24,7 @@ const dividing = {
   height: 240,
   formula: "e^{a}/(e^{a}+e^{b}) = e^{x}/(e^{x}+1) ; = 1/(1+e^(-{x})) = {p}",
   readouts: ["x", "p"],
-  draw(plot, _, { e_a, e_b, e_x, e_minus, p }) {
+  draw(plot, { b }, { e_a, e_b, e_x, e_minus, p }) {
     plot.frame({ x: [0, 1], y: [0, 3], yticks: [], grid: false });
     const cut = plot.px(p);
     const rows = [["eᵃ", e_a, "eᵇ", e_b], ["eˣ", e_x, "1", 1], ["1", 1, "e⁻ˣ", e_minus]];
@@ -31,11 +32,13 @@ const dividing = {
       const y = 2.5 - i;
       plot.rectangle(`left ${i}`, 0, y - 0.3, p, y + 0.3, "bar v-a");
       plot.rectangle(`right ${i}`, p, y - 0.3, 1, y + 0.3, "bar v-b");
-      const words = (name, value) => (name === "1" ? "1" : `${name} = ${shown(value, 4)}`);
-      if (cut - plot.px(0) > ROOM) plot.text(`left label ${i}`, 0, y, words(left, first), { dx: 12, dy: 5, cls: "on-bar strong" });
-      if (plot.px(1) - cut > ROOM) plot.text(`right label ${i}`, 1, y, words(right, second), { dx: -12, dy: 5, anchor: "end", cls: "on-bar strong" });
+      const words = (name, value, room) => (name === "1" || room < ROOM ? name : `${name} = ${shown(value, 4)}`);
+      const [before, after] = [cut - plot.px(0), plot.px(1) - cut];
+      if (before > NARROW) plot.text(`left label ${i}`, 0, y, words(left, first, before), { dx: 12, dy: 5, cls: "on-bar strong" });
+      if (after > NARROW) plot.text(`right label ${i}`, 1, y, words(right, second, after), { dx: -12, dy: 5, anchor: "end", cls: "on-bar strong" });
     });
     plot.line("cut", p, 0, p, 3, "v-p thick");
+    plot.marker("cut hand", p, 1, { label: "σ(x)", drag: (at) => ({ a: b + logit(Math.min(Math.max(at, 1e-4), 1 - 1e-4)) }), step: [0.03, 0], cls: "v-p across", words: shown(p, 4) });
   },
 };
 

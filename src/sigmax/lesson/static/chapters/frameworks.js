@@ -1,12 +1,12 @@
 // Chapter 9: logits in the frameworks: what from_logits decides, what a logit is there, and how to translate a call.
 
-import { acrossClasses } from "../classes.js";
+import { acrossClasses, scoreFor } from "../classes.js";
 import { html } from "../dom.js";
 import { cached, choice, measured, number, numbers, toggle } from "../model.js";
 import { fill, gap, largest, least, linspace, normalRows, product, py, range, sum, tidy } from "../numeric.js";
 import { shown } from "../numbers.js";
 import { asType, crossEntropy, logit, logSigmoid, logSoftmax, logsumexp, sigmoid, softmax, softmaxVjp } from "../sigmax.js";
-import { plain } from "../text.js";
+import { breakable, plain } from "../text.js";
 
 // Library → function → calls, there and here. JSON, so that a test finds each row in docs/reference/parity.md.
 const TABLE = {
@@ -66,11 +66,6 @@ const TABLE = {
     ]
   }
 };
-
-// Code whose long words may break, as on a phone.
-const LONG = 18;
-const broken = (word) => (word.length > LONG ? word.split(/(?<=[(._=])|(?<=[a-z])(?=[A-Z])/u).flatMap((part) => [part, html("wbr")]) : [word]);
-const breakable = (code) => html("code", {}, ...code.split(/(?<= )/u).flatMap(broken));
 
 function table(library, functions) {
   const rows = Object.entries(functions).flatMap(([name, calls]) => [
@@ -161,6 +156,15 @@ const switches = {
       write("gradient", 0.22, `(${cell.gradient.map((slope) => shown(slope, 2)).join(", ")})`, "");
     }
   },
+  // A cell can be chosen by a click too.
+  ready(figure) {
+    const [plot] = figure.plots;
+    plot.element.classList.add("choosing");
+    plot.element.addEventListener("click", (event) => {
+      const [across, up] = plot.pointer(event);
+      figure.set({ from_logits: across > 1, softmax: up < 1 }, event);
+    });
+  },
 };
 
 // ---------------------------------------------------------------- softmax twice
@@ -216,7 +220,7 @@ const names = {
   height: 360,
   formula: ({ head }) => (head === "softmax" ? "ln p_1 = x_1 − logsumexp(x) = {log_1}" : "logit(p_1) = ln(p_1/(1−p_1)) = x_1 = {logit_1}"),
   readouts: ["score_1 v-x", "log_1 v-p", "logit_1 v-k", "spread_log", "apart_logit"],
-  draw(plot, { x, shift }, { scores, logs, logits }) {
+  draw(plot, { head, x, shift }, { scores, logs, logits }) {
     const all = [...scores, ...logs, ...logits];
     const [low, high] = [Math.min(-1, ...all) - 0.3, Math.max(1, ...all)];
     const top = high + 0.18 * (high - low);
@@ -227,7 +231,11 @@ const names = {
       plot.text(name, first + (0.02 + 0.3 * i) * (last - first), top, `■ ${name}`, { cls: `${cls} strong`, dy: 16 });
     });
     plot.line("zero", first, 0, last, 0, "muted thin");
-    scores.forEach((score, j) => plot.marker(`grip ${j}`, j + 0.76, score, { label: `x${"₁₂₃"[j]}`, drag: (_at, y) => ({ x: x.with(j, y - shift) }), step: [0, 0.1], cls: "v-x up", words: shown(score) }));
+    // The score that gives a bar the height y: itself, and by way of the probability for the other two.
+    const scoreOf = (j, p) => (head === "softmax" ? scoreFor(scores, j, p)[j] : logit(Math.min(Math.max(p, 1e-4), 1 - 1e-4)));
+    [[scores, (_j, y) => y, "x"], [logs, (j, y) => scoreOf(j, Math.exp(y)), "ln p"], [logits, (j, y) => scoreOf(j, sigmoid(y)), "logit p"]].forEach(([heights, back, name], i) => {
+      heights.forEach((height, j) => plot.marker(`grip ${i} ${j}`, j + 1 + (i - 1) * 0.24, height, { label: `${name}${"₁₂₃"[j]}`, drag: (_at, y) => ({ x: x.with(j, back(j, y) - shift) }), step: [0, 0.1], cls: `${["v-x", "v-p", "v-k"][i]} up`, words: shown(height, 4) }));
+    });
   },
 };
 

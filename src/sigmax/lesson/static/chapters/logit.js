@@ -32,7 +32,7 @@ const domain = {
     // Without a logit the point lies on the axis.
     const height = Number.isNaN(x) ? 0 : x;
     plot.line("down", p, 0, p, height, "v-p thin dashed");
-    plot.points("other", [1 - p], [mirrored], "v-p hollow", 6);
+    plot.marker("other", 1 - p, Number.isNaN(mirrored) ? 0 : mirrored, { label: "1 − p", drag: (at) => ({ p: 1 - at }), step: [0.01, 0], cls: "v-p hollow across", words: `1 − p = ${shown(tidy(1 - p))}, logit ${shown(mirrored)}` });
     plot.marker("here", p, height, { label: "p", drag: { x: "p" }, cls: "v-p", words: `p = ${shown(p)}, logit ${shown(x)}` });
   },
 };
@@ -302,7 +302,7 @@ export default {
   },
   page(page) {
     page.text("start");
-    page.formula("x = logit(p) = ln(p/(1-p)) = ln p - ln(1-p) = -ln(1/p - 1)");
+    page.formula("x = logit(p) = ln(p/(1-p)) ; = ln p - ln(1-p) ; = -ln(1/p - 1)");
     page.text("named");
     page.figure("domain");
     page.claims("closed_domain");

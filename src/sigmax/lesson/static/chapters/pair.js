@@ -9,7 +9,7 @@ const score = (start) => number(-5, 5, 0.1, start);
 
 // ---------------------------------------------------------------- one formula for both classes
 
-const ROOM = 44; // pixels: a part is labelled only where the label has room
+const ROOM = 60; // pixels: a part is labelled only where the label has room
 
 const written = {
   controls: { a: score(2), b: score(1) },
@@ -24,7 +24,7 @@ const written = {
   height: 250,
   formula: "σ({a}-{b}) + σ({a}-{b}) = {total_written} ; σ({a}-{b}) + σ({b}-{a}) = {total}",
   readouts: ["p_a", "p_b", "total_written", "total"],
-  draw(plot, _, { p_a, p_b }, words) {
+  draw(plot, { b }, { p_a, p_b }, words) {
     plot.frame({ x: [0, 2], y: [0, 2], yticks: [], xticks: [0, 0.5, 1, 1.5, 2], grid: false });
     plot.line("one", 1, 0, 1, 2, "ink dashed");
     [["row_written", p_a, p_a], ["row_right", p_a, p_b]].forEach(([row, first, second], i) => {
@@ -38,6 +38,7 @@ const written = {
       const middle = first + second / 2;
       const struck = Math.abs(plot.px(middle) - plot.px(1)) < ROOM / 2;
       if (wide(second)) plot.text(`second ${i}`, struck ? first + second : middle, y, shown(second, 3), { dy: 5, dx: struck ? -8 : 0, anchor: struck ? "end" : "middle", cls: "on-bar strong" });
+      plot.marker(`cut ${i}`, first, y, { label: `${words(row)}, σ(a−b)`, drag: (at) => ({ a: b + logit(Math.min(Math.max(at, 1e-3), 1 - 1e-3)) }), step: [0.03, 0], cls: "v-a across", words: shown(first, 3) });
     });
   },
 };
@@ -194,6 +195,7 @@ const constant = {
     plot.curve("first", BIASES, firsts, "v-a");
     plot.curve("second", BIASES, seconds, "v-b");
     plot.line("least", -9, best, 1, best, "muted thin dashed");
+    plot.marker("valley", -b, 0, { label: words("b").replaceAll("$", ""), drag: (at) => ({ b: -at }), step: [0.1, 0], cls: "v-b across", words: shown(b) });
     plot.marker("here", c, worse, { label: words("c").replaceAll("$", ""), drag: { x: "c" }, cls: "v-c", words: `c = ${shown(c)}, ${shown(worse)}` });
   },
 };
@@ -226,6 +228,7 @@ const first_loss = {
         plot.curve("loss", CS, lossesAt(CS, prior), "ink");
         plot.line("best", best, 0, best, lowest, "good thick");
         plot.text("best label", best, lowest, shown(best, 3), { cls: "good strong", anchor: "middle", dy: -18 });
+        plot.marker("fraction", best, lowest, { label: words("prior"), drag: (at) => ({ prior: sigmoid(at) }), step: [0.5, 0], cls: "good across", words: shown(prior) });
         plot.marker("here", c, Math.min(loss, HIGHEST), { label: words("c").replaceAll("$", ""), drag: { x: "c" }, cls: "v-c", words: `c = ${shown(c)}, ${shown(loss)}` });
       },
     },

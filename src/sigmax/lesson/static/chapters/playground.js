@@ -76,17 +76,26 @@ const trained = cached((points, features, smoothing, steps = STEPS) => {
   return every;
 });
 
-// The temperature of the least loss, in [0.02, 50], by bisection of the slope, which rises with 1/τ.
+// The temperature of the least loss, in [0.02, 50]: there the slope of the loss in 1/τ, which only rises, is 0. Newton's
+// method, or halves where that leaves the bounds.
 function bestTemperature(scores, labels) {
   if (!scores.some((row) => row.some((x) => x !== row[0]))) return NaN; // any temperature is as good
-  let [low, high] = [1 / 50, 1 / 0.02];
-  for (let i = 0; i < 18; i++) {
-    const middle = Math.sqrt(low * high);
-    const slope = softmax(scores, { temperature: 1 / middle }).reduce((total, p, n) => total + p.reduce((t, each, k) => t + (each - Number(k === labels[n])) * scores[n][k], 0), 0);
-    if (slope > 0) high = middle;
-    else low = middle;
+  let [low, high, inverse] = [1 / 50, 1 / 0.02, 1];
+  for (let i = 0; i < 30 && high / low > 1 + 1e-9; i++) {
+    let [slope, rise] = [0, 0];
+    softmax(scores, { temperature: 1 / inverse }).forEach((p, n) => {
+      const row = scores[n];
+      const middle = p[0] * row[0] + p[1] * row[1] + p[2] * row[2];
+      slope += middle - row[labels[n]];
+      rise += p[0] * (row[0] - middle) ** 2 + p[1] * (row[1] - middle) ** 2 + p[2] * (row[2] - middle) ** 2;
+    });
+    if (slope > 0) high = inverse;
+    else low = inverse;
+    const next = inverse - slope / rise;
+    if (Math.abs(next - inverse) < 1e-9 * inverse) break;
+    inverse = next > low && next < high ? next : Math.sqrt(low * high);
   }
-  return 1 / high;
+  return 1 / inverse;
 }
 
 // ---------------------------------------------------------------- how good it is
@@ -122,9 +131,11 @@ function crossings(heights) {
   const n = ACROSS.length;
   for (let r = 0; r + 1 < UP.length; r++) {
     for (let c = 0; c + 1 < n; c++) {
+      const at = r * n + c;
+      const up = heights[at] > 0;
+      if (up === heights[at + n] > 0 && up === heights[at + n + 1] > 0 && up === heights[at + 1] > 0) continue;
       const corners = [[r, c], [r + 1, c], [r + 1, c + 1], [r, c + 1]];
       const h = corners.map(([y, x]) => heights[y * n + x]);
-      if (h[0] > 0 === h[1] > 0 && h[1] > 0 === h[2] > 0 && h[2] > 0 === h[3] > 0) continue;
       const ends = [];
       for (let side = 0; side < 4; side++) {
         const next = (side + 1) % 4;
@@ -152,6 +163,29 @@ const alongFresh = cached((points, features, smoothing) => {
   const rows = featuresOf(us, vs, features);
   const { weights } = trained(points, features, smoothing);
   return SAMPLED.map((step) => (labels.length ? crossEntropy(scoresOf(rows, weights[step]), labels) : NaN));
+});
+
+// All that neither the temperature nor the probe changes.
+const modelOf = cached((points, features, ε, steps, extra) => {
+  const { weights, losses } = trained(points, features, ε);
+  const scores = (us, vs) => scoresOf(featuresOf(us, vs, features), weights[steps]).map((row) => row.map((x, k) => x + extra[k]));
+  const fresh = freshOf(points);
+  const [own, onFresh, many] = [scores(points.us, points.vs), scores(fresh.us, fresh.vs), Math.max(points.labels.length, 1)];
+  return {
+    scores, losses, fresh, own, onFresh, onField: scores(FIELD.us, FIELD.vs), boundary: boundaryOf(scores(FINE.us, FINE.vs)), best: bestTemperature(onFresh, fresh.labels),
+    shares: range(3).map((k) => count(points.labels, (label) => label === k) / many), right: accuracyOf(own, points.labels), fresh_right: accuracyOf(onFresh, fresh.labels),
+  };
+});
+
+// And what the temperature changes.
+const warmOf = cached((points, features, ε, steps, extra, temperature) => {
+  const { own, onFresh, onField, fresh } = modelOf(points, features, ε, steps, extra);
+  const [some, many] = [points.labels.length > 0, Math.max(points.labels.length, 1)];
+  const p = some ? softmax(own, { temperature }) : [];
+  return {
+    ...reliabilityOf(some ? softmax(onFresh, { temperature }) : [], fresh.labels), field: softmax(onField, { temperature }),
+    mean: range(3).map((k) => sum(column(p, k)) / many), fresh_loss: some ? crossEntropy(onFresh, fresh.labels, { temperature }) : NaN,
+  };
 });
 
 const preset = ({ us, vs, labels }, others = {}) => ({ us, vs, labels, steps: STEPS, ...others });
@@ -191,22 +225,12 @@ const plane = {
   prints: "loss",
   about: 1e-6,
   compute({ steps, features, ε, τ, c_1, c_2, c_3, u, v, us, vs, labels }) {
-    const points = { us, vs, labels };
-    const { weights, losses } = trained(points, features, ε);
-    const extra = [c_1, c_2, c_3];
-    const scores = (atU, atV) => scoresOf(featuresOf(atU, atV, features), weights[steps]).map((row) => row.map((x, k) => x + extra[k]));
+    const settings = [{ us, vs, labels }, features, ε, steps, [c_1, c_2, c_3]];
+    const { scores, losses, ...model } = modelOf(...settings);
     const [x] = scores([u], [v]);
-    const own = scores(us, vs);
-    const p = labels.length ? softmax(own, { temperature: τ }) : [];
-    const fresh = freshOf(points);
-    const onFresh = scores(fresh.us, fresh.vs);
-    const many = Math.max(labels.length, 1);
-    const { gap: apart, ...bins } = reliabilityOf(labels.length ? softmax(onFresh, { temperature: τ }) : [], fresh.labels);
     return {
-      ...numbered("x", x), ...numbered("p", softmax(x, { temperature: τ })), ...looksOf(scores, τ), ...bins, gap: apart, fresh,
-      shares: range(3).map((k) => count(labels, (label) => label === k) / many), mean: range(3).map((k) => sum(column(p, k)) / many),
-      right: accuracyOf(own, labels), fresh_right: accuracyOf(onFresh, fresh.labels), fresh_loss: labels.length ? crossEntropy(onFresh, fresh.labels, { temperature: τ }) : NaN,
-      best: bestTemperature(onFresh, fresh.labels), losses, loss: labels.length ? losses[steps] : 0, fresh_losses: alongFresh(points, features, ε), guessing: Math.log(3),
+      ...numbered("x", x), ...numbered("p", softmax(x, { temperature: τ })), ...model, ...warmOf(...settings, τ), losses, loss: labels.length ? losses[steps] : 0,
+      fresh_losses: alongFresh({ us, vs, labels }, features, ε), guessing: Math.log(3),
     };
   },
   python({ us, vs, labels, features, steps, ε }) {
@@ -297,7 +321,7 @@ function drawLosses(plot, { steps }, { losses, guessing, fresh_losses, loss }, w
   const past = SAMPLED.filter((step) => step <= steps);
   plot.curve("fresh", past, fresh_losses.slice(0, past.length), "v-x");
   plot.curve("own", range(steps + 1), losses.slice(0, steps + 1), "ink");
-  plot.points("now", [steps], [loss], "ink", 4.5);
+  plot.marker("now", steps, Math.min(loss, 1.5), { label: words("steps"), drag: { x: "steps" }, cls: "ink", words: `${shown(steps)}, ${shown(loss, 3)}` });
   plot.text("own label", STEPS, 1.5, words("curve_own"), { anchor: "end", dy: 14 });
   plot.text("fresh label", STEPS, 1.5, words("curve_fresh"), { cls: "v-x", anchor: "end", dy: 31 });
 }
@@ -312,10 +336,24 @@ function drawReliability(plot, _, { said, happened, count: many }, words) {
   });
 }
 
-function drawClasses(plot, _, { mean: means, shares }, words) {
+// What is added to the score of class k so that its average probability is `height`.
+function addedFor(k, height, { τ, c_1, c_2, c_3 }, own) {
+  const now = [c_1, c_2, c_3][k];
+  let [low, high] = [-4, 4];
+  for (let i = 0; i < 8; i++) {
+    const middle = (low + high) / 2;
+    const p = softmax(own.map((row) => row.with(k, row[k] - now + middle)), { temperature: τ });
+    if (mean(column(p, k)) < height) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+function drawClasses(plot, state, { mean: means, shares, own }, words) {
   plot.frame({ x: [-0.6, 2.6], y: [0, 1], ylabel: words("share_axis"), xticks: [0, 1, 2].map((k) => ({ value: k, words: words(`class_${k + 1}`) })), yticks: [0, 0.5, 1], grid: false });
   plot.bars("mean", [0, 1, 2], means, { cls: COLOURS });
   shares.forEach((share, k) => plot.line(`share ${k}`, k - 0.42, share, k + 0.42, share, "ink thick"));
+  if (own.length) means.forEach((height, k) => plot.marker(`grip ${k}`, k, height, { label: words(`class_${k + 1}`), drag: (_, y) => ({ [`c_${k + 1}`]: addedFor(k, y, state, own) }), step: [0, 0.03], cls: `${COLOURS[k]} up`, words: shown(height, 3) }));
 }
 
 // ---------------------------------------------------------------- hands

@@ -119,12 +119,18 @@ function drawExponential(plot, { x_i, x_j }, { e_i, e_j }) {
   plot.marker("j", x_j, 0, { label: "xⱼ", drag: { x: "x_j" }, cls: "v-x_j" });
 }
 
-function drawDifferences(plot, _, { before, between: middle, after }, words) {
+function drawDifferences(plot, { x_i, x_j }, { before, between: middle, after }, words) {
   const heights = [before, middle, after];
   const names = ["before", "between", "after"].map((name, i) => ({ value: i, words: words(`bar_${name}`) }));
   plot.frame({ x: [-0.6, 2.6], y: [0, Math.max(1.2, ...heights) * 1.15], xticks: names, grid: false });
   plot.bars("difference", [0, 1, 2], heights, { cls: ["v-x", "v-g", "v-p"] });
-  heights.forEach((height, i) => plot.text(`value ${i}`, i, height, shown(height, 3), { anchor: "middle", dy: -8 }));
+  const side = x_i < x_j ? -1 : 1;
+  // The x_i that makes a bar as high as the hand.
+  const hands = [(y) => x_j + side * y, (y) => Math.log(Math.max(Math.exp(x_j) + side * y, 1e-3)), (y) => x_j + 2 * side * Math.atanh(Math.min(y, 0.999))];
+  heights.forEach((height, i) => {
+    plot.text(`value ${i}`, i, height, shown(height, 3), { anchor: "middle", dy: -14 });
+    plot.marker(`hand ${i}`, i, height, { label: names[i].words, drag: (_, y) => ({ x_i: hands[i](Math.max(y, 0)) }), step: [0, Math.max(0.05, height / 20)], cls: `${["v-x", "v-g", "v-p"][i]} up`, words: shown(height, 3) });
+  });
 }
 
 // ---------------------------------------------------------------- claims

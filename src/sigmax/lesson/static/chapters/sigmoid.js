@@ -1,7 +1,8 @@
 // Chapter 3: the sigmoid: odds, ends, slope, steps, staircases, and whether its output is a probability.
 
-import { cached, choice, DTYPE, measured, number, numbers, toggle } from "../model.js";
+import { cached, choice, DTYPE, measured, number, numbers, same, toggle } from "../model.js";
 import { bisect, diff, dot, gap, interp, largest, least, linspace, normals, py, range, sum, times } from "../numeric.js";
+import { shown } from "../numbers.js";
 import { asType, logit, sigmoid, sigmoidVjp, uniforms } from "../sigmax.js";
 import { plain } from "../text.js";
 
@@ -98,9 +99,10 @@ const bent = {
   python: ({ between, w }) => `import numpy as np, sigmax\nh = ${w} * np.array([-1.0, 0.0, 1.0]) + 0.5\ny = 2 * ${between ? "sigmax.sigmoid(h)" : "h"} - 1\nprint(y[0] - 2 * y[1] + y[2])`,
   formula: ({ between }) => (between ? "y = 2·σ({w}·x + 0.5) − 1" : "y = 2·({w}·x + 0.5) − 1"),
   readouts: ["second v-k"],
-  draw(plot, _, { ys }) {
+  draw(plot, { between, w }, { ys }) {
     plot.frame({ x: [-3, 3], y: [-6, 6], xlabel: "$x$", ylabel: "$y$" });
     plot.curve("function", STRAIGHT, ys, "v-p");
+    plot.marker("here", 1, layers(between, w, [1])[0], { label: "w", drag: (_, y) => ({ w: between ? logit(Math.min(Math.max((y + 1) / 2, 0.01), 0.99)) - 0.5 : y / 2 }), step: [0, between ? 0.02 : 0.2], cls: "v-w up", words: `w = ${shown(w)}` });
   },
 };
 
@@ -127,6 +129,9 @@ const steps = {
     const step = pulse ? [[-2, 0], [-1, 0], [-1, 1], [1, 1], [1, 0], [2, 0]] : [[-2, 0], [0, 0], [0, 1], [2, 1]];
     plot.curve("step", step.map(([x]) => x), step.map(([, y]) => y), "muted thin");
     plot.curve("function", WIDE, pulse ? pulseOf(k, WIDE) : sigmoid(WIDE.map((x) => k * x)), "v-p");
+    // A little right of where it rises; the far end of a pulse hardly counts there.
+    const [[height], far] = pulse ? [pulseOf(k, [-0.8]), sigmoid(-1.8 * k)] : [[sigmoid(0.2 * k)], 0];
+    plot.marker("here", pulse ? -0.8 : 0.2, height, { label: "k", drag: (_, y) => ({ k: logit(Math.min(Math.max(y + far, 0.5), 1 - 1e-9)) / 0.2 }), step: [0, 0.02], cls: "v-k up", words: `k = ${shown(k)}` });
   },
 };
 
@@ -171,11 +176,13 @@ rise, middle = np.diff(h), (edges[:-1] + edges[1:]) / 2
 total = h[0] + sigmax.sigmoid(n * k * (x[:, None] - middle)) @ rise
 print(np.abs(total - np.interp(x, t, f)).max())`,
   height: 400,
+  square: true,
   readouts: ["error v-p"],
-  draw(plot, _, { ys }, words) {
-    plot.frame({ x: [0, 1], y: [-0.1, 1.1] });
-    plot.sketch("drawing", "drawing", { label: plain(words("drawing")), cls: "v-x" });
+  draw(plot, { drawing }, { ys }, words) {
+    plot.frame({ x: [0, 1], y: [0, 1], xticks: [], yticks: [] });
+    if (Object.values(DRAWINGS).some((each) => same(each, drawing))) plot.text("hint", 1, 1, `✎ ${words("hint")}`, { cls: "muted", anchor: "end", dx: -8, dy: 20 });
     plot.curve("sum", FINE, ys, "v-p");
+    plot.sketch("drawing", "drawing", { label: plain(words("drawing")), cls: "v-x" });
   },
 };
 
@@ -216,7 +223,7 @@ const reliability = {
   python: ({ sharpness }) => `import sigmax\nscore = 1.0\nprint(sigmax.sigmoid(${sharpness} * score))`,
   height: 380,
   readouts: ["calibration_error v-p", "said_example", "true_example"],
-  draw(plot, _, { said, happened, count }, words) {
+  draw(plot, { sharpness }, { said, happened, count, said_example, true_example }, words) {
     plot.frame({ x: [0, 1], y: [0, 1], xlabel: words("said_axis"), ylabel: words("happened_axis") });
     plot.line("diagonal", 0, 0, 1, 1, "muted dashed");
     const most = largest(count);
@@ -224,6 +231,7 @@ const reliability = {
       plot.line(`gap ${i}`, x, x, x, happened[i], "v-p thin");
       plot.points(`bin ${i}`, [x], [happened[i]], "v-p", 4 + 8 * Math.sqrt(count[i] / most));
     });
+    plot.marker("example", said_example, true_example, { label: plain(words("said_example")), drag: (at) => ({ sharpness: logit(Math.min(Math.max(at, 0.5), 0.999)) }), step: [0.01, 0], cls: "v-x across", words: `× ${shown(sharpness)}: ${shown(said_example, 3)}` });
   },
 };
 

@@ -3,7 +3,7 @@
 import { bayes, joints, logJoints, MEANS, PRIORS, PYTHON_JOINT } from "../bells.js";
 import { acrossClasses, colour, colours, grips, nameOf, places, probabilities } from "../classes.js";
 import { cached, choice, DTYPE, measured, number, numbered, numbers } from "../model.js";
-import { column, count, exactSum, fill, gap, largest, least, linspace, mean, normalRows, py, PYTHON_UNIFORMS, range, sum, tidy } from "../numeric.js";
+import { bisect, column, count, exactSum, fill, gap, largest, least, linspace, mean, normalRows, py, PYTHON_UNIFORMS, range, sum, tidy } from "../numeric.js";
 import { shown } from "../numbers.js";
 import { asType, logit, logsumexp, sigmoid, softmax, softplus, uniforms } from "../sigmax.js";
 import { plain } from "../text.js";
@@ -11,6 +11,12 @@ import { plain } from "../text.js";
 // ---------------------------------------------------------------- exp, sum, divide
 
 const between = (from, to, part) => from + (to - from) * Math.min(Math.max(part, 0), 1);
+
+// The score whose bar has a height at a stage; `exp` of `total` is what it has now.
+function scoreOf(stage, height, exp, total) {
+  const e = stage > 2 ? between(height, (height * (total - exp)) / Math.max(1 - height, 1e-3), stage - 2) : height;
+  return stage < 1 ? bisect(-2, 2, (x) => between(x, Math.exp(x), stage) >= height) : Math.log(Math.max(e, 0.1));
+}
 
 const three_steps = {
   controls: { stage: number(0, 3, 0.02, 0), x: numbers(-2, 2, 0.1, [1.5, 0.5, -1]) },
@@ -39,7 +45,8 @@ const three_steps = {
       plot.bars(`bar ${j}`, [at], [bottom + height], { base: bottom, cls: colour(j) });
       const aside = stage > 1;
       const end = aside ? bottom + height / 2 : bottom + height;
-      plot.text(`value ${j}`, at, end, shown(height, 3), { anchor: aside ? "start" : "middle", dx: aside ? 34 : 0, dy: aside ? 5 : height < 0 ? 16 : -7, cls: `${colour(j)} strong` });
+      plot.text(`value ${j}`, at, end, shown(height, 3), { anchor: aside ? "start" : "middle", dx: aside ? 34 : 0, dy: aside ? 5 : height < 0 ? 22 : -14, cls: `${colour(j)} strong` });
+      plot.marker(`grip ${j}`, at, bottom + height, { label: nameOf(j), drag: (_, y) => ({ x: x.with(j, scoreOf(stage, y - bottom, exp, total)) }), step: [0, 0.05 * high], cls: `${colour(j)} up`, words: `${nameOf(j)} = ${shown(x[j])}` });
       base += exp;
     });
   },
@@ -129,11 +136,12 @@ const pairs = {
     },
     {
       height: 330,
-      draw(plot, _, { differences, shares, difference, share }, words) {
+      draw(plot, { pair, x }, { differences, shares, difference, share }, words) {
+        const [i, j] = indices(pair);
         plot.frame({ x: [-8, 8], y: [0, 1], xlabel: "xᵢ − xⱼ", ylabel: words("share") });
         plot.curve("sigmoid", DIFFERENCES, sigmoid(DIFFERENCES), "muted");
         plot.points("pairs", differences, shares, "ink hollow", 4);
-        plot.points("chosen", [difference], [share], "v-p", 7.5);
+        plot.marker("chosen", difference, share, { label: "xᵢ − xⱼ", drag: (at) => ({ x: x.with(i, x[j] + at) }), step: [0.1, 0], cls: "v-p across", words: `${shown(difference)}, ${shown(share, 3)}` });
       },
     },
   ],
@@ -192,6 +200,8 @@ const WAYS = {
   shares: [(x) => x.map((each) => each / sum(x)), "with np.errstate(all='ignore'): p = np.array(x, float) / np.sum(x)"],
   sigmoids: [(x) => sigmoid(x), "p = sigmax.sigmoid(x)"],
 };
+// The score that gives a class the value y, where `others` is the sum of the other scores.
+const SCORE_FOR = { sigmoids: (y) => logit(Math.min(Math.max(y, 0.02), 0.98)), shares: (y, others) => (y * others) / (Math.abs(1 - y) < 0.02 ? 0.02 : 1 - y) };
 const inside = (value) => Math.min(Math.max(Number.isNaN(value) ? 0 : value, -0.9), 2);
 
 const sums = {
@@ -213,9 +223,9 @@ const sums = {
     plot.line("one", 0.4, 1, stack + 0.7, 1, "muted dashed");
     // Above its bar, and clear of the line at 1.
     const above = (value, lift = 7) => { const at = plot.py(inside(value)) - lift; const line = plot.py(1); return Math.abs(at - 5 - line) < 9 ? line - 7 - plot.py(inside(value)) : -lift; };
-    p.forEach((value, j) => plot.text(`value ${j}`, j + 1, inside(Math.max(value, 0)), shown(value, 3), { anchor: "middle", dy: above(Math.max(value, 0), way === "shares" ? 7 : 14) }));
+    p.forEach((value, j) => plot.text(`value ${j}`, j + 1, inside(Math.max(value, 0)), shown(value, 3), { anchor: "middle", dy: above(Math.max(value, 0), 14) }));
     if (way === "softmax") grips(plot, p, x);
-    if (way === "sigmoids") p.forEach((value, j) => plot.marker(`grip ${j}`, j + 1, value, { label: `p${"₁₂₃"[j]}`, drag: (_, y) => ({ x: x.with(j, logit(Math.min(Math.max(y, 0.02), 0.98))) }), step: [0, 0.02], cls: `${colour(j)} up`, words: shown(value, 3) }));
+    else p.forEach((value, j) => plot.marker(`grip ${j}`, j + 1, inside(value), { label: `p${"₁₂₃"[j]}`, drag: (_, y) => ({ x: x.with(j, SCORE_FOR[way](y, sum(x) - x[j])) }), step: [0, 0.02], cls: `${colour(j)} up`, words: shown(value, 3) }));
     let top = 0;
     p.forEach((value, j) => {
       plot.bars(`stack ${j}`, [stack], [top + value], { base: top, width: 0.7, cls: colour(j) });

@@ -1,7 +1,7 @@
 // Chapter 7: temperature: what it does to a distribution, what it is not, and what it is good for.
 
 import { logJoints, PYTHON_JOINT } from "../bells.js";
-import { acrossClasses, colour, colours, grips, places, probabilities } from "../classes.js";
+import { acrossClasses, colour, colours, grips, places, probabilities, scoreFor } from "../classes.js";
 import { cached, choice, measured, number, numbered, numbers, toggle } from "../model.js";
 import { argmax, between, column, count, diff, dot, fill, gap, largest, least, linspace, mean, norm, normalRows, product, py, range, sum, tidy, transposed } from "../numeric.js";
 import { shown } from "../numbers.js";
@@ -78,7 +78,7 @@ const POWERS = linspace(-3, 2, 251);
 const TICKS = [0.001, 0.01, 0.1, 1, 10, 100].map((temperature) => ({ value: Math.log10(temperature), words: String(temperature) }));
 
 const cooling = {
-  controls: { power: number(-3, 2, 0.05, 0), x: numbers(-3, 3, 0.1, [3, 3, 1]) },
+  controls: { power: number(-3, 2, 0.05, 0), x: numbers(-4, 4, 0.1, [3, 3, 1]) },
   presets: { tie: { power: -3 }, nearly: { x: [3, 2.9, 1], power: -3 }, one: { x: [3, 1, -1], power: -3 }, all: { x: [2, 2, 2], power: -3 } },
   prints: "p",
   compute({ power, x }) {
@@ -95,12 +95,24 @@ const cooling = {
     plot.line("here", power, 0, power, 1.04, "v-τ thin");
     // Curves that coincide: the later one is dashed, so that both colours show.
     x.forEach((score, j) => plot.curve(`p ${j}`, POWERS, column(curves, j), `${colour(j)} ${x.indexOf(score) < j ? "dashed" : "thick"}`));
-    p.forEach((value, j) => plot.points(`point ${j}`, [power], [value], colour(j), 5));
+    p.forEach((value, j) => plot.marker(`grip ${j}`, power, value, { label: `p${"₁₂₃"[j]}`, drag: (_, y) => ({ x: scoreFor(x, j, y, τ) }), step: [0, 0.02], cls: `${colour(j)} up`, words: shown(value, 3) }));
     plot.marker("τ", power, 0, { label: "τ", drag: { x: "power" }, cls: "v-τ", words: `τ = ${shown(τ, 4)}` });
   },
 };
 
 // ---------------------------------------------------------------- label smoothing
+
+const KNOBS = range(99).map((i) => tidy(0.2 + 0.1 * i));
+const barsOf = cached((scores, temperatures) => softmax(temperatures.map(() => scores), { temperature: temperatures }));
+
+// Hands on the bars of fixed scores: they move the temperature to where a bar is closest to the hand.
+function warmGrips(plot, p, scores, temperatures) {
+  p.forEach((value, j) => {
+    const bars = () => column(barsOf(scores, temperatures), j);
+    const closest = (y) => temperatures[argmax(bars().map((each) => -Math.abs(each - y)))];
+    plot.marker(`grip ${j}`, j + 1, value, { label: `p${"₁₂₃₄"[j]}`, drag: (_, y) => ({ temperature: closest(y) }), step: [0, 0.05], cls: `${colour(j)} up`, words: shown(value, 3) });
+  });
+}
 
 const smoothing = {
   controls: { temperature: number(0.2, 10, 0.1, 2), smoothing: number(0, 0.6, 0.01, 0.05) },
@@ -114,8 +126,21 @@ const smoothing = {
   formula: "p = softmax(x/{τ}) ; y_ε = (1-{ε})·y + {ε}/4",
   readouts: ["p_apart", "y_apart"],
   panels: [
-    { height: 280, draw: (plot, _, { p }, words) => probabilities(plot, p, { label: words("prediction_axis") }) },
-    { height: 280, draw: (plot, _, { y }, words) => probabilities(plot, y, { label: words("target_axis") }) },
+    {
+      height: 280,
+      draw(plot, _, { p }, words) {
+        probabilities(plot, p, { label: words("prediction_axis"), gripped: true });
+        warmGrips(plot, p, SCORES, KNOBS);
+      },
+    },
+    {
+      height: 280,
+      draw(plot, _, { y }, words) {
+        probabilities(plot, y, { label: words("target_axis"), gripped: true });
+        // The true class gives up three quarters of ε; each of the others gets one.
+        y.forEach((value, j) => plot.marker(`grip ${j}`, j + 1, value, { label: `y${"₁₂₃₄"[j]}`, drag: (_at, height) => ({ smoothing: j === 0 ? (1 - height) * (4 / 3) : 4 * height }), step: [0, 0.0075], cls: `${colour(j)} up`, words: shown(value, 3) }));
+      },
+    },
   ],
 };
 
@@ -150,7 +175,7 @@ print(np.mean(np.searchsorted(np.cumsum(p), u, side="right") == ${best}))`,
     plot.bars("p", places(p), p, { cls: colours(p) });
     grips(plot, p, values, temperature, "values");
     plot.points("part", places(p), part, "ink hollow", 6);
-    p.forEach((value, j) => plot.text(`value ${j}`, j + 1, 0, shown(value, 3), { anchor: "middle", dy: 16, cls: `${colour(j)} strong` }));
+    p.forEach((value, j) => plot.text(`value ${j}`, j + 1, 0, shown(value, 3), { anchor: "middle", dy: 23, cls: `${colour(j)} strong` }));
     const width = (high - low) / drawn.length;
     for (const [row, y, action] of [["greedy", -0.53, () => best], ["sampled", -0.9, (i) => drawn[i]]]) {
       drawn.forEach((__, i) => plot.rectangle(`${row} ${i}`, low + (i + 0.08) * width, y, low + (i + 0.92) * width, y + 0.13, `bar ${colour(action(i))}`));
@@ -193,6 +218,7 @@ print(np.linalg.norm(learn(student, teacher, temperature=${temperature})[1]))`,
       draw(plot, _, { p, q }) {
         probabilities(plot, p, { numbers: false });
         plot.points("student", places(q), q, "ink hollow", 6);
+        warmGrips(plot, p, TEACHER, WARMTHS);
       },
     },
     {
