@@ -143,6 +143,8 @@ T true, T* true with a condition, F false, N wrong notation, O outdated. The che
 
 
 def plain(text: str) -> str:
+    """Without formulas, and without links to the glossary."""
+    text = re.sub(r"\[([^\]]+)\]\(\w+\)", r"\1", text)
     return text.replace("$", "").replace("|", r"\|").replace("*", r"\*")
 
 
