@@ -1,6 +1,6 @@
 """Fit and evaluation of logits in a file larger than the memory they may take, and beside scikit-learn's fit.
 
-    python benchmarks/calibration.py --rows 10000000 --markdown docs/benchmarks_calibration.md
+    python benchmarks/calibration.py --rows 10000000 --json docs/results/calibration.json
 
 Memory is what the process itself holds at the peak of a call beyond what it held before (RssAnon of
 ``/proc/self/status``, every 2 ms, Linux only). Pages of the mapped file are not: the system takes them back.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +20,10 @@ from pathlib import Path
 import numpy as np
 
 import sigmax
+
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
+
+import results
 
 CLASSES = 100
 BLOCK = 2**16  # rows that are made at a time
@@ -84,7 +88,7 @@ def seconds(call: Callable[[], object]) -> float:
     return min(times)
 
 
-def of_a_file(rows: int) -> list[str]:
+def of_a_file(rows: int) -> results.Table:
     with tempfile.TemporaryDirectory() as folder:
         files = write(Path(folder), rows, CLASSES)
         logits, labels = (np.load(file, mmap_mode="r") for file in files)
@@ -100,20 +104,26 @@ def of_a_file(rows: int) -> list[str]:
                 lambda: sigmax.evaluate(logits, labels, temperature=fit.temperature),
             ),
         }
-        lines = [
-            f"{rows:,} × {CLASSES} float32, memory-mapped: {logits.nbytes / 1e9:.1f} GB.",
-            "",
-            "| call | passes | seconds | GB/s per pass | most memory, MB |",
-            "| --- | --- | --- | --- | --- |",
-        ]
+        lines = []
         for name, (passes, call) in calls.items():
             memory, time_ = peak_of(call), seconds(call)
             speed = passes * logits.nbytes / 1e9 / time_
-            lines.append(f"| {name} | {passes} | {time_:.2f} | {speed:.2f} | {memory / 1e6:.0f} |")
-        return lines
+            lines.append([name, passes, round(time_, 2), round(speed, 2), round(memory / 1e6)])
+        return {
+            "title": "A file larger than the memory it may take",
+            "text": f"{rows:,} × {CLASSES} float32, memory-mapped: {logits.nbytes / 1e9:.1f} GB.",
+            "columns": {
+                "call": "",
+                "passes": "d",
+                "seconds": ".2f",
+                "GB/s per pass": ".2f",
+                "most memory, MB": ".0f",
+            },
+            "rows": lines,
+        }
 
 
-def beside_scikit_learn(rows: int = 50_000, classes: int = 1_000) -> list[str]:
+def beside_scikit_learn(rows: int = 50_000, classes: int = 1_000) -> results.Table:
     from sklearn.calibration import _TemperatureScaling
 
     with tempfile.TemporaryDirectory() as folder:
@@ -125,38 +135,32 @@ def beside_scikit_learn(rows: int = 50_000, classes: int = 1_000) -> list[str]:
     fit = seconds(lambda: sigmax.fit_temperature(logits, labels))
     whole = fit + seconds(lambda: sigmax.evaluate(logits, labels, temperature=ours.temperature))
     errors = [abs(t / exact - 1) for t in (1 / scaling.beta_, ours.temperature)]
-    return [
-        f"{rows:,} × {classes:,} float32 in memory. The error is that of the temperature, from float64.",
-        "",
-        "| call | seconds | ratio | error |",
-        "| --- | --- | --- | --- |",
-        f"| scikit-learn, temperature | {theirs:.2f} | 1 | {errors[0]:.0e} |",
-        f"| `fit_temperature` | {fit:.2f} | {theirs / fit:.0f} | {errors[1]:.0e} |",
-        f"| `fit_temperature` and `evaluate` | {whole:.2f} | {theirs / whole:.0f} | |",
-    ]
+    return {
+        "title": "Beside scikit-learn",
+        "text": f"{rows:,} × {classes:,} float32 in memory. "
+        "The error is that of the temperature, from float64.",
+        "columns": {"call": "", "seconds": ".2f", "ratio": ".0f", "error": ".0e"},
+        "rows": [
+            ["scikit-learn, temperature", round(theirs, 2), 1, float(f"{errors[0]:.0e}")],
+            ["`fit_temperature`", round(fit, 2), round(theirs / fit), float(f"{errors[1]:.0e}")],
+            ["`fit_temperature` and `evaluate`", round(whole, 2), round(theirs / whole), None],
+        ],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument(
+        "--json", type=Path, help="docs/results/calibration.json, which the site shows"
+    )
     options = parser.parse_args()
-    lines = [
-        "# Benchmarks of calibration",
-        "",
-        f"Written by `python benchmarks/calibration.py --rows {options.rows}` on {os.cpu_count()} CPUs",
-        f"({platform.machine()}, {sigmax.show_config(mode='dicts')['isa']}); NumPy {np.__version__}.",
-        "Times are the least of three calls; the file is in the page cache. Other processes that wanted a CPU",
-        f"at the start (load average): {os.getloadavg()[0]:.1f}.",
-        "",
-        *of_a_file(options.rows),
-        "",
-        *beside_scikit_learn(),
-    ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text)
+    content = results.provenance()
+    content["machine"] += f", load {os.getloadavg()[0]:.1f} at the start; NumPy {np.__version__}"
+    content["tables"] = [of_a_file(options.rows), beside_scikit_learn()]
+    print(results.page(content))
+    if options.json:
+        results.write(options.json, content)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time sigmax side by side with other libraries, over a grid of functions, types and shapes.
 
-    python benchmarks/compare.py [--quick] [--markdown FILE] [--json FILE] [--figure FILE]
+    python benchmarks/compare.py [--quick] [--json FILE] [--markdown FILE] [--figure FILE]
 
 How it measures: all contenders of a cell take turns in one process (A B C A B C ...), every sample
 lasts at least 2 ms, and a cell reports medians. There is one process per thread count, confined to
@@ -29,10 +29,22 @@ import linear
 import losses
 import numpy as np
 import peers
-from grid import DTYPES, FUNCTIONS, GROUP_OF, Cell, grid, make_task
+from grid import DTYPES, FUNCTIONS, PARTS, Cell, grid, make_task
 from memory import measure_memory
 from peers import Call, Task
-from report import draw, markdown, table_line, two_best
+from report import (
+    Row,
+    best_peer,
+    draw,
+    libraries,
+    markdown,
+    memory_table,
+    noise,
+    results,
+    row_of,
+    table_line,
+    to_json,
+)
 
 SHORTEST_SAMPLE = 2e-3  # seconds
 SLOW = 50e-3  # seconds: a call this long needs no warm-up
@@ -179,14 +191,17 @@ def measure(cell: Cell, seconds: float, threads: int) -> dict:
     contenders.append(Contender("copyto", copy_call(task)))
     race(contenders, seconds, threads)
     moved = [task.x, *task.operands, *arrays_of(calls["sigmax"]())]
-    row = cell._asdict() | {"group": GROUP_OF[cell.function], "threads": threads}
-    row["bytes"] = sum(array.nbytes for array in moved)
-    row["median"] = {c.name: c.median for c in contenders}
-    row["fastest"] = {c.name: c.fastest for c in contenders}
-    row["ulp"] = {}
+    measured = {
+        "threads": threads,
+        "bytes": sum(array.nbytes for array in moved),
+        "median": {c.name: c.median for c in contenders},
+        "fastest": {c.name: c.fastest for c in contenders},
+        "ulp": {},
+    }
     if is_checked(cell, task):
-        row["ulp"] = {name: largest_error(calls[name](), task) for name in two_best(row)}
-    return row
+        two_best = "sigmax", best_peer(measured["median"])
+        measured["ulp"] = {name: largest_error(calls[name](), task) for name in two_best}
+    return measured
 
 
 # ---------------------------------------------------------------- one process per thread count
@@ -213,20 +228,23 @@ def run_worker(args: argparse.Namespace) -> None:
         print(json.dumps(measure(cell, args.seconds_per_cell, args.worker)), flush=True)
 
 
-def run_workers(args: argparse.Namespace) -> tuple[list[dict], dict]:
-    rows, config = [], {}
+def run_workers(args: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
+    """The rows, and what is the same for all of them."""
+    rows, measured, config = [], [], {}
     for threads in args.threads:
         command = [sys.executable, __file__, *sys.argv[1:], "--worker", str(threads)]
         with subprocess.Popen(
             command, env=environment_for(threads), stdout=subprocess.PIPE, text=True
         ) as worker:
             config = json.loads(worker.stdout.readline() or "{}")
-            for line in worker.stdout:
-                rows.append(json.loads(line))
+            for cell, line in zip(grid(args), worker.stdout, strict=False):
+                measured.append(json.loads(line))
+                rows.append(row_of(cell, measured[-1]))
                 print(f"{len(rows):4} ", *table_line(rows[-1]), file=sys.stderr)
         if worker.returncode:
             sys.exit(f"the worker with {threads} thread(s) failed")
-    return rows, config
+    facts = {"libraries": libraries(), "sigmax": config, "noise": round(noise(measured), 2)}
+    return rows, facts
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -235,15 +253,18 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="a small part of the grid, in under five minutes")
-    add("--functions", nargs="+", choices=FUNCTIONS, default=FUNCTIONS, metavar="NAME")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--of", choices=PARTS, help="the functions and gradients, or the losses")
+    which.add_argument("--functions", nargs="+", choices=FUNCTIONS, metavar="NAME")
     add("--dtypes", nargs="+", choices=DTYPES, help="default: all; with --quick float32")
     add("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
     add("--seconds-per-cell", type=float, help="default: 0.6, or 0.2 with --quick")
     add("--markdown", metavar="FILE", help="write the report here instead of to the terminal")
-    add("--json", metavar="FILE", help="write every time of every contender")
+    add("--json", metavar="FILE", help="write what the site shows: docs/results/benchmarks.json")
     add("--figure", metavar="FILE", help="draw the ratios")
     add("--worker", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.functions = args.functions or PARTS.get(args.of, FUNCTIONS)
     args.dtypes = args.dtypes or (["float32"] if args.quick else DTYPES)
     args.seconds_per_cell = args.seconds_per_cell or (0.2 if args.quick else 0.6)
     return args
@@ -254,12 +275,12 @@ def main() -> None:
     if args.worker:
         run_worker(args)
         return
-    rows, config = run_workers(args)
+    rows, facts = run_workers(args)
     memory = measure_memory([cell for cell in grid(args) if cell.function in linear.LINEAR])
+    content = to_json(rows, facts | {"memory": [memory_table(memory)] if memory else []})
     if args.json:
-        results = {"config": config, "cells": rows, "memory": memory}
-        Path(args.json).write_text(json.dumps(results, indent=1))
-    report = markdown(rows, config, memory)
+        results.write(Path(args.json), content)
+    report = markdown(content)
     if args.markdown:
         Path(args.markdown).write_text(report)
     else:

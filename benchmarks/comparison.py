@@ -1,6 +1,6 @@
 """Two files of logits compared: speed and memory beside reading the files.
 
-    python benchmarks/comparison.py --rows 10000000 --markdown docs/benchmarks_comparison.md
+    python benchmarks/comparison.py --rows 10000000 --markdown docs/benchmarks/comparison.md
 
 The function reads memory maps; the command does so too, checks the rows, and adds up the SHA-256 of the files. Memory
 is what the process holds at the peak beyond what it held before, as in ``calibration.py``.

@@ -23,6 +23,10 @@ GROUPS = {
 }
 GROUP_OF = {function: group for group, functions in GROUPS.items() for function in functions}
 FUNCTIONS = tuple(GROUP_OF)
+PARTS = {
+    "functions": ELEMENTWISE + ALONG_AXIS + GRADIENTS,
+    "losses": LOSSES + LOSS_GRADIENTS + LINEAR,
+}
 PER_ELEMENT = ELEMENTWISE + BINARY
 
 DTYPES = ("float16", "float32", "float64")

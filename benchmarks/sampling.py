@@ -1,14 +1,14 @@
 """Time truncation and draws beside our softmax of the same rows, and beside PyTorch, taking turns in one process.
 
-python benchmarks/sampling.py --threads 1 2 --markdown docs/benchmarks_sampling.md
+python benchmarks/sampling.py --threads 1 2 --json docs/results/sampling.json
 """
 
 import argparse
+import json
 import os
-import platform
-import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +18,19 @@ import numpy as np
 
 import sigmax
 
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
+
+import results
+
+COLUMNS = {
+    "rows × classes": "",
+    "threads": "d",
+    "function": "",
+    "ms": ".3f",
+    "of softmax": ".2f",
+    "PyTorch ms": ".3f",
+    "PyTorch / sigmax": ".1f",
+}
 SHAPES = [(1, 151_936), (32, 151_936), (100_000, 10)]
 TRUNCATIONS: dict[str, dict[str, Any]] = {
     "": {},
@@ -91,22 +104,32 @@ def fastest(
     return {name: min(values) for name, values in times.items()}
 
 
-def measure(threads: int, seconds: float, clock: Any) -> list[str]:
+def measure(threads: int, seconds: float, clock: Any) -> list[list[Any]]:
     sigmax.set_num_threads(threads)
-    lines = []
+    measured = []
     for shape in SHAPES:
         x = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)
         theirs = {f"torch {name}": f for name, f in torch_contenders(x, threads).items()}
         found = fastest({**contenders(x), **theirs}, seconds, clock)
+        rows, classes = shape
         for name in contenders(x):
-            ratio = found[name] / found["softmax"]
-            peer = found.get(f"torch {name}")
-            beside = f"{peer * 1e3:.3f} | {peer / found[name]:.1f}" if peer else " | "
-            rows, classes = shape
-            lines.append(
-                f"| {rows:,} × {classes:,} | {threads} | {name} | {found[name] * 1e3:.3f} | {ratio:.2f} | {beside} |"
-            )
-    return lines
+            own, peer = found[name], found.get(f"torch {name}")
+            beside = [round(peer * 1e3, 3), round(peer / own, 1)] if peer else [None, None]
+            times = [round(own * 1e3, 3), round(own / found["softmax"], 2)]
+            measured.append([f"{rows:,} × {classes:,}", threads, name, *times, *beside])
+    return measured
+
+
+def measure_each(options: argparse.Namespace) -> list[list[Any]]:
+    """Each number of threads in a process of its own."""
+    measured = []
+    for threads in options.threads:
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            command = [sys.executable, __file__, "--threads", threads, "--json", file.name]
+            command += ["--seconds", options.seconds]
+            subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+            measured += json.loads(Path(file.name).read_text())["tables"][0]["rows"]
+    return measured
 
 
 def main() -> None:
@@ -114,41 +137,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=20.0, help="for each shape")
     parser.add_argument("--cpu-time", action="store_true", help="of one thread, for a busy machine")
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument(
+        "--json", type=Path, help="docs/results/sampling.json, which the site shows"
+    )
     options = parser.parse_args()
-    if len(options.threads) > 1:  # each count in a process of its own
-        lines = []
-        for threads in options.threads:
-            command = [
-                sys.executable,
-                __file__,
-                "--threads",
-                str(threads),
-                "--seconds",
-                str(options.seconds),
-            ]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            lines += [line for line in done.stdout.splitlines() if re.match(r"\| [\d,]+ ×", line)]
+    if len(options.threads) > 1:
+        rows = measure_each(options)
     else:
         clock = time.thread_time if options.cpu_time else time.perf_counter
-        lines = measure(options.threads[0], options.seconds, clock)
-    level = sigmax.show_config(mode="dicts")["isa"]
-    load = os.getloadavg()[0]
-    head = [
-        "# Benchmarks of sampling",
-        "",
-        f"Written by `python benchmarks/sampling.py {' '.join(sys.argv[1:])}`: float32 logits, normal",
-        "with standard deviation 3; the fastest of the turns that the contenders take in one process.",
-        "PyTorch's top_p is the sort that decoders write.",
-        f"{platform.machine()}, {os.cpu_count()} CPUs, {level}, load {load:.1f} at the end.",
-        "",
-        "| rows × classes | threads | function | ms | of softmax | PyTorch ms | PyTorch / sigmax |",
-        "|---|---:|---|---:|---:|---:|---:|",
-    ]
-    text = "\n".join([*head, *lines]) + "\n"
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text)
+        rows = measure(options.threads[0], options.seconds, clock)
+    table = {"title": "", "columns": COLUMNS, "rows": rows}
+    content = results.provenance() | {"tables": [table]}
+    content["machine"] += f", load {os.getloadavg()[0]:.1f} at the end"
+    print(results.page(content))
+    if options.json:
+        results.write(options.json, content)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import public_names
 import pytest
 import reference
 
@@ -96,6 +97,25 @@ def test_every_function_has_a_definition(name):
     assert callable(getattr(reference, name))
     if name not in ("one_hot", "smooth_labels"):
         assert any(hasattr(reference, f"{name}_{kind}") for kind in ("vjp", "grad"))
+
+
+def test_names_and_parameters_are_those_that_were_written_down():
+    """After a change that is meant: python tests/public_names.py > tests/public_api.txt, with torch installed."""
+    found = public_names.public_names()
+    modules = "|".join(re.escape(name) for name in found if name != "sigmax.cli")
+    pattern = re.compile(rf"\$ |(?:{modules})\.(?!(?:dask|sklearn|torch)\.)")
+    lines = (ROOT / "tests/public_api.txt").read_text().splitlines()
+    before = {line for line in lines if pattern.match(line)}
+    now = {line for lines in found.values() for line in lines}
+    assert sorted(now - before) == [], "added or changed"
+    assert sorted(before - now) == [], "removed or changed"
+
+
+def test_the_site_has_a_page_for_every_name():
+    pages = (ROOT / "docs/api/index.md").read_text().split(".. currentmodule:: ")[1:]
+    listed = {page.split("\n")[0]: re.findall(r"(?m)^   (\w+)$", page) for page in pages}
+    for module in ("sigmax", "sigmax.dask", "sigmax.sklearn"):
+        assert set(listed[module]) == set(importlib.import_module(module).__all__)
 
 
 def test_version():

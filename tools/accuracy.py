@@ -1,6 +1,6 @@
 """Measure how exact the functions are.
 
-    python tools/accuracy.py --table             largest error per function and type → docs/numerics/accuracy.md
+    python tools/accuracy.py --table             largest error per function and type → docs/results/accuracy.json
     python tools/accuracy.py --sweep [NAME ...]  all 2^32 float32 inputs of every elementwise function, or of these
 
 The sweep compares with NumPy's float64, by textbook formulas that share nothing with src/core. It works in 256 blocks
@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import accuracy_cases as cases  # noqa: E402
 
+import results  # noqa: E402
 import sigmax  # noqa: E402
 from sigmax import _core  # noqa: E402
 
@@ -121,21 +122,7 @@ def sweep(names: list[str], state_file: Path, processes: int) -> None:
 
 # --- the table -----------------------------------------------------------------------------------
 
-HEADER = """\
-# Measured accuracy
-
-The largest error, in units in the last place (ULP) of the exact result, on the seeded inputs of
-`tests/accuracy_cases.py`; written by `python tools/accuracy.py --table`. 0.5 is the correctly rounded result.
-float16 and bfloat16: the elementwise functions are measured on all 65,536 inputs; float32: see
-`python tools/accuracy.py --sweep`, all 2^32 inputs.
-Axis functions: 1 to 1,000 classes, spreads from 1e-3 to 1e4, offsets up to 1e30, subnormal results, confident winners,
-ties, temperatures from 1e-3 to 1e3. A sum of terms of both signs that nearly vanishes (some gradients; a log-sum-exp
-near 0) is measured in ULP of the terms divided by 16 in float64 and by a million in the other types.
-Losses: the same rows; labels are the winner, the loser, any class, distributions close to the row's, far from it and
-nearly one-hot. The terms of a divergence are those of Σ q log q − Σ q log p, those of a gradient
-p_i Σ_{j≠i} q_j and q_i Σ_{j≠i} p_j: a confident row does not cancel.
-"""
-
+RESULTS = ROOT / "docs/results/accuracy.json"
 TABLE_CLASSES = (1, 2, 3, 10, 17, 64, 100, 1000)
 
 Measure = Callable[[str, str], cases.Error]
@@ -149,18 +136,17 @@ def label(name: str) -> str:
     return name.replace("_of_probabilities", "(…, from_logits=False)")
 
 
-def markdown_rows(names: Iterable[str], measure: Measure, form: str) -> Iterable[str]:
+def rows(names: Iterable[str], measure: Measure, form: str) -> Iterable[list[str | float]]:
     for name in names:
         errors = {dtype: measure(name, dtype) for dtype in cases.TYPES}
         for dtype, error in errors.items():
             print(f"{form.format(name)} {dtype}: {error.ulp:.4f}  {error.where}", file=sys.stderr)
         # Rounded up: the table promises nothing it did not see.
-        cells = " | ".join(f"{np.ceil(e.ulp * 1000) / 1000:.3f}" for e in errors.values())
-        yield f"| `{form.format(label(name))}` | {cells} |"
+        numbers = [float(np.ceil(error.ulp * 1000)) / 1000 for error in errors.values()]
+        yield [f"`{form.format(label(name))}`", *numbers]
 
 
-def table() -> str:
-    head = f"| function | {' | '.join(cases.TYPES)} |\n|---|{'---:|' * len(cases.TYPES)}"
+def tables() -> list[results.Table]:
     sections = [
         ("Elementwise", cases.ELEMENTWISE, cases.elementwise_error, "{}"),
         ("Binary losses", cases.BINARY_LOSSES, cases.binary_loss_error, "{}"),
@@ -171,16 +157,17 @@ def table() -> str:
         ("Gradients, along an axis", cases.AXIS, over_classes(cases.axis_vjp_error), "vjp({})"),
         ("Gradients of losses", cases.LOSSES, over_classes(cases.loss_gradient_error), "{}"),
     ]
-    parts = [HEADER]
-    for title, names, measure, form in sections:
-        parts += [f"\n## {title}\n\n{head}\n", "\n".join(markdown_rows(names, measure, form)), "\n"]
-    return "".join(parts)
+    columns = {"function": "", **dict.fromkeys(cases.TYPES, ".3f")}
+    return [
+        {"title": title, "columns": columns, "rows": list(rows(names, measure, form))}
+        for title, names, measure, form in sections
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--table", action="store_true", help="write docs/numerics/accuracy.md")
+    mode.add_argument("--table", action="store_true", help="write docs/results/accuracy.json")
     mode.add_argument(
         "--sweep", nargs="*", choices=list(WIDE), metavar="NAME", help="all float32 inputs"
     )
@@ -191,9 +178,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     if arguments.table:
-        path = ROOT / "docs/numerics/accuracy.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(table())
+        results.write(RESULTS, results.provenance() | {"tables": tables()})
     else:
         sweep(arguments.sweep or list(WIDE), arguments.state, arguments.processes)
 

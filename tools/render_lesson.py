@@ -134,7 +134,7 @@ HEAD = """\
 # The lesson
 
 `sigmax lesson`, or `sigmax lesson --export DIR` for any static web server: from the share a/(a+b) to the loss, in
-Traditional Chinese and English. [How it is built, and how to add a chapter](../src/sigmax/lesson/README.md).
+Traditional Chinese and English. How it is built, and how to add a chapter: `src/sigmax/lesson/README.md`.
 
 Every claim of the usual story, where it stands, the figure that shows it, the check that settles it, and the verdict:
 T true, T* true with a condition, F false, N wrong notation, O outdated. The check runs on the page, and in
@@ -143,6 +143,8 @@ T true, T* true with a condition, F false, N wrong notation, O outdated. The che
 
 
 def plain(text: str) -> str:
+    """Without formulas, and without links to the glossary."""
+    text = re.sub(r"\[([^\]]+)\]\(\w+\)", r"\1", text)
     return text.replace("$", "").replace("|", r"\|").replace("*", r"\*")
 
 

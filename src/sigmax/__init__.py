@@ -1,13 +1,12 @@
 """Everything between logits and loss: exact, fast, the same bits everywhere."""
 
 import sys as _sys
+import typing as _typing
 
 if (_sys.argv or [""])[0] == "-m" or (_sys.argv or [""])[0].endswith("/sigmax"):  # the command
     from .cli import answer_interruptions as _answer_interruptions
 
     _answer_interruptions()
-
-from importlib.metadata import version as _version
 
 from ._config import get_num_threads, release_memory, set_num_threads, show_config
 from .binary_cross_entropy import binary_cross_entropy
@@ -53,8 +52,6 @@ from .reliability import ReliabilityCurve, reliability_curve
 from .sampling import Accepted, Filtered, filter_probabilities, sample, speculative_accept
 from .slices import Slice, evaluate_by
 from .soft_labels import SparseLabels, read_soft_labels, write_soft_labels
-
-__version__ = _version("sigmax")
 
 __all__ = [
     "Accepted",
@@ -136,3 +133,15 @@ __all__ = [
     "vjp",
     "write_soft_labels",
 ]
+
+__version__: str
+
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> str:
+        """Find out the version when it is asked for: that takes as long as half of the import."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version("sigmax")

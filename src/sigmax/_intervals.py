@@ -1,6 +1,5 @@
 """Intervals of shares, of means and of calibration errors, as simulated in tools/simulate_verdicts.py."""
 
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ _SPREADS = np.concatenate(
 
 def quantile(confidence: float) -> float:
     """Return how many standard errors of a normal number are on each side."""
+    from statistics import NormalDist  # which is slow to import
+
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 

@@ -65,7 +65,7 @@ def resampled(table: Table, resamples: int, seed: int) -> dict[str, Any]:
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def draw(rng: np.random.Generator, count: int, groups: int) -> Any:
+def draw(rng: "np.random.Generator", count: int, groups: int) -> Any:
     """Return how often each of some resamples has each group."""
     picks = rng.integers(0, groups, (count, groups)) + groups * np.arange(count)[:, None]
     return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape) * 1.0

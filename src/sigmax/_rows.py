@@ -7,7 +7,6 @@ in memory, and where the arrays are Dask's, rows stay on its workers: only sums 
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -423,6 +422,8 @@ def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator
     if threads == 1:
         yield from map(function, items)
         return
+    from concurrent.futures import Future, ThreadPoolExecutor  # which is slow to import
+
     function = in_exact_arithmetic(function)  # which is a thread's own
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Any]] = deque()

@@ -2,13 +2,12 @@
 
 import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _arguments, _core, _rows
+from . import _arguments, _core, _intervals, _rows
 from ._arguments import in_exact_arithmetic
 from ._rows import Chunk, Rows
 from .labels import one_hot, smooth_labels
@@ -29,7 +28,7 @@ class TemperatureFit:
     Attributes
     ----------
     temperature : float
-        T. Where there is none to apply: 0 for ``"separable"``, inf for ``"chance"``, else NaN.
+        T; where there is none to apply, 0 for ``"separable"``, inf for ``"chance"``, else NaN.
     interval : (float, float)
         In which the temperature of all such data is, with the confidence that was asked for.
     nll_before, nll_after : float
@@ -312,7 +311,7 @@ def _newton(rows: Rows, smoothing: float, start: _Start) -> tuple[float, float, 
 
 def _interval(temperature: float, error: float, confidence: float) -> tuple[float, float]:
     """Return T·exp(±z·σ); σ is at least what the temperature itself is sure to, and infinite where nothing is known."""
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = _intervals.quantile(confidence)
     power = z * max(error, 2.0**-50) if z > 0 else 0.0
     factor = math.exp(power) if power < 700 else math.inf
     return temperature / factor, temperature * factor

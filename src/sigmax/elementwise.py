@@ -83,14 +83,14 @@ log_sigmoid = _documented(
         "float32": "0.63 ULP",
         "float64": "0.75 ULP",
     },
-    """
+    r"""
 See Also
 --------
 softplus : ``log_sigmoid(x) == -softplus(-x)``.
 
 References
 ----------
-Mächler, M. (2012). Accurately computing log(1 - exp(-|a|)).
+Mächler, M. (2012). Accurately computing log(1 - exp(-\|a\|)).
 https://cran.r-project.org/package=Rmpfr/vignettes/log1mexp-note.pdf
 
 Examples
@@ -175,10 +175,10 @@ log1mexp = _documented(
         "float32": "0.70 ULP",
         "float64": "0.85 ULP",
     },
-    """
+    r"""
 References
 ----------
-Mächler, M. (2012). Accurately computing log(1 - exp(-|a|)).
+Mächler, M. (2012). Accurately computing log(1 - exp(-\|a\|)).
 https://cran.r-project.org/package=Rmpfr/vignettes/log1mexp-note.pdf
 
 Examples

@@ -2,7 +2,7 @@
 
 import functools
 import math
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
@@ -197,7 +197,7 @@ def sample(
     seed: int | None = None,
     rows: ArrayLike | None = None,
     draw: int = 0,
-    rng: np.random.Generator | None = None,
+    rng: "np.random.Generator | None" = None,
     return_log_prob: bool = False,
 ) -> Any:
     r"""Draw classes: the same from the same seed and row, whatever stands around it.
@@ -321,7 +321,7 @@ def speculative_accept(
     seed: int | None = None,
     rows: ArrayLike | None = None,
     draw: int = 0,
-    rng: np.random.Generator | None = None,
+    rng: "np.random.Generator | None" = None,
 ) -> Accepted:
     r"""Accept the tokens of a draft so that what comes out is distributed as the target alone would have it.
 
@@ -636,6 +636,8 @@ class _Rows:
             self._settle(int(row), results)
 
     def _settle(self, row: int, results: tuple[Any, ...]) -> None:
+        from ._exact import window  # which is slow to import, and rarely needed
+
         numbers = {
             option: float(values if values.ndim == 0 else values[row])
             for option, values in self.steps.items()
@@ -725,7 +727,7 @@ class _Bits:
         if rng is not None and (seed is not None or rows is not None or draw != 0):
             raise ValueError("rng must be alone: seed, rows and draw number the draws of a seed")
         if seed is None:
-            seed = secrets.randbits(128)
+            seed = int.from_bytes(os.urandom(16))
         self.seed = _natural(seed, "seed", 128)
         self.draw = _natural(draw, "draw", 62)
         self.rows, self.rng = rows, rng

@@ -69,6 +69,9 @@ def _page(place: str, lang: str, root: str, address: str | None, offline: bool) 
     rendered = PAGES / lang / f"{place or 'index'}.html"
     here = f"{place or 'index'}.html"
     base = f"{address.rstrip('/')}/" if address else root
+    content = rendered.read_text(encoding="utf-8") if rendered.exists() else ""
+    if not root:  # the first page stands above those of its language
+        content = re.sub(r'href="(?=\w+\.html)', f'href="{lang}/', content)
     return Template((STATIC / "page.html").read_text(encoding="utf-8")).substitute(
         lang=lang,
         place=place,
@@ -91,7 +94,7 @@ def _page(place: str, lang: str, root: str, address: str | None, offline: bool) 
             f'<link rel="alternate" hreflang="{other}" href="{base}{other}/{here}">'
             for other in LANGUAGES
         ),
-        content=rendered.read_text(encoding="utf-8") if rendered.exists() else "",
+        content=content,
     )
 
 
