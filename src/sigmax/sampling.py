@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from . import _arguments, _core, _sampling
 from ._arguments import Axis, in_exact_arithmetic
 from ._axis import join_axes, split_axes
-from ._exact import window
 
 __all__ = [
     "Accepted",

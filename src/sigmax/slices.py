@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -204,7 +203,7 @@ def _slice(
         gap=Estimate(gap, (sure - high, sure - low)),
         ece=Estimate(*binned_error(p, y, weight, unit, bins, level, resamples, seed)),
         nll=Estimate(mean, (max(mean - half, 0.0), mean + half)),
-        p_value=2 * NormalDist().cdf(-z),
+        p_value=math.erfc(z / math.sqrt(2)),
         adjusted=math.nan,
     )
 
