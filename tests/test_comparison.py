@@ -6,8 +6,6 @@ import pickle
 
 import dask.array as da
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 from mpmath import mp, mpf
 
@@ -124,14 +122,19 @@ def same(result, expected):
     assert json.dumps(result.to_dict()) == json.dumps(expected.to_dict())
 
 
-def test_probabilities_any_axis_and_other_libraries():
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_data_frames(library):
+    frames = pytest.importorskip(library)
+    x, y, labels = pair(60, 4)
+    of_frames = sigmax.compare(frames.DataFrame(x), frames.DataFrame(y), frames.Series(labels))
+    same(of_frames, sigmax.compare(x, y, labels))
+
+
+def test_probabilities_and_any_axis():
     x, y, labels = pair(60, 4)
     expected = sigmax.compare(x, y, labels)
     same(sigmax.compare(x.T, y.T, labels, axis=0), expected)
     same(sigmax.compare(x.tolist(), y.tolist(), labels.tolist()), expected)
-    frames = [pd.DataFrame(x), pd.DataFrame(y), pd.Series(labels)]
-    same(sigmax.compare(*frames), expected)
-    same(sigmax.compare(pl.DataFrame(x), pl.DataFrame(y), pl.Series(labels)), expected)
     shaped = [z.reshape(6, 10, -1) for z in (x, y)]
     there = sigmax.compare(*shaped, labels.reshape(6, 10))
     assert there.kl.row == (expected.kl.row[0] // 10, expected.kl.row[0] % 10)
