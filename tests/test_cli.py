@@ -672,7 +672,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(by, suffix, here):
     output = Path(f"p{suffix}")
     output.write_text("old")
     process = start("softmax", "large.npy", "-o", output)
-    while not any(path.stat().st_size > 1000 for path in here.glob(f".p{suffix}.*.part")):
+    while not any(path.stat().st_size > 1000 for path in here.glob(f".p{suffix}.*.part*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.001)
     process.send_signal(by)

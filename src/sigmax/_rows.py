@@ -180,7 +180,8 @@ class Rows:
 
     def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
         chunk, kept, labels = self._start_of_chunk(part, start, first)
-        x = np.ascontiguousarray(self.logits[part]).reshape(len(labels), -1)
+        columns = 1 if self.binary else self.logits.shape[-1]
+        x = np.ascontiguousarray(self.logits[part]).reshape(len(labels), columns)
         of_classes = self.mask is not None and not self.binary
         mask = np.asarray(self.mask[part]).reshape(x.shape) if of_classes else None
         if not kept.all():
