@@ -516,7 +516,7 @@ def test_f6_a_programming_error_keeps_its_traceback(error, monkeypatch, logits, 
     def broken(*_):
         raise error("oops")
 
-    monkeypatch.setattr(work, "_say", broken)
+    monkeypatch.setattr(work, "say", broken)
     with pytest.raises(error, match="oops"):
         run("report", "x.npz", code=1)
 

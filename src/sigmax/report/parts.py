@@ -65,16 +65,18 @@ class _Sample:
     options: dict[str, Any]  # temperature and weights
     groups: Any
     by: Any
+    impossible: Any  # rows whose label has probability 0
     choices: Any
 
     @classmethod
     def of(cls, side: Any, chosen: Any, choices: Any) -> "_Sample":
-        weights, groups, by = (
-            None if x is None else x[chosen] for x in (side.weights, side.groups, side.by)
+        weights, groups, by, impossible = (
+            None if x is None else x[chosen]
+            for x in (side.weights, side.groups, side.by, side.impossible)
         )
         options = {"temperature": side.temperature, "sample_weight": weights}
         logits, labels = (np.asarray(select(x, chosen)) for x in (side.logits, side.labels))
-        return cls(side, logits, labels, options, groups, by, choices)
+        return cls(side, logits, labels, options, groups, by, impossible, choices)
 
     @property
     def how(self) -> dict[str, Any]:
@@ -113,14 +115,19 @@ def _smooth_error(sample: _Sample) -> float:
 
 
 def _decomposition(sample: _Sample) -> dict[str, Any]:
-    result: dict[str, Any] = {}
+    weights, impossible = sample.options["sample_weight"], sample.impossible
+    if impossible is not None:  # their loss is infinite: no temperature has a best one
+        weights = np.where(impossible, 0.0, 1.0 if weights is None else weights)
+    options = {**sample.options, "sample_weight": weights}
+    left_out = 0 if impossible is None else int(np.count_nonzero(impossible))
+    result: dict[str, Any] = {"left_out": left_out}
     for loss in ("nll", "brier"):
         found = decompose(
             sample.logits,
             sample.labels,
             loss=loss,
             resamples=_RESAMPLES,
-            **sample.options,
+            **options,
             **sample.how,
         )
         result[loss] = {**vars(found), "null_miscalibration": number(found.null_miscalibration)}
