@@ -182,6 +182,8 @@ export function sample(x, { count, temperature = 1, seed }) {
     module.draws(seed, count, out);
     return Array.from(view(out, count));
   });
-  const ends = p.map((_, j) => p.slice(0, j + 1).reduce((a, b) => a + b));
-  return numbers.map((u) => Math.min(ends.findIndex((end) => u < end) >>> 0, p.length - 1));
+  const winner = x.indexOf(Math.max(...x)); // stands last
+  const order = [...p.keys()].filter((j) => j !== winner);
+  const ends = order.map((_, k) => order.slice(0, k + 1).reduce((sum, j) => sum + p[j], 0));
+  return numbers.map((u) => order[ends.findIndex((end) => u < end)] ?? winner);
 }

@@ -162,10 +162,8 @@ const actions = {
     return { p: softmax(values, { temperature }), part, drawn: drawn.slice(0, STRIP), best, best_part: part[best], others: count(drawn, (each) => each !== best) };
   },
   python: ({ temperature, draws, values }, { best }) => `import numpy as np, sigmax
-p = sigmax.softmax(${py(values)}, temperature=${temperature})
-bits = [np.random.Philox(key=${SEED}, counter=[0, draw, 0, 0]).random_raw() for draw in range(${draws})]
-u = [(each >> 11) / 2**53 for each in bits]
-print(np.mean(np.searchsorted(np.cumsum(p), u, side="right") == ${best}))`,
+drawn = sigmax.sample(${py(values)}, shape=${draws}, temperature=${temperature}, seed=${SEED})
+print(np.mean(drawn == ${best}))`,
   height: 400,
   readouts: ["best_part", "others"],
   // Bars above, and below them two rows of tiles, one for each of the first actions.
