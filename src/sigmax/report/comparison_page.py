@@ -1,33 +1,22 @@
 """The comparison as one page of HTML that needs nothing else, in the style of the report."""
 
 import math
-import re
 from collections import defaultdict
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from . import comparison, words
 from .figures import _AFTER, _BEFORE, _FAINT, _percent_axis, _svg
-from .page import _NAMES
+from .page import _NAMES, environment_of_pages
 
 
 def page(result: dict[str, Any]) -> str:
     """Return the page of these numbers."""
-    texts = files(__package__)
-    style = re.search(
-        r"<style>.*?</style>", texts.joinpath("template.html").read_text("utf-8"), re.DOTALL
-    )
-    assert style is not None
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
     readings = [result[name] for name in ("reading", "other_reading") if result[name]]
-    return environment.from_string(texts.joinpath("comparison.html").read_text("utf-8")).render(
+    template = environment_of_pages().get_template("comparison.html")
+    return template.render(
         result,
-        style=style[0],
         figures=_figures(result),
         apart=comparison.apart(result),
         disagree=comparison.disagree(result),

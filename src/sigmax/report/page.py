@@ -1,7 +1,5 @@
 """The report as one page of HTML that needs nothing else."""
 
-from importlib.resources import files
-
 import jinja2
 
 from . import verdict, words
@@ -11,12 +9,20 @@ from .result import Report
 _MOST = 50  # classes that the table shows
 
 
+def environment_of_pages() -> jinja2.Environment:
+    """Return what pages are rendered in: their templates are the HTML files of this package."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("sigmax.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
 def page(result: Report) -> str:
     """Return the page of these numbers."""
-    source = files(__package__).joinpath("template.html").read_text("utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    environment = environment_of_pages()
     environment.filters |= {
         name: getattr(words, name)
         for name in (
@@ -35,7 +41,7 @@ def page(result: Report) -> str:
     }
     environment.filters["apply"] = lambda x, shape: shape(x)
     reading, after = result["reading"], result["after"] is not None
-    return environment.from_string(source).render(
+    return environment.get_template("template.html").render(
         dict(result),
         figures=figures(result),
         good=verdict.good(result),
