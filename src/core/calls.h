@@ -56,6 +56,7 @@ constexpr std::ptrdiff_t kLongestWholeRow = 65536, kChunk = 16384;
 // What one chunk of a long row (or the whole row, after `merge`) contributes.
 struct Partial {
   double largest, second_largest, pivot, magnitude;
+  double label_x, label_second;  // the same in all
   bool has_nan;  // known where nothing is above -inf
   double sums[20];
 };

@@ -1,6 +1,8 @@
 // Runs NEON kernels on operands from standard input, results to standard output; see test_isa.py.
 // A call: the function's name in 64 bytes; type, rows, classes and the number of operands as 64-bit integers; then each
 // operand: its size, its row stride and its class stride in bytes, and its bytes.
+// Results per class are written over the numbers they are made of, and tasks run from the last to the first: a task that reads
+// what another writes is found out.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -9,10 +11,15 @@
 #include <vector>
 
 #include "../../src/core/runtime/run.h"
+#include "../../src/core/runtime/threads.h"
 
 extern "C" {
 extern const sigmax::ElementFunctions sigmax_elements_neon;
 extern const sigmax::RowsFunctions sigmax_normalization_neon, sigmax_products_neon, sigmax_cross_entropy_neon, sigmax_divergence_neon;
+}
+
+void sigmax::parallel_for(std::ptrdiff_t tasks, void (*body)(void* context, std::ptrdiff_t task), void* context) {
+  while (tasks-- > 0) body(context, tasks);
 }
 
 namespace {
@@ -76,7 +83,6 @@ void run(const BinaryLossFunction& function, Request& request) {
   write(function.has_gradient ? gradient : loss);
 }
 
-// A function with a gradient answers with that, others with all they have.
 void run(const RowsFunction& function, Request& request) {
   const std::size_t size = static_cast<std::size_t>(request.size()), rows = static_cast<std::size_t>(request.rows);
   RowsCall call;
@@ -87,14 +93,17 @@ void run(const RowsFunction& function, Request& request) {
   std::vector<Bytes> results(static_cast<std::size_t>(function.outputs));
   for (int k = 0; k < function.outputs; ++k) {
     const Name name = function.operands[function.inputs + k];
-    Bytes& result = results[static_cast<std::size_t>(k)];
-    result.resize(name == kOut ? rows * static_cast<std::size_t>(request.classes) * size : name == kResult ? rows * size : rows * 8);
-    const std::ptrdiff_t number = static_cast<std::ptrdiff_t>(name == kOut || name == kResult ? size : 8);
-    call[name] = {result.data(), name == kOut ? request.classes * number : number, name == kOut ? number : 0};
+    if (name == kOut) {
+      call[kOut] = call[kX];
+      continue;
+    }
+    const std::size_t number = name == kResult ? size : 8;
+    results[static_cast<std::size_t>(k)].resize(rows * number);
+    call[name] = {results[static_cast<std::size_t>(k)].data(), static_cast<std::ptrdiff_t>(number), 0};
   }
   if (!run_rows(function, call)) std::exit(1);
-  const bool has_gradient = function.operands[function.inputs + function.outputs - 1] == kOut;
-  for (std::size_t k = has_gradient ? results.size() - 1 : 0; k < results.size(); ++k) write(results[k]);
+  for (const Bytes& result : results) write(result);
+  if (call[kOut].data != nullptr) write(request.operands[0].bytes);
 }
 
 bool run(Request& request) {

@@ -186,6 +186,7 @@ class RowBlock {
     second_largest[0] = whole.second_largest;
     pivot[0] = whole.pivot;
     magnitude[0] = whole.magnitude;
+    whole_ = &whole;
     const bool infinite = traits.needs_largest && (__builtin_fabs(whole.largest) == kInfinity || __builtin_fabs(whole.second_largest) == kInfinity);
     if (traits.absent != 0.0 && infinite) mend_infinite();
     if (special && whole.has_nan) empty[0] = false;
@@ -196,7 +197,11 @@ class RowBlock {
     if (traits.second == Second::kLogits) find(second, second_largest);
     if (traits.needs_pivot) find_pivot();
     if (traits.needs_magnitude) find_magnitude();
-    partial = {largest[0], second_largest[0], pivot[0], magnitude[0], largest[0] == -kInfinity && has_nan(x, 0), {}};
+    partial = {largest[0], second_largest[0], pivot[0], magnitude[0], 0.0, 0.0, largest[0] == -kInfinity && has_nan(x, 0), {}};
+    const std::int64_t label = traits.has_label ? number_at<std::int64_t>(call[kLabel], first) : -1;
+    if (label < 0) return;
+    partial.label_x = number_of(kX, label);
+    if (traits.second == Second::kLogits) partial.label_second = number_of(kSecond, label);
   }
   SIGMAX_NOINLINE static void merge_largest(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
     *whole = partials[0];
@@ -238,6 +243,7 @@ class RowBlock {
   double second_top_[kMostRows] = {};
   alignas(64) double label_x_[kMostRows] = {}, label_second_[kMostRows] = {}, label_weight_[kMostRows] = {};
   bool leaves_out_ = false;
+  const Partial* whole_ = nullptr;  // of a long row
 
   // A class that is out needs a tile in which it is not there.
   bool copies() const { return masked || traits.second == Second::kWeights; }
@@ -409,8 +415,8 @@ class RowBlock {
   }
   bool has_label_weights() const { return traits.has_label && call[kClassWeight].class_stride != 0; }
   void take_label(std::ptrdiff_t i, std::int64_t of) {
-    label_x_[i] = number_of(x, kX, i, of, top[i]);
-    if (traits.second == Second::kLogits) label_second_[i] = number_of(second, kSecond, i, of, second_top_[i]);
+    label_x_[i] = whole_ ? mended(whole_->label_x, top[i]) : *x.at(i, of);
+    if (traits.second == Second::kLogits) label_second_[i] = whole_ ? mended(whole_->label_second, second_top_[i]) : *second.at(i, of);
     if (has_label_weights()) label_weight_[i] = number_at<double>(call[kClassWeight], first + i, of);
   }
   // Of the rows from `at` on; lanes without a row have the last row's.
@@ -420,13 +426,11 @@ class RowBlock {
     for (int lane = 0; lane < kLanes; ++lane) numbers[lane] = number_at<double>(operand, first + smaller(at + lane, count - 1));
     return numbers;
   }
-  // A number of a row, which may be outside of this chunk.
-  double number_of(Tile<T> tile, Name name, std::ptrdiff_t i, std::int64_t c, double most) const {
-    if (c >= first_class && c < first_class + n) return *tile.at(i, c - first_class);
-    if (masked && is_masked(call, first + i, c)) return traits.absent;
-    const double number = storage.load(block_at(call[name], first + i, c).data);
-    return special && most == kInfinity ? mended(static_cast<T>(number)) : number;
+  // Of a long row's class, which may be outside of this chunk: read before the row is written, maybe over its numbers.
+  double number_of(Name name, std::int64_t c) const {
+    return masked && is_masked(call, first, c) ? traits.absent : storage.load(block_at(call[name], first, c).data);
   }
+  double mended(double number, double most) const { return special && most == kInfinity ? mended(static_cast<T>(number)) : number; }
 };
 
 }  // namespace
