@@ -33,23 +33,21 @@ _SMALL_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (1, 2, 4
 
 class exact_arithmetic:  # noqa: N801 (used as np.errstate is)
     """NumPy's steps outside the core, done as in the core: whatever the caller has set, none warns, traps, flushes to
-    zero or rounds another way. Steps that are `silent` have nothing to warn of: to say so to NumPy takes a microsecond.
+    zero or rounds another way.
     """
 
     __slots__ = ("control", "errors")
 
-    def __init__(self, silent: bool = False) -> None:
-        self.errors = None if silent else np.errstate(all="ignore")
+    def __init__(self) -> None:
+        self.errors = np.errstate(all="ignore")
 
     def __enter__(self) -> None:
-        if self.errors is not None:
-            self.errors.__enter__()
+        self.errors.__enter__()
         self.control = _core.set_float_environment(_core.default_float_environment)
 
     def __exit__(self, *error: Any) -> None:
         _core.set_float_environment(self.control)
-        if self.errors is not None:
-            self.errors.__exit__(*error)
+        self.errors.__exit__(*error)
 
 
 def in_exact_arithmetic(function: Callable[P, R]) -> Callable[P, R]:

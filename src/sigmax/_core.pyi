@@ -56,6 +56,10 @@ rows_functions: dict[str, int]
 binary_loss_functions: dict[str, int]
 
 def direct(function: int, axis: Any, /, *operands: Any) -> Any: ...
+def loss(name: str, arguments: tuple[Any, ...], options: dict[str, Any], /) -> Any: ...
+def loss_and_gradient(
+    name: str, arguments: tuple[Any, ...], options: dict[str, Any], out: Any, /
+) -> Any: ...
 def binary_loss_sum(
     function: int,
     x: Any,

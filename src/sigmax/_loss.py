@@ -1,7 +1,8 @@
 """What all losses have in common.
 
 The definition of a loss checks its arguments and returns a `Problem`; the decorator `loss` makes of it the public
-function, which returns the value, and `value_and_grad` the one that returns the gradient too.
+function, which returns the value, and `value_and_grad` the one that returns the gradient too. Arrays and options that
+are plain never come here: the core has the whole call of those.
 """
 
 import functools
@@ -27,28 +28,34 @@ class Problem(Protocol):
         """Return both; the gradient goes to `out` where that is given."""
 
 
-def is_plain(arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """Whether a loss does no arithmetic outside the core that could warn: that of arrays, without options."""
-    if options or len(arguments) != 2:
-        return False
-    x, labels = arguments
-    are_arrays = type(x) is type(labels) is np.ndarray and x.dtype.kind == "f"
-    return are_arrays and (labels.dtype.kind in "iu" or labels.dtype == x.dtype)
-
-
 definitions: dict[Any, Callable[..., Problem]] = {}  # of the public functions
 
 
 def loss(definition: Callable[P, Problem]) -> Callable[P, Any]:
     """Turn the definition of a loss into the function that returns its value."""
+    name = definition.__name__
 
     @functools.wraps(definition)
     def value(*arguments: P.args, **options: P.kwargs) -> Any:
-        with exact_arithmetic(is_plain(arguments, options)):
-            return definition(*arguments, **options).value()
+        result = _core.loss(name, arguments, options)
+        return general_value(definition, *arguments, **options) if result is None else result
 
     definitions[value] = definition
     return value
+
+
+def general_value(definition: Callable[P, Problem], *arguments: P.args, **options: P.kwargs) -> Any:
+    """Return the value of a loss whatever it is called with: what `_core.loss` leaves, it leaves to this."""
+    with exact_arithmetic():
+        return definition(*arguments, **options).value()
+
+
+def general_value_and_gradient(
+    definition: Callable[P, Problem], out: Any, *arguments: P.args, **options: P.kwargs
+) -> Any:
+    """As `general_value`, for `_core.loss_and_gradient`."""
+    with exact_arithmetic():
+        return definition(*arguments, **options).value_and_gradient(out)
 
 
 class Rows:
@@ -305,9 +312,9 @@ class Rows:
         if losses is None:
             losses = self._run_ufunc(getattr(_core, kernel), place)
         if self.mask is not None and not self.from_logits:
-            losses = np.where(self._refuted(), self._row_weight() * np.inf, losses)
+            losses = np.where(self._refuted(), self._row_weight() * np.inf, losses)[()]
         if "relative_entropy" in kernel:
-            losses = np.where((losses < 0) & (losses >= self._rounding()), 0.0, losses)
+            losses = np.where((losses < 0) & (losses >= self._rounding()), 0.0, losses)[()]
         return losses
 
     def _rounding(self) -> Any:

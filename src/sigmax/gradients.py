@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _core, elementwise, normalization
 from ._arguments import NO_TEMPERATURE, Axis, exact_arithmetic
 from ._axis import per_class, require_batch, result_shape, weighted
-from ._loss import definitions, is_plain
+from ._loss import definitions, general_value_and_gradient
 
 __all__ = ["value_and_grad", "vjp"]
 
@@ -333,11 +333,13 @@ class ValueAndGradient:
         signature = inspect.signature(loss)
         out = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any)
         self.__signature__ = signature.replace(parameters=[*signature.parameters.values(), out])
-        self.loss, self.definition = loss, definitions[loss]
+        self.name, self.loss, self.definition = loss.__name__, loss, definitions[loss]
 
     def __call__(self, *arguments: Any, out: Any = None, **options: Any) -> Any:
-        with exact_arithmetic(is_plain(arguments, options)):
-            return self.definition(*arguments, **options).value_and_gradient(out)
+        both = _core.loss_and_gradient(self.name, arguments, options, out)
+        if both is None:
+            return general_value_and_gradient(self.definition, out, *arguments, **options)
+        return both
 
     def __reduce__(self) -> Any:
         return value_and_grad, (self.loss,)

@@ -43,6 +43,9 @@ PyObject* py_binary_loss_sum(PyObject*, PyObject* const* args, Py_ssize_t count)
 PyObject* py_class_indices(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_in_unit_interval(PyObject*, PyObject* object);
 PyObject* py_total(PyObject*, PyObject* object);
+// A loss in one call: see losses.cpp.
+PyObject* py_loss(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_loss_and_gradient(PyObject*, PyObject* const* args, Py_ssize_t count);
 // Between PyTorch's tensors and arrays: see tensors.cpp.
 PyObject* py_register_tensors(PyObject*, PyObject* args);
 PyObject* py_arrays_of_tensors(PyObject*, PyObject* values);

@@ -83,6 +83,8 @@ PyMethodDef methods[] = {
     {"empty_like", py_empty_like, METH_O, nullptr},
     {"direct", as_method(py_direct), METH_FASTCALL, nullptr},
     {"binary_loss_sum", as_method(py_binary_loss_sum), METH_FASTCALL, nullptr},
+    {"loss", as_method(py_loss), METH_FASTCALL, nullptr},
+    {"loss_and_gradient", as_method(py_loss_and_gradient), METH_FASTCALL, nullptr},
     {"class_indices", as_method(py_class_indices), METH_FASTCALL, nullptr},
     {"in_unit_interval", py_in_unit_interval, METH_O, nullptr},
     {"total", py_total, METH_O, nullptr},
