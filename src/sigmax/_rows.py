@@ -4,6 +4,7 @@ A function of a chunk returns a tuple of sums; `Rows.sum` adds those of all chun
 in memory, and where the arrays are Dask's, rows stay on its workers: only sums travel.
 """
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -420,7 +421,9 @@ def _arrays_of_chunks(rows: Rows, function: Any, *options: Any) -> list[tuple[An
 def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
     """Yield a function of each item in order. Threads compute a few items ahead, whose number changes no result."""
     threads = get_num_threads()
-    if threads == 1:
+    first = list(itertools.islice(items, 2))
+    items = itertools.chain(first, items)
+    if threads == 1 or len(first) < 2:
         yield from map(function, items)
         return
     from concurrent.futures import Future, ThreadPoolExecutor  # which is slow to import
