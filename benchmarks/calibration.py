@@ -96,7 +96,7 @@ def of_a_file(rows: int) -> results.Table:
         calls = {
             "read the file": (1, lambda: read(files[0])),
             "`fit_temperature`": (
-                fit.iterations + 2,
+                fit.iterations + 1,
                 lambda: sigmax.fit_temperature(logits, labels),
             ),
             "`evaluate`": (

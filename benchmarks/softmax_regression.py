@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     x, labels = data(options.rows, options.features, options.classes)
     results = []
-    ours = [SoftmaxRegression(tol=1.0), SoftmaxRegression(tol=0.1), SoftmaxRegression()]
+    ours = [SoftmaxRegression(tol=tol) for tol in (1.0, 0.5, 0.3, 0.1)] + [SoftmaxRegression()]
     theirs = [LogisticRegression(tol=tol, max_iter=options.max_iter) for tol in options.tol]
     for model in (*ours, *theirs):
         begin, worked = time.perf_counter(), time.process_time()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FAMILIES = ("cross_entropy", "divergence", "elements", "normalization", "products")
+FILES = ("cross_entropy", "divergence", "elements", "evaluation", "normalization", "products")
 PROGRAMS = Path(sys.executable).parent  # where pip put ninja
 
 
@@ -50,6 +50,6 @@ def test_one_symbol_per_file(libraries: dict[str, Path]) -> None:
         listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         symbols = [line.split()[:2] for line in listing.splitlines() if not line.endswith(":")]
         kind, level = name.split("_")
-        files = FAMILIES if kind == "kernels" else ("sampling_kernels",)
+        files = FILES if kind == "kernels" else ("sampling_kernels",)
         assert sorted(name for name, _ in symbols) == [f"sigmax_{file}_{level}" for file in files]
         assert all(kind in "DR" for _, kind in symbols), "a table must not be weak"

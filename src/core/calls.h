@@ -134,10 +134,37 @@ struct ElementFunctions {
   bool (*in_unit_interval[kTypes])(const char* x, std::ptrdiff_t n);
 };
 
+// The sums of weight·(p - label) by group, bin of p and class, to which rows are added. Bin k is (edges[k], edges[k + 1]], the
+// first has 0 too.
+struct ByClass {
+  double* table;  // (groups, bins, classes)
+  std::ptrdiff_t rows, classes, bins;
+  const double* edges;
+  const std::int64_t* groups;
+  const void *p, *terms;  // per class, float or double; the terms are p, or have the labels in them
+  const double* weights;
+  const std::int64_t* labels;  // class indices, or null
+
+  __attribute__((always_inline)) std::ptrdiff_t bin_of(double number) const {
+    std::ptrdiff_t k = number > 0.0 ? static_cast<std::ptrdiff_t>((number < 1.0 ? number : 1.0) * static_cast<double>(bins)) : 0;
+    while (k > 0 && edges[k] >= number) --k;
+    while (k < bins - 1 && edges[k + 1] < number) ++k;
+    return k;
+  }
+};
+
+// Steps of an evaluation, of contiguous rows of float and of double.
+struct EvaluationFunctions {
+  void (*winners[2])(const void* x, std::ptrdiff_t rows, std::ptrdiff_t classes, std::int64_t* winners);
+  void (*squares[2])(const void* p, std::ptrdiff_t rows, std::ptrdiff_t classes, const std::int64_t* labels, double* squares);
+  void (*add_by_class[2])(const ByClass& call);
+};
+
 // What one instruction-set level offers. Each member is the one symbol that an object file of the level exports.
 struct Kernels {
   const ElementFunctions* elements;
   const RowsFunctions* families[4];
+  const EvaluationFunctions* evaluation;
 };
 
 }  // namespace sigmax

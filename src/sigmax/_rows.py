@@ -79,6 +79,7 @@ class Rows:
     power: int = 0  # weights are divided by 2^power
     padded: bool = False  # whether the smallest number of the logits' type is a mask
     binary: bool = False  # whether logits are of class 1 against class 0, and have one column
+    every: int = 1  # which chunks are read: one of so many
 
     @property
     def classes(self) -> int:
@@ -112,9 +113,19 @@ class Rows:
     def _slices(self) -> Iterator[tuple[tuple[slice, ...], int]]:
         """Yield which rows are in a chunk, as slices of the batch dimensions, and how many are before."""
         batch, start = self.logits.shape[:-1], self.start
-        for part in _parts(batch, max(1, _CHUNK // self.classes)):
-            yield part, start
+        for k, part in enumerate(_parts(batch, self._rows_of_chunk())):
+            if k % self.every == 0:
+                yield part, start
             start += math.prod(s.stop - s.start for s in part) * math.prod(batch[len(part) :])
+
+    def _rows_of_chunk(self) -> int:
+        return max(1, _CHUNK // self.classes)
+
+    def sample(self, rows: int) -> "Rows | None":
+        """Return about so many of the rows, whole chunks of them; None where that would be most of all."""
+        chunks = max(4, math.ceil(rows / self._rows_of_chunk()))
+        every = math.prod(self.batch) // (self._rows_of_chunk() * chunks)
+        return replace(self, every=every) if every >= 4 else None
 
     def sum(self, function: Callable[..., tuple[Any, ...]], *options: Any) -> tuple[Any, ...]:
         """Return the sums of what a function returns for the chunks."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
 from ._rows import Chunk, Parts, Rows, in_threads, merged, total
 from ._smooth import sums_on_grid
 from .losses import cross_entropy
@@ -17,7 +18,6 @@ CELLS = 16  # of confidence in a bin, for the null error
 NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
 _TABLE = 2**22  # numbers in the table by class: 32 MiB
 _FEWEST_GROUPS = 20  # in it, even if it becomes larger
-_SHORT = 64  # rows of a group in a chunk
 _BATCH = 2**18  # rows whose columns are added up at a time
 
 
@@ -87,7 +87,7 @@ def winners(chunk: Chunk, p: Any) -> tuple[Any, Any]:
     """Return how sure the winners are, and whether they are right: of distributions, how likely."""
     n = np.arange(len(p))
     # Probabilities of logits may be equal where the logits are not.
-    winner = (chunk.logits if chunk.probabilities is None else p).argmax(axis=-1)
+    winner = _core.winners(chunk.logits if chunk.probabilities is None else p)
     sure = p[n, winner].astype(np.float64)
     require_winner(chunk, sure)
     return sure, winner == chunk.index if chunk.soft is None else chunk.soft[n, winner]
@@ -121,13 +121,7 @@ def squares_of(chunk: Chunk, p: Any) -> Any:
     """Return the squared distances of probabilities and labels."""
     if chunk.soft is not None:
         return ((p - chunk.soft) ** 2).sum(axis=-1)
-    n = np.arange(len(p))
-    of_label = p[n, chunk.index].astype(np.float64)
-    others = p.copy() if p is chunk.probabilities else p
-    others[n, chunk.index] = 0  # a confident row keeps its digits
-    squares = np.einsum("ij,ij->i", others, others) + (1.0 - of_label) ** 2
-    others[n, chunk.index] = of_label
-    return squares
+    return _core.squared_distances(p, chunk.index)
 
 
 def sums_of_brier(chunk: Chunk) -> tuple[float, float]:
@@ -212,17 +206,17 @@ def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[
     by_class = np.zeros((plan.few, plan.bins, rows.classes))
     kept = []
 
-    def of(chunk: Chunk) -> tuple[_Columns, Any]:
+    def of(chunk: Chunk) -> tuple[_Columns, Chunk, Any]:
         p = probabilities(chunk)
-        columns = _Columns.of(chunk, p, plan.names)
-        if not plan.few:
-            return columns, None
-        return columns, _ByClass.of(chunk, p, plan.group(columns, few=True), plan.bins)
+        return _Columns.of(chunk, p, plan.names), chunk, p
 
     def chunks() -> Iterator[_Columns]:
-        for columns, terms in in_threads(of, replace(rows, first=first).chunks()):
-            if terms is not None:
-                terms.add_to(by_class)
+        for columns, chunk, p in in_threads(of, replace(rows, first=first).chunks()):
+            if plan.few:
+                terms = p if chunk.soft is None else p - chunk.soft
+                of_p = p.astype(terms.dtype, copy=False)
+                group = plan.group(columns, few=True)
+                _core.add_by_class(by_class, group, of_p, terms, chunk.weight, chunk.index)
             yield columns
 
     def sums() -> Iterator[tuple[Any, ...]]:
@@ -247,7 +241,7 @@ def _batches(parts: Iterator[_Columns]) -> Iterator[_Columns]:
 
 def bin_of(confidence: Any, bins: int) -> Any:
     """Return the bin k of (k / bins, (k + 1) / bins]; the first has 0 too."""
-    return np.maximum(np.searchsorted(np.arange(bins + 1) / bins, confidence, "left") - 1, 0)
+    return _core.bin_of(confidence, bins)
 
 
 def sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
@@ -280,62 +274,6 @@ def _by_bin(c: _Columns, at: Any, plan: _Plan) -> Any:
     gap = w * (c.confidence - c.correct)
     values = (one, w, w * w, gap, w * c.correct, w * c.correct**2.0)
     return sums_by(key, (plan.groups, plan.bins), *values)
-
-
-@dataclass
-class _ByClass:
-    """What a chunk adds to the sums of weight · (p − label) by group, bin of p and class.
-
-    Nearly all p are in the first bin: all are added there at once, and the few others are moved.
-    """
-
-    groups: Any
-    sums: Any  # for the first bin of each of these groups
-    cells: Any  # of the table as one row
-    terms: Any  # for each of these cells
-
-    @classmethod
-    def of(cls, chunk: Chunk, p: Any, group: Any, bins: int) -> "_ByClass":
-        classes = p.shape[-1]
-        terms = p if chunk.soft is None else p - chunk.soft
-        if not (chunk.weight == 1).all():
-            terms = terms * chunk.weight[:, None]
-        groups, sums = _sums_of_groups(terms, group)
-        others = np.flatnonzero(p > _largest_in_first_bin(bins, p.dtype))
-        row, k = np.divmod(others, classes)
-        first = group[row] * (bins * classes) + k
-        moved = terms.ravel()[others].astype(np.float64)
-        cells = [first + bin_of(p.ravel()[others], bins) * classes, first]
-        added = [moved, -moved]
-        if chunk.soft is None:
-            of_label = bin_of(p[np.arange(len(p)), chunk.index], bins)
-            cells.append((group * bins + of_label) * classes + chunk.index)
-            added.append(-chunk.weight)
-        return cls(groups, sums, np.concatenate(cells), np.concatenate(added))
-
-    def add_to(self, table: Any) -> None:
-        table[self.groups, 0] += self.sums
-        np.add.at(table.reshape(-1), self.cells, self.terms)
-
-
-def _sums_of_groups(terms: Any, group: Any) -> tuple[Any, Any]:
-    """Return the groups of some rows, and the sums of the rows of each."""
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    counts = np.diff(starts, append=len(order))
-    groups = group[order[starts]]
-    if counts.max(initial=0) > _SHORT:
-        return groups, np.add.reduceat(terms[order], starts, axis=0, dtype=np.float64)
-    sums = terms[order[starts]].astype(np.float64)
-    for k in range(1, counts.max(initial=0)):  # for short groups faster than reduceat
-        longer = np.flatnonzero(counts > k)
-        sums[longer] += terms[order[starts[longer] + k]]
-    return groups, sums
-
-
-def _largest_in_first_bin(bins: int, dtype: Any) -> Any:
-    edge = dtype.type(1 / bins)
-    return edge if float(edge) <= 1 / bins else np.nextafter(edge, dtype.type(0))
 
 
 # ---------------------------------------------------------------- bins of equal mass

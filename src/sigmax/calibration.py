@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -186,19 +186,18 @@ def fit_temperature(
         return TemperatureFit(
             temperature, none, before, math.nan, status, message, 0, start.rows, rows.binary
         )
-    b, error, iterations = _newton(rows, smoothing, start)
-    temperature = 1.0 / b
-    after = _mean_nll(rows, temperature)
-    low, high = _interval(temperature, error, confidence)
+    best = _newton(rows, smoothing, start)
+    temperature = 1.0 / best.b
+    low, high = _interval(temperature, best.error, confidence)
     message = f"The best temperature is {temperature:.4g} ({low:.4g} to {high:.4g}) over {start.rows} rows."
     return TemperatureFit(
         temperature,
         (low, high),
         start.nll,
-        after,
+        best.nll,
         "ok",
         message,
-        iterations,
+        best.iterations,
         start.rows,
         rows.binary,
     )
@@ -289,24 +288,65 @@ def _diagnosis(start: _Start, smoothing: float) -> tuple[Status, str]:
 # ---------------------------------------------------------------- the fit
 
 
-def _newton(rows: Rows, smoothing: float, start: _Start) -> tuple[float, float, int]:
-    """Return the root b of f', the standard error of log b, and the number of passes."""
-    b, low, high = start.first_b(), 0.0, math.inf
-    iterations, done = 0, False
-    while not done:
-        iterations += 1
-        slope, curvature, spread = (float(s) for s in rows.sum(_moments, b, smoothing))
-        if slope < 0:
-            low = b
-        else:
-            high = b
-        new = b - slope / curvature if curvature > 0 else math.inf
-        if not low < new < high and abs(new - b) > 1e-9 * b:
-            new = _between(low, high, b)
-        done = abs(new - b) <= 1e-9 * b  # Newton's error is of the order of the square
-        b = new
+class _Minimum(NamedTuple):
+    b: float
+    error: float  # the standard error of log b
+    nll: float  # the mean of the losses
+    iterations: int
+
+
+def _newton(rows: Rows, smoothing: float, start: _Start) -> _Minimum:
+    """Return the root b of f'. The losses are added up in the pass that is to be the last."""
+    step, nll = math.inf, None
+    search = _Search(_b_of_sample(rows, smoothing, start))
+    while not abs(step) <= 1e-9 * search.b:  # Newton's error is of the order of the square
+        b = search.b
+        function = _moments_and_nll if abs(step) <= 2.0**-13 * b else _moments
+        slope, curvature, spread, *nll = (float(s) for s in rows.sum(function, b, smoothing))
+        step = search.step(slope, curvature)
+    total, mass = nll or rows.sum(_nll, 1.0 / search.b)
     spread *= start.rows / (start.rows - 1) if start.rows > 1 else math.inf
-    return b, math.sqrt(spread) / (curvature * b), iterations
+    error = math.sqrt(spread) / (curvature * search.b)
+    return _Minimum(search.b, error, float(total / mass), search.iterations)
+
+
+def _b_of_sample(rows: Rows, smoothing: float, start: _Start) -> float:
+    """Return where to start: near the root of some of the rows, where these have one."""
+    sample = rows.sample(_SAMPLE)
+    if sample is not None:
+        search = _Search(start.first_b())
+        for _ in range(_MOST_STEPS):
+            slope, curvature, _ = (float(s) for s in sample.sum(_moments, search.b, smoothing))
+            if abs(search.step(slope, curvature)) <= 1e-3 * search.b:
+                return search.b
+    return start.first_b()
+
+
+_SAMPLE, _MOST_STEPS = 2**14, 12
+
+
+@dataclass
+class _Search:
+    """Newton's method for the root of a slope that grows with b, between bounds."""
+
+    b: float
+    low: float = 0.0
+    high: float = math.inf
+    iterations: int = 0
+
+    def step(self, slope: float, curvature: float) -> float:
+        """Go from b to the next, and return by how much."""
+        self.iterations += 1
+        before = self.b
+        if slope < 0:
+            self.low = before
+        else:
+            self.high = before
+        new = before - slope / curvature if curvature > 0 else math.inf
+        if not self.low < new < self.high and abs(new - before) > 1e-9 * before:
+            new = _between(self.low, self.high, before)
+        self.b = new
+        return new - before
 
 
 def _interval(temperature: float, error: float, confidence: float) -> tuple[float, float]:
@@ -335,6 +375,10 @@ def _moments(chunk: Chunk, b: float, smoothing: float) -> tuple[float, float, fl
         _rows.total(weight * np.maximum(second - first * first, 0.0)),
         _rows.total(terms * terms),
     )
+
+
+def _moments_and_nll(chunk: Chunk, b: float, smoothing: float) -> tuple[Any, ...]:
+    return (*_moments(chunk, b, smoothing), *_nll(chunk, 1.0 / b))
 
 
 def label_logits(chunk: Chunk) -> tuple[Any, Any]:
@@ -392,11 +436,6 @@ def _nll(chunk: Chunk, temperature: float) -> tuple[Any, Any]:
     labels = chunk.index if chunk.soft is None else chunk.soft
     losses = cross_entropy(chunk.logits, labels, temperature=temperature, reduction="none")
     return _rows.total(chunk.weight * losses), _rows.total(label_logits(chunk)[1])
-
-
-def _mean_nll(rows: Rows, temperature: float) -> float:
-    total, mass = rows.sum(_nll, temperature)
-    return float(total / mass)
 
 
 def smoothing_of(value: Any, rows: int) -> float:
@@ -557,7 +596,7 @@ def vector_fit(
         return VectorScalingFit(
             none, none, start.nll, math.nan, status, message, 0, start.rows, rows.binary
         )
-    b = _newton(rows, smoothing, start)[0] if status == "ok" else 0.0
+    b = _newton(rows, smoothing, start).b if status == "ok" else 0.0
     problem = _VectorProblem.of(rows, b, smoothing, strength, repeats)
     theta, iterations, converged = _minimum(problem)
     scale, bias = problem.features.scale_and_bias(problem.parameters(theta))

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "../runtime/run.h"
 #include "functions.h"
@@ -34,6 +36,41 @@ PyArrayObject* new_result(PyArrayObject* x) {
 PyArrayObject* new_array(PyArrayObject* x, int dimensions, const npy_intp* shape, int type) {
   return in_pool(x, [&] { return PyArray_EMPTY(dimensions, shape, type, 0); });
 }
+
+// A reference of this call's own.
+class Owned {
+ public:
+  explicit Owned(PyObject* object = nullptr) : object_(object) {}
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  ~Owned() { Py_XDECREF(object_); }
+  void reset(PyObject* object) {
+    Py_XDECREF(object_);
+    object_ = object;
+  }
+  PyObject* get() const { return object_; }
+  PyArrayObject* array() const { return array_of(object_); }
+  PyObject* release() {
+    PyObject* object = object_;
+    object_ = nullptr;
+    return object;
+  }
+
+ private:
+  PyObject* object_;
+};
+
+// Doubles for the time of a call; data is null where there is no memory.
+struct Doubles {
+  double few[32];
+  std::unique_ptr<double[]> many;
+  double* data = few;
+  explicit Doubles(npy_intp count) {
+    if (count <= static_cast<npy_intp>(sizeof(few) / sizeof(*few))) return;
+    many.reset(new (std::nothrow) double[static_cast<std::size_t>(count)]);
+    data = many.get();
+  }
+};
 
 // An array with the axis of its classes last.
 struct View {

@@ -46,6 +46,11 @@ PyObject* py_total(PyObject*, PyObject* object);
 // A loss in one call: see losses.cpp.
 PyObject* py_loss(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_loss_and_gradient(PyObject*, PyObject* const* args, Py_ssize_t count);
+// Steps of an evaluation: see evaluation.cpp.
+PyObject* py_winners(PyObject*, PyObject* object);
+PyObject* py_squared_distances(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_bin_of(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_add_by_class(PyObject*, PyObject* const* args, Py_ssize_t count);
 // Between PyTorch's tensors and arrays: see tensors.cpp.
 PyObject* py_register_tensors(PyObject*, PyObject* args);
 PyObject* py_arrays_of_tensors(PyObject*, PyObject* values);

@@ -3,8 +3,6 @@
 // numbers whose products leave the range of doubles, is for the general way (sigmax/_loss.py): these functions return None
 // then. Each check here is one that is there too; tests/test_plain_losses.py compares the two.
 #include <cmath>
-#include <memory>
-#include <new>
 #include <utility>
 
 #include "../runtime/float_environment.h"
@@ -93,41 +91,6 @@ constexpr Option axis = {"axis", take_axis}, ignore_index = {"ignore_index", tak
 }  // namespace option
 
 // ---------------------------------------------------------------- parts of a call
-
-// A reference of this call's own.
-class Owned {
- public:
-  explicit Owned(PyObject* object = nullptr) : object_(object) {}
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  ~Owned() { Py_XDECREF(object_); }
-  void reset(PyObject* object) {
-    Py_XDECREF(object_);
-    object_ = object;
-  }
-  PyObject* get() const { return object_; }
-  PyArrayObject* array() const { return array_of(object_); }
-  PyObject* release() {
-    PyObject* object = object_;
-    object_ = nullptr;
-    return object;
-  }
-
- private:
-  PyObject* object_;
-};
-
-// Doubles for the time of a call; data is null where there is no memory.
-struct Doubles {
-  double few[32];
-  std::unique_ptr<double[]> many;
-  double* data = few;
-  explicit Doubles(npy_intp count) {
-    if (count <= static_cast<npy_intp>(sizeof(few) / sizeof(*few))) return;
-    many.reset(new (std::nothrow) double[static_cast<std::size_t>(count)]);
-    data = many.get();
-  }
-};
 
 enum Outcome { kDone, kGeneral, kNoMemory };
 

@@ -14,10 +14,12 @@
   extern const sigmax::ElementFunctions sigmax_elements_##level;                                                        \
   extern const sigmax::RowsFunctions sigmax_normalization_##level, sigmax_products_##level, sigmax_cross_entropy_##level, \
       sigmax_divergence_##level;                                                                                        \
+  extern const sigmax::EvaluationFunctions sigmax_evaluation_##level;                                                   \
   }                                                                                                                     \
   static const sigmax::Kernels kernels_##level = {                                                                      \
       &sigmax_elements_##level,                                                                                         \
-      {&sigmax_normalization_##level, &sigmax_products_##level, &sigmax_cross_entropy_##level, &sigmax_divergence_##level}};
+      {&sigmax_normalization_##level, &sigmax_products_##level, &sigmax_cross_entropy_##level, &sigmax_divergence_##level}, \
+      &sigmax_evaluation_##level};
 
 #ifdef SIGMAX_ONLY_LEVEL  // as tools/sanitize.sh builds it
 #define SIGMAX_NAMED(level) SIGMAX_LEVEL(level)
