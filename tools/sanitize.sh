@@ -45,7 +45,8 @@ run tests/test_elementwise.py tests/test_normalization.py tests/test_far_rows.py
   -k 'not (no_warnings or same_bits) or (in_the_middle and float32)' >"$work/functions" 2>&1 &
 functions=$!
 run tests/test_exponents.py tests/test_fuzz.py tests/test_losses.py tests/test_binary_cross_entropy.py tests/test_distillation.py \
-  tests/test_linear_cross_entropy.py tests/test_logit_moments.py tests/test_calibration.py tests/test_evaluation.py \
+  tests/test_plain_losses.py tests/test_linear_cross_entropy.py tests/test_logit_moments.py tests/test_calibration.py \
+  tests/test_evaluation.py tests/test_evaluation_steps.py \
   -k 'not (covers or bisection or memory)' >"$work/losses" 2>&1 &
 losses=$!
 failed=0
