@@ -5,65 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from kernel_inputs import AXIS, CLASSES, KERNELS, TYPES, Array, operands
+from layouts import WRITABLE, class_axis_in_the_middle, read_only, same
 
 import sigmax
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = sigmax.get_num_threads()
-    yield
-    sigmax.set_num_threads(before)
-
-
-# ---------------------------------------------------------------- layouts of the same numbers
-
-
-def strided(a: Array) -> Array:
-    view = np.empty([3 * n for n in a.shape], a.dtype)[(slice(1, None, 3),) * a.ndim]
-    view[...] = a
-    return view
-
-
-def reverse(a: Array) -> Array:
-    flip = (slice(None, None, -1),) * a.ndim
-    return a[flip].copy()[flip]
-
-
-def unaligned(a: Array) -> Array:
-    view = np.frombuffer(bytearray(a.nbytes + 1), a.dtype, offset=1).reshape(a.shape)
-    view[...] = a
-    return view
-
-
-def unaligned_and_strided(a: Array) -> Array:
-    record = np.empty(a.shape, [("before", np.int8), ("number", a.dtype)])
-    record["number"] = a
-    return record["number"]
-
-
-def class_axis_first(a: Array) -> Array:
-    return a.copy(order="F")
-
-
-def class_axis_in_the_middle(a: Array) -> Array:
-    """Rows are no longer evenly apart: two in every block of classes."""
-    padded = np.concatenate([a, a[-1:]]) if len(a) % 2 else a
-    blocks = padded.reshape(len(padded) // 2, 2, *a.shape[1:])
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(blocks, 1, -1)), -1, 1)
-
-
-WRITABLE = [strided, reverse, unaligned, unaligned_and_strided, class_axis_first]
-
-
-def read_only(a: Array) -> Array:
-    a = a.copy()
-    a.setflags(write=False)
-    return a
-
-
-def same_bytes(result: Array, expected: Array) -> bool:
-    return result.dtype == expected.dtype and result.tobytes() == expected.tobytes()
 
 
 def cases(name: str, dtype: str) -> Iterator[tuple[list[Array], Array]]:
@@ -88,7 +32,7 @@ def test_a_row_alone(name: str, dtype: str) -> None:
     for arrays, expected in cases(name, dtype):
         for i in range(len(expected)):
             alone = np.asarray(KERNELS[name](*(a[i] for a in arrays)))
-            assert same_bytes(alone, expected[i]), f"row {i} of {arrays[0].shape}"
+            assert same(alone, expected[i]), f"row {i} of {arrays[0].shape}"
 
 
 @every_type
@@ -102,7 +46,7 @@ def test_batches_and_threads(name: str, dtype: str) -> None:
         for count in (1, 2, 3, 8):
             sigmax.set_num_threads(count)
             result = KERNELS[name](*batch)
-            assert same_bytes(result, expected[order]), f"{classes} classes, {count} threads"
+            assert same(result, expected[order]), f"{classes} classes, {count} threads"
 
 
 # ---------------------------------------------------------------- the layout
@@ -115,8 +59,8 @@ def test_layouts_of_the_operands(name: str, dtype: str) -> None:
         first, *others = arrays
         for layout in (*WRITABLE, read_only):
             what = f"{layout.__name__}, {first.shape}"
-            assert same_bytes(KERNELS[name](*map(layout, arrays)), expected), what
-            assert same_bytes(KERNELS[name](layout(first), *others), expected), f"only x {what}"
+            assert same(KERNELS[name](*map(layout, arrays)), expected), what
+            assert same(KERNELS[name](layout(first), *others), expected), f"only x {what}"
 
 
 @every_type
@@ -125,7 +69,7 @@ def test_class_axis_in_the_middle(name: str, dtype: str) -> None:
     for arrays, expected in cases(name, dtype):
         result = KERNELS[name](*map(class_axis_in_the_middle, arrays))
         rows = result.reshape(-1, *expected.shape[1:])[: len(expected)]
-        assert same_bytes(rows, expected), arrays[0].shape
+        assert same(rows, expected), arrays[0].shape
 
 
 @every_type
@@ -135,7 +79,7 @@ def test_layouts_of_the_result(name: str, dtype: str) -> None:
         for layout in WRITABLE:
             out = layout(np.zeros_like(expected))
             assert KERNELS[name](*arrays, out=out) is out
-            assert same_bytes(out, expected), f"{layout.__name__}, {arrays[0].shape}"
+            assert same(out, expected), f"{layout.__name__}, {arrays[0].shape}"
 
 
 @every_type
@@ -143,12 +87,12 @@ def test_layouts_of_the_result(name: str, dtype: str) -> None:
 def test_in_place(name: str, dtype: str) -> None:
     for arrays, expected in cases(name, dtype):
         for layout in WRITABLE:
-            same = [(a.shape, a.dtype) == (expected.shape, expected.dtype) for a in arrays]
-            for k in np.flatnonzero(same):
+            alike = [(a.shape, a.dtype) == (expected.shape, expected.dtype) for a in arrays]
+            for k in np.flatnonzero(alike):
                 mine = [layout(a) for a in arrays]
                 KERNELS[name](*mine, out=mine[k])
                 what = f"over operand {k}, {layout.__name__}, {arrays[0].shape}"
-                assert same_bytes(mine[k], expected), what
+                assert same(mine[k], expected), what
 
 
 @every_type
@@ -159,7 +103,7 @@ def test_overlapping_result(name: str, dtype: str) -> None:
             continue
         memory = np.concatenate([arrays[0], arrays[0][:1]])
         KERNELS[name](memory[:-1], *arrays[1:], out=memory[1:])
-        assert same_bytes(memory[1:], expected), arrays[0].shape
+        assert same(memory[1:], expected), arrays[0].shape
 
 
 @every_type
@@ -168,7 +112,7 @@ def test_one_row_many_times(name: str, dtype: str) -> None:
     """A row stride of 0."""
     for arrays, expected in cases(name, dtype):
         result = KERNELS[name](*(np.broadcast_to(a[-1], a.shape) for a in arrays))
-        assert all(same_bytes(row, expected[-1]) for row in result), arrays[0].shape
+        assert all(same(row, expected[-1]) for row in result), arrays[0].shape
 
 
 @every_type
@@ -179,4 +123,4 @@ def test_one_class_many_times(name: str, dtype: str) -> None:
         shape = arrays[0].shape
         repeated = [np.broadcast_to(a[:, :1], shape) if a.ndim == 2 else a for a in arrays]
         expected = KERNELS[name](*(a.copy() for a in repeated))
-        assert same_bytes(KERNELS[name](*repeated), expected), shape
+        assert same(KERNELS[name](*repeated), expected), shape
