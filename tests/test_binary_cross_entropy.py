@@ -22,12 +22,8 @@ of_both = pytest.mark.parametrize("from_logits", [True, False], ids=["logits", "
 
 
 @pytest.fixture(autouse=True)
-def threads_and_precision() -> Iterator[None]:
-    before = sigmax.get_num_threads(), ctx.prec
+def _precision() -> None:
     ctx.prec = 200
-    yield
-    sigmax.set_num_threads(before[0])
-    ctx.prec = before[1]
 
 
 def value_and_gradient(logits: Any, labels: Any, **options: Any) -> tuple[Any, Any]:

@@ -14,39 +14,26 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from distributed import LocalCluster
-from typer.testing import CliRunner
+from commands import BAD_DATA, USAGE, run
+from plain import softmax
 
 import sigmax
-from sigmax.cli.commands import app
 from sigmax.files import blocks, opening
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "command-line.md"
-BAD_DATA, USAGE = 1, 2
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(here):
     """A directory of its own with logits that are 2.5 times too large, and their labels."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(3000, 4)) * 2
     gumbel = logits - np.log(-np.log(rng.random(logits.shape)))
     np.save("logits.npy", 2.5 * logits)
     np.save("labels.npy", gumbel.argmax(axis=1))
     np.save("groups.npy", rng.integers(0, 50, 3000))
-    return tmp_path
-
-
-def run(*words, code=0):
-    """Run a command in this process; return what it prints, errors included."""
-    result = CliRunner().invoke(app, list(map(str, words)), prog_name="sigmax")
-    assert result.exit_code == code, result.output
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return re.sub(r"\x1b\[[\d;]*m", "", result.output)
+    return here
 
 
 def start(*words, **more):
@@ -250,11 +237,6 @@ def test_demo(here):
 
 
 # ---------------------------------------------------------------- calibrate, apply, softmax, info
-
-
-def softmax(x):
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet"])
@@ -687,12 +669,9 @@ def test_an_interrupted_run_leaves_nothing_half_written(by, suffix, here):
 # ---------------------------------------------------------------- a cluster
 
 
-@pytest.fixture(scope="module")
-def scheduler():
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as cluster:
-        yield cluster.scheduler_address
+@pytest.fixture
+def scheduler(cluster):
+    return cluster.scheduler_address
 
 
 @pytest.mark.slow

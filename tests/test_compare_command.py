@@ -11,38 +11,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from commands import FAILED, run
 from distributed import LocalCluster
-from typer.testing import CliRunner
 
 import sigmax
-from sigmax.cli.commands import app
 from sigmax.cli.conditions import condition
 from sigmax.files.errors import DataError
 
-FAILED = 3
-
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(here):
     """A directory with the logits of a model, those of a rounded one, labels and documents."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
     rng = np.random.default_rng(0)
     base = (rng.normal(size=(2000, 4)) * 2).astype(np.float32)
     np.save("base.npy", base)
     np.save("other.npy", np.round(base * 4) / 4)
     np.save("labels.npy", (base + rng.gumbel(size=base.shape)).argmax(axis=1))
     np.save("documents.npy", np.arange(2000) // 40)
-    return tmp_path
-
-
-def run(*words, code=0):
-    """Run a command in this process; return what it prints, errors included."""
-    result = CliRunner().invoke(app, list(map(str, words)), prog_name="sigmax")
-    assert result.exit_code == code, result.output
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return re.sub(r"\x1b\[[\d;]*m", "", result.output)
+    return here
 
 
 def numbers(page="comparison.html"):

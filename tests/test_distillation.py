@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from accuracy_cases import as_float, generator
 from kernel_inputs import TYPES
+from layouts import class_axis_first, same
 from loss_cases import (
     CLASS_WEIGHT,
     INF,
@@ -16,10 +17,8 @@ from loss_cases import (
     check,
     combinations,
     every_type,
-    same,
     with_gradient,
 )
-from test_same_bits import class_axis_first
 
 import sigmax
 

@@ -1,4 +1,4 @@
-"""A few cases of every plan of fuzz_exponents.py; `python tests/fuzz_exponents.py` runs as many as one likes.
+"""A few cases of every plan of fuzz_exponents.py; `python tests/support/fuzz_exponents.py` runs as many as one likes.
 
 And cases that people met, with their right values.
 """

@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from typer.testing import CliRunner
+from commands import BAD_DATA, USAGE, run
+from plain import softmax
 
 import sigmax
 from sigmax.cli import calibration_file, work
-from sigmax.cli.commands import app
 from sigmax.files.find import Options
 from sigmax.files.inputs import Inputs, read_inputs, read_logits
 from sigmax.report import verdict as verdicts
@@ -32,14 +32,9 @@ from sigmax.report.page import page
 from sigmax.report.study import Choices, study
 
 ROWS = 600
-BAD_DATA, USAGE = 1, 2
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "300")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
@@ -55,19 +50,6 @@ def logits(rng):
 @pytest.fixture
 def labels(rng, logits):
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
-
-
-def softmax(x):
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def run(*arguments, code=0, stdin=None):
-    result = CliRunner().invoke(app, list(map(str, arguments)), input=stdin, prog_name="sigmax")
-    assert result.exit_code == code, result.output
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return re.sub(r"\x1b\[[\d;]*m", "", result.output)
 
 
 def report(*arguments, code=0, **more):
@@ -926,7 +908,7 @@ def test_the_commands_of_a_report_have_its_options(logits, labels):
 
 
 def test_mutated_files_are_read_or_refused():
-    """The long run is `python tests/fuzz_files.py`."""
+    """The long run is `python tests/support/fuzz_files.py`."""
     outcome = fuzz_files.fuzz(400, seed=3, commands_of=100)
     assert sum(outcome.values()) == 400
     assert {what for _, what in outcome} == {"read", "refused"}

@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from plain import softmax
 
 from sigmax.files import blocks, jsonl
 from sigmax.files.blocks import row_blocks, spill
@@ -47,11 +48,6 @@ def table(logits, **more):
 def write_csv(path, columns, header=True):
     options = pa.csv.WriteOptions(include_header=header)
     pa.csv.write_csv(columns, path, options)
-
-
-def softmax(x):
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 # ---------------------------------------------------------------- every format

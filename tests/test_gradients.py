@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from kernel_inputs import TYPES
+from layouts import same
 
 import sigmax
 
@@ -41,10 +42,6 @@ def numbers(function, shape=SHAPE, *, probabilities=False, dtype="float64"):
 def cotangent_for(function, x, **options):
     shape = np.shape(function(x, **options))
     return np.random.default_rng(12).normal(0, 1, shape).astype(x.dtype)
-
-
-def same(a, b) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 def check_against_differences(function, x, **options):

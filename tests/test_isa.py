@@ -42,7 +42,7 @@ def python(*arguments: str | Path, level: str) -> subprocess.CompletedProcess[st
 
 
 def digests(level: str) -> dict[str, str]:
-    done = python(HERE / "kernel_inputs.py", level=level)
+    done = python(HERE / "support/kernel_inputs.py", level=level)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

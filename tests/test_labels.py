@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from kernel_inputs import TYPES
+from layouts import same
 from loss_cases import (
     CLASSES,
     CONTRACT,
@@ -18,7 +19,6 @@ from loss_cases import (
     batch,
     changed,
     every_type,
-    same,
     with_gradient,
 )
 

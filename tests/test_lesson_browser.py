@@ -10,13 +10,8 @@ from pathlib import Path
 import pytest
 from lesson_pages import (
     CHAPTERS,
-    address,
-    browser,
-    described,
     needs_browser,
-    new_page,
     open_all,
-    page,
     run,
     serving,
     visit,
@@ -26,11 +21,9 @@ from playwright.sync_api import Error, expect
 from sigmax.lesson import LANGUAGES, lesson
 from sigmax.lesson.site import PLACES, texts
 
-__all__ = ["address", "browser", "described", "new_page", "page"]
-
 pytestmark = needs_browser
 
-TO_SETTLE = tomllib.loads((Path(__file__).parent / "lesson_claims.toml").read_text("utf-8"))
+TO_SETTLE = tomllib.loads((Path(__file__).parent / "support/lesson_claims.toml").read_text("utf-8"))
 every_chapter = pytest.mark.parametrize("name", CHAPTERS)
 
 

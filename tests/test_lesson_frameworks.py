@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lesson_pages import address, browser, needs_browser, run, visit
+from lesson_pages import (
+    needs_browser,
+    run,
+    visit,
+)
 
 import sigmax
 from sigmax.lesson.site import STATIC
-
-__all__ = ["address", "browser"]
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "parity.md").read_text()
 SCRIPT = (STATIC / "chapters" / "frameworks.js").read_text(encoding="utf-8")

@@ -11,21 +11,14 @@ import numpy as np
 import pytest
 from lesson_pages import (
     CHAPTERS,
-    address,
-    browser,
-    described,
     needs_browser,
-    new_page,
     numbers_in,
     open_all,
-    page,
     run,
     visit,
 )
 
 from sigmax.lesson.site import STATIC
-
-__all__ = ["address", "browser", "described", "new_page", "page"]
 
 pytestmark = needs_browser
 

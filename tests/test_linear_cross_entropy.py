@@ -10,6 +10,7 @@ import pytest
 import reference
 from accuracy_cases import as_float, generator
 from kernel_inputs import TYPES
+from layouts import read_only, same, strided
 from loss_cases import (
     CONTRACT,
     EPS,
@@ -18,10 +19,8 @@ from loss_cases import (
     changed,
     every_pair,
     every_type,
-    same,
     with_gradient,
 )
-from test_same_bits import read_only, strided
 
 import sigmax
 

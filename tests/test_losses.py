@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from kernel_inputs import TYPES
+from layouts import WRITABLE, class_axis_first, read_only, same
 from loss_cases import (
     BOTH,
     CLASSES,
@@ -34,23 +35,14 @@ from loss_cases import (
     labels_of,
     make,
     options_of,
-    same,
     with_gradient,
 )
-from test_same_bits import WRITABLE, class_axis_first, read_only
 
 import sigmax
 
 LN2 = math.log(2)
 
 every_type = pytest.mark.parametrize("dtype", TYPES)
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = sigmax.get_num_threads()
-    yield
-    sigmax.set_num_threads(before)
 
 
 # ---------------------------------------------------------------- every pair of options

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from kernel_inputs import TYPES
+from layouts import same
 
 import sigmax
 
@@ -50,10 +51,6 @@ def numbers(name: str, *shape: int, dtype: str = "float64"):
     if name not in OF_LOGITS:
         x = np.exp(x - x.max(initial=0)) / 2
     return x.astype(TYPES[dtype])
-
-
-def same(a, b) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 def ulps(a, b) -> float:

@@ -44,13 +44,6 @@ every_name = pytest.mark.parametrize("name", FUNCTIONS)
 every_mathematical_name = pytest.mark.parametrize("name", MATHEMATICAL)
 
 
-@pytest.fixture(autouse=True)
-def threads():
-    before = sigmax.get_num_threads()
-    yield
-    sigmax.set_num_threads(before)
-
-
 def documentation(name: str) -> str:
     """The docstring; a ufunc's without the signature that NumPy puts in front."""
     thing = getattr(sigmax, name)
@@ -100,7 +93,7 @@ def test_every_function_has_a_definition(name):
 
 
 def test_names_and_parameters_are_those_that_were_written_down():
-    """After a change that is meant: python tests/public_names.py > tests/public_api.txt, with torch installed."""
+    """After a change that is meant: python tests/support/public_names.py > tests/public_api.txt, torch installed."""
     found = public_names.public_names()
     modules = "|".join(re.escape(name) for name in found if name != "sigmax.cli")
     pattern = re.compile(rf"\$ |(?:{modules})\.(?!(?:dask|sklearn|torch)\.)")

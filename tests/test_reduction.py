@@ -1,7 +1,6 @@
 """What every loss has in common: the compensated sum, the divisor of the mean, the type of the result."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,13 +13,6 @@ from sigmax._reduction import divisor, reduced
 
 # Part vectors, part blocks of lanes, chunks of 16,384.
 COUNTS = (0, 1, 2, 7, 31, 32, 33, 64, 100, 1000, 16_384, 16_385, 100_003)
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = sigmax.get_num_threads()
-    yield
-    sigmax.set_num_threads(before)
 
 
 # ---------------------------------------------------------------- total

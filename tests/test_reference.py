@@ -40,10 +40,8 @@ def close(a: Row, b: Row) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def precision():
-    before, ctx.prec = ctx.prec, 400
-    yield
-    ctx.prec = before
+def _precision() -> None:
+    ctx.prec = 400
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid", "softplus", "logit", "log1mexp"])

@@ -5,13 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from plain import softmax
 
 import sigmax
-
-
-def softmax(x):
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 def width_bins(confidence, bins):

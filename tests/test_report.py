@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from plain import softmax
 
 import sigmax
 from sigmax.files.errors import DataError
@@ -19,11 +20,6 @@ from sigmax.report.page import page
 from sigmax.report.study import Choices, study
 
 ROWS = 4000
-
-
-def softmax(x):
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 def drawn(rng, logits):

@@ -271,19 +271,13 @@ def test_blocks_of_unknown_size():
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+def client(cluster):
+    with cluster.get_client() as client:
         yield client
 
 
-def test_cluster(cluster):
-    assert len(cluster.scheduler_info()["workers"]) == 2
+def test_cluster(client):
+    assert len(client.scheduler_info()["workers"]) == 2
     result = numbers(dask(LOGITS, (50, C)), dask(LABELS, 50), groups=dask(GROUPS, 50))
     np.testing.assert_allclose(
         result, numbers(LOGITS, LABELS, groups=GROUPS), rtol=1e-12, atol=1e-14
@@ -307,7 +301,7 @@ def lost(block, block_info, folder):
     return killing(block, str(Path(folder) / "killed"))
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("function", ["fit_temperature", "evaluate", "fit_vector_scaling"])
 def test_a_worker_that_dies_changes_nothing(function, tmp_path):
     logits, labels = dask(LOGITS, (50, C)), dask(LABELS, 50)

@@ -39,13 +39,6 @@ names = lambda options: "-".join(options) or "none"  # noqa: E731
 every_option = pytest.mark.parametrize("options", OPTIONS, ids=names)
 
 
-@pytest.fixture(autouse=True)
-def threads() -> Any:
-    before = sigmax.get_num_threads()
-    yield
-    sigmax.set_num_threads(before)
-
-
 def chain(options: dict[str, Any]) -> list[tuple[str, float]]:
     """The options in the order in which they are applied."""
     chosen = {k: v for k, v in options.items() if k not in ("preset", "order")}

@@ -27,13 +27,6 @@ def results() -> list[bytes]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def threads():
-    before = sigmax.get_num_threads()
-    yield
-    sigmax.set_num_threads(before)
-
-
 def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `script` in a Python of its own, where it may fork, change user and be killed."""
     return subprocess.run(

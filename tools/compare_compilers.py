@@ -3,7 +3,7 @@
     python tools/compare_compilers.py [--source SDIST] [clang] [zig]
 
 Builds the source once per compiler (side by side, two minutes of processor time each), and compares the digests of
-tests/kernel_inputs.py. clang is `clang++`; zig is what the build back end takes where there is no compiler at all.
+tests/support/kernel_inputs.py. clang is `clang++`; zig is what the build back end takes where there is no compiler.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def build(compiler: str, source: Path, place: Path) -> None:
 def digests(level: str, place: Path | None) -> dict[str, str]:
     paths = {"PYTHONPATH": str(place)} if place else {}
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/kernel_inputs.py")],
+        [sys.executable, str(ROOT / "tests/support/kernel_inputs.py")],
         check=True,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ import numpy as np
 import sigmax
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 import decoders  # noqa: E402
 
 NAMES = {"llama.cpp": "llama.cpp", "transformers": "Transformers", "vllm": "vLLM"}
@@ -85,7 +85,7 @@ PAGE = """# Conformance of truncation
 
 What llama.cpp, Transformers and vLLM keep, beside `filter_probabilities(…, preset=…)`, on random rows of {classes} float32
 logits with random options, half of the rows rounded so that many logits are equal. Their arithmetic is written down
-independently in `tests/decoders.py`, step by step as they document it. Written by `python tools/conformance_sampling.py`.
+independently in `tests/support/decoders.py`, step by step as they document it. Written by `python tools/conformance_sampling.py`.
 
 | program | rows | kept alike | differ: float32 rounds | differ: ties | differ: anything else |
 |---|---:|---:|---:|---:|---:|

@@ -4,6 +4,7 @@
 several instruction-set levels.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -27,10 +28,12 @@ TYPES |= {"float32": np.float32, "float64": np.float64}
 SMOOTHING = 0.125
 
 
+@functools.cache
 def class_weights(classes: int) -> NDArray[np.float64]:
     return np.arange(3, classes + 3) % 9 / 4
 
 
+@functools.cache
 def prior(classes: int) -> NDArray[np.float64]:
     return np.arange(2, classes + 2) % 5 / classes
 

@@ -2,7 +2,7 @@
 
 No other exception, no crash, no hang, no exit code but 0 and 1. A failure prints the seed that makes it again.
 
-    python tests/fuzz_files.py --mutations 100000 --seed 0
+    python tests/support/fuzz_files.py --mutations 100000 --seed 0
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Random calls of every public function, for what must never change a result.
 
-    python tests/fuzz.py layouts --cases 100000 --seed 1    # operands and out= in any layout, beside contiguous copies
-    python tests/fuzz.py left-out --cases 100000 --seed 1   # anything in rows and classes that do not count
+    python tests/support/fuzz.py layouts --cases 100000 --seed 1    # operands and out= in any layout
+    python tests/support/fuzz.py left-out --cases 100000 --seed 1   # anything in what does not count
 
 Results are compared byte by byte. A case that fails is printed with its number, which `--first` starts from.
 test_fuzz.py runs the first cases of both.

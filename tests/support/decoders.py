@@ -8,14 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from plain import softmax
 
 Array = Any
 MINUS_INFINITY = -np.inf
-
-
-def softmax(x: Array) -> Array:
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 def join(x: Array, kept: Array, together: bool) -> Array:

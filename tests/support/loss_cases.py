@@ -12,7 +12,7 @@ import reference
 from accuracy_cases import CANCELLATION, as_float, generator, in_units
 from flint import arb, ctx
 from kernel_inputs import TYPES
-from test_same_bits import class_axis_first, read_only, strided
+from layouts import class_axis_first, read_only, same, strided
 
 import sigmax
 
@@ -25,11 +25,6 @@ every_type = pytest.mark.parametrize("dtype", TYPES)
 
 def with_gradient(name: str, *arguments: Any, **options: Any) -> tuple[Any, Any]:
     return sigmax.value_and_grad(getattr(sigmax, name))(*arguments, **options)
-
-
-def same(a: Any, b: Any) -> bool:
-    a, b = np.asarray(a), np.asarray(b)
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 def assert_close(a: Any, b: Any, units: float = 4, size: Any = 0.0) -> None:

@@ -1,6 +1,6 @@
 """Every number that multiplies, over all exponents of its type: one at a time and in pairs, against exact arithmetic.
 
-    python tests/fuzz_exponents.py --cases 100000 --seed 1
+    python tests/support/fuzz_exponents.py --cases 100000 --seed 1
 
 prints what fails, by function, type and the numbers that were swept; `--index 4711` shows one case in full. A case is
 a function of seed and index alone. test_exponents.py runs a few thousand.

@@ -1,4 +1,4 @@
-"""Every public name with its parameters, a line each: python tests/public_names.py > tests/public_api.txt"""
+"""Every public name with its parameters, a line each: python tests/support/public_names.py > tests/public_api.txt"""
 
 import importlib
 import importlib.util
