@@ -59,6 +59,16 @@ def indices(rng: np.random.Generator, shape: tuple[int, ...], classes: int) -> A
     return np.asarray(labels).astype(rng.choice(kinds))
 
 
+def weights(rng: np.random.Generator, shape: tuple[int, ...], least: float = -1.0) -> Array:
+    w = np.maximum(rng.normal(1, 0.7, shape), least / 4)
+    w = w.astype(rng.choice(["float64", "float64", "float32", "float16", "int64", "bool"]))
+    if w.size and rng.random() < 0.2:
+        kinds = [0.0, math.nan, math.inf, -1.0, 1e-300, 1e300, 5e-324]
+        w = w.astype(float)
+        w.flat[rng.integers(w.size)] = rng.choice(kinds)
+    return layout(rng, w if rng.random() < 0.95 else w[..., None])
+
+
 OPTIONS: dict[str, list[Any]] = {
     "temperature": [2.0, 3, 0.5, 3.7, 2.0**31, 1e-300, 2.0**-260, 0.0, -1.0, math.nan, 10**400, True, "1"],
     "label_smoothing": [0.0, 0.1, 1.0, 1, 0, 1.5, -0.1, None, np.float64(0.1)],
@@ -69,7 +79,7 @@ OPTIONS: dict[str, list[Any]] = {
     "from_logits": [True, True, False, 1, "yes"],
     "labels_from_logits": [False, True, True, 0],
     "class_weight": [None, [1.0, 2.0, 3.0]],
-    "sample_weight": [None, 2.0, 0.0],
+    "sample_weight": [None, 2.0, 0.0],  # arrays come in `call`
     "pos_weight": [None, 2.0, 3, 0.0, 1e300, [1.0, 2.0]],
     "smoothing_prior": [None],
     "normalizer": [None, 7.0, 0.0],
@@ -124,6 +134,10 @@ def call(rng: np.random.Generator, name: str) -> tuple[list[Any], dict[str, Any]
         else:
             second = [logits(rng, shape, dtype)]
             second += [hard] if rng.random() < 0.7 else []
+        if rng.random() < 0.4:
+            named["sample_weight"] = weights(rng, batch)
+        if name != "kl_divergence" and rng.random() < 0.3:
+            named["class_weight"] = weights(rng, (classes,), least=0.0)
     if rng.random() < 0.02:
         second[0] = second[0][..., :-1] if second[0].ndim else [1, 2]
     arguments = [layout(rng, a) if isinstance(a, np.ndarray) else a for a in (x, *second)]
@@ -171,7 +185,7 @@ def test_same_as_the_general_way(loss: Any) -> None:
             )
         )
         assert found == expected, what
-    assert plain > CASES / 4, "few cases went the short way"
+    assert plain > CASES / 10, "few cases went the short way"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -183,6 +197,8 @@ def test_plain_calls_are_short(dtype: str) -> None:
         ("cross_entropy", (x, y), {"label_smoothing": 0.1, "temperature": 2, "reduction": "none"}),
         ("cross_entropy", (x, y.astype("int32"), 1), {"ignore_index": -100, "z_loss": 1e-4}),
         ("cross_entropy", (x.T, y, 0), {"where": None}),
+        ("cross_entropy", (x, y), {"class_weight": np.arange(1, 4, dtype="f4")}),
+        ("cross_entropy", (x, q), {"class_weight": np.ones(3), "sample_weight": np.ones(4)}),
         ("cross_entropy", (x, q), {"from_logits": True}),
         ("cross_entropy", (x, np.eye(3, dtype=bool)[y]), {}),
         ("kl_divergence", (x, q), {}),
@@ -206,7 +222,9 @@ def test_what_is_not_plain_is_left_alone() -> None:
         ((np.ma.masked_array(x), y), {}),
         ((x.astype(np.float16), y), {}),
         ((x, y + 1), {}),
-        ((x, y), {"sample_weight": np.ones(4)}),
+        ((x, y), {"sample_weight": np.array([1.0, 0.0, 1.0, 1.0])}),
+        ((x, y), {"class_weight": np.ones(2)}),
+        ((x, y), {"sample_weight": np.ones((1, 4))}),
         ((x, y), {"reduction": "batchmean"}),
         ((x, y, 0), {}),
         ((x, y, -1, -1), {}),

@@ -1,7 +1,7 @@
 // A loss in one call: checked, evaluated and reduced without a step in Python. Logits and labels are exact ndarrays, logits of
-// float32 or float64 and labels of their type or of integers; options are numbers. Whatever else is given, is not legal, or has
-// numbers whose products leave the range of doubles, is for the general way (sigmax/_loss.py): these functions return None
-// then. Each check here is one that is there too; tests/test_plain_losses.py compares the two.
+// float32 or float64 and labels of their type or of integers; options are numbers, weights ndarrays. Whatever else is given, is
+// not legal, leaves rows out by a weight of 0, or has products beyond the range of doubles, is for the general way
+// (sigmax/_loss.py): these functions return None then. Each check here is one that is there too; tests/test_plain_losses.py compares the two.
 #include <cmath>
 #include <utility>
 
@@ -22,6 +22,7 @@ struct Options {
   std::int64_t ignored = 0;
   double temperature = 1.0, alpha = 1.0, smoothing = 0.0, z_loss = 0.0, pos_weight = 1.0;
   Reduction reduction = kMean;
+  PyObject *class_weight = Py_None, *sample_weight = Py_None;
 };
 
 // Products of these neither overflow nor lose digits (_reduction.py).
@@ -75,12 +76,18 @@ bool take_reduction(Options& options, PyObject* value) {
     if (PyUnicode_CompareWithASCIIString(value, names[k]) == 0) return options.reduction = static_cast<Reduction>(k), true;
   return false;
 }
+bool take_array(PyObject* value, PyObject** array) {
+  *array = value;
+  return value == Py_None || PyArray_CheckExact(value);
+}
 bool is_none(Options&, PyObject* value) { return value == Py_None; }
 bool is_true(Options&, PyObject* value) { return value == Py_True; }
 
 namespace option {
 constexpr Option axis = {"axis", take_axis}, ignore_index = {"ignore_index", take_ignored}, reduction = {"reduction", take_reduction},
-                 from_logits = {"from_logits", is_true}, sample_weight = {"sample_weight", is_none}, class_weight = {"class_weight", is_none},
+                 from_logits = {"from_logits", is_true}, no_weight = {"sample_weight", is_none}, no_class_weight = {"class_weight", is_none},
+                 sample_weight = {"sample_weight", [](Options& o, PyObject* value) { return take_array(value, &o.sample_weight); }},
+                 class_weight = {"class_weight", [](Options& o, PyObject* value) { return take_array(value, &o.class_weight); }},
                  smoothing_prior = {"smoothing_prior", is_none}, where = {"where", is_none}, normalizer = {"normalizer", is_none},
                  labels_from_logits = {"labels_from_logits", [](Options& o, PyObject* value) { return take_flag(value, &o.of_logits); }},
                  temperature = {"temperature", [](Options& o, PyObject* value) { return take_number(value, 0x1p-1022, 0x1p1000, &o.temperature); }},
@@ -206,6 +213,12 @@ class RowsLoss {
     return take_labels(second_, given, x_) && rows_.take(kSecond, second_.get());
   }
 
+  // Those of classes and of rows.
+  bool take_weights() {
+    const bool of_classes = take_weights(class_weights_, kClassWeight, options_.class_weight, rows_.call.classes);
+    return of_classes && take_weights(weights_, kWeight, options_.sample_weight, rows_.call.rows);
+  }
+
   // `inputs` must stay apart from `out`.
   PyObject* run(Kernel kernel, bool with_gradient, PyObject* out, PyObject* const* inputs, int count) {
     Owned value, gradient;
@@ -216,14 +229,14 @@ class RowsLoss {
       value.reset(reinterpret_cast<PyObject*>(new_array(x_, rows_.x.last, rows_.x.shape, rows_.x.type)));
       if (value.get() == nullptr) return nullptr;
     }
-    const Doubles own(in_place ? 0 : rows), sums(are_distributions_ ? rows : 0);
+    const Doubles own(in_place ? 0 : rows), masses(has_masses() ? rows : 0);
     double* losses = in_place ? static_cast<double*>(PyArray_DATA(value.array())) : own.data;
-    Outcome outcome = losses == nullptr || sums.data == nullptr ? kNoMemory : kDone;
+    Outcome outcome = losses == nullptr || masses.data == nullptr ? kNoMemory : kDone;
     double reduced = 0.0;
     if (outcome == kDone)
       without_gil(PyArray_SIZE(x_), [&] {
         const FloatEnvironment environment;
-        outcome = evaluate(function_of(kernel, with_gradient), losses, sums.data, &reduced);
+        outcome = evaluate(function_of(kernel, with_gradient), losses, masses.data);
         if (outcome == kDone && kernel == kRelativeEntropy) mend_rounding(losses);
         if (outcome == kDone && !each) outcome = reduce(losses, rows, over_, &reduced);
         if (outcome == kDone && each && !in_place) round_to_floats(losses, rows, PyArray_DATA(value.array()));
@@ -247,37 +260,87 @@ class RowsLoss {
     return counted_ > 0;
   }
 
+  bool take_weights(Owned& weights, Name name, PyObject* given, npy_intp count) {
+    if (given == Py_None) return true;
+    const int type = PyArray_TYPE(array_of(given));
+    if (!PyTypeNum_ISINTEGER(type) && type != NPY_FLOAT && type != NPY_DOUBLE) return false;
+    weights.reset(PyArray_FROMANY(given, NPY_DOUBLE, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST));
+    if (weights.get() == nullptr || !rows_.take(name, weights.get())) return false;
+    if (PyArray_SIZE(weights.array()) != count) return false;
+    const double* weight = static_cast<const double*>(PyArray_DATA(weights.array()));
+    for (npy_intp k = 0; k < count; ++k)
+      if (!is_ordinary(name == kWeight ? std::fabs(weight[k]) : weight[k])) return false;
+    return true;
+  }
+  const double* class_weights() const { return of(class_weights_); }
+  const double* weights() const { return of(weights_); }
+  static const double* of(const Owned& array) { return array.get() == nullptr ? nullptr : static_cast<const double*>(PyArray_DATA(array.array())); }
+
+  // Whether rows count for more or less than 1 in a mean.
+  bool has_masses() const { return are_distributions_ || class_weights_.get() != nullptr || weights_.get() != nullptr; }
+
   // The losses, and what their sum is divided by.
-  Outcome evaluate(const RowsFunction& function, double* losses, double* sums, double*) {
+  Outcome evaluate(const RowsFunction& function, double* losses, double* masses) {
     if (are_distributions_) {
-      RowsCall mass = rows_.call;
-      mass[kX] = rows_.call[kSecond];
-      mass[kOut] = {};
-      mass[kValue] = {reinterpret_cast<char*>(sums), sizeof(double), 0};
-      if (!run_rows(function_of(kMass, false), mass)) return kNoMemory;
-      for (npy_intp i = 0; i < mass.rows; ++i)
-        if (!(std::fabs(sums[i] - 1.0) <= tolerance(mass.type))) return kGeneral;
+      const Outcome outcome = add_up_labels(masses);
+      if (outcome != kDone) return outcome;
     }
     if (options_.reduction == kMean) {
       over_ = static_cast<double>(counted_);
-      if (are_distributions_ && !run_total(kernels->elements->total, sums, rows_.call.rows, &over_)) return kNoMemory;
+      if (has_masses()) {
+        weigh(masses);
+        if (!run_total(kernels->elements->total, masses, rows_.call.rows, &over_)) return kNoMemory;
+        if (!is_ordinary(over_)) return kGeneral;
+      }
     }
     rows_.set(kScale, 1.0 / over_);
     rows_.call[kValue] = {reinterpret_cast<char*>(losses), sizeof(double), 0};
     return run_rows(function, rows_.call) ? kDone : kNoMemory;
   }
 
+  // Σ q of each row, which is to be 1; Σ w·q with the weights of classes.
+  Outcome add_up_labels(double* masses) {
+    double one = 1.0;
+    RowsCall call;
+    call.rows = rows_.call.rows;
+    call.classes = rows_.call.classes;
+    call.type = rows_.call.type;
+    call[kX] = rows_.call[kSecond];
+    call[kPrior] = shared(&one);
+    call[kValue] = {reinterpret_cast<char*>(masses), sizeof(double), 0};
+    if (!run_rows(function_of(kMass, false), call)) return kNoMemory;
+    for (npy_intp i = 0; i < call.rows; ++i)
+      if (!(std::fabs(masses[i] - 1.0) <= tolerance(call.type))) return kGeneral;
+    if (class_weights() == nullptr) return kDone;
+    call[kPrior] = rows_.call[kClassWeight];
+    return run_rows(function_of(kMass, false), call) ? kDone : kNoMemory;
+  }
+
+  void weigh(double* masses) const {
+    const std::int64_t* label = indices_.get() == nullptr ? nullptr : static_cast<const std::int64_t*>(PyArray_DATA(indices_.array()));
+    for (npy_intp i = 0; i < rows_.call.rows; ++i) {
+      if (label != nullptr && label[i] < 0) {
+        masses[i] = 0.0;
+        continue;
+      }
+      const double mass = are_distributions_ ? masses[i] : class_weights() != nullptr ? class_weights()[label[i]] : 1.0;
+      masses[i] = weights() != nullptr ? weights()[i] * mass : mass;
+    }
+  }
+
   // A divergence that is negative because its labels are rounded is 0.
   void mend_rounding(double* losses) const {
-    const double least = -tolerance(rows_.call.type) * tolerance(rows_.call.type);
-    for (npy_intp i = 0; i < rows_.call.rows; ++i)
-      if (losses[i] < 0.0 && losses[i] >= least) losses[i] = 0.0;
+    const double squared = tolerance(rows_.call.type) * tolerance(rows_.call.type);
+    for (npy_intp i = 0; i < rows_.call.rows; ++i) {
+      const double weight = weights() != nullptr ? std::fabs(weights()[i]) : 1.0;
+      if (losses[i] < 0.0 && losses[i] >= -weight * squared) losses[i] = 0.0;
+    }
   }
 
   PyArrayObject* x_;
   const Options& options_;
   DirectCall rows_;
-  Owned indices_, second_;
+  Owned indices_, second_, class_weights_, weights_;
   bool are_distributions_ = false;
   npy_intp counted_;  // rows
   double over_ = 1.0;
@@ -330,7 +393,7 @@ PyObject* of_rows(const Arguments& given) {
   const int dimensions = PyArray_NDIM(given.x()), axis = given.options.axis;
   if (axis < -dimensions || axis >= dimensions) return nullptr;
   RowsLoss rows(given.x(), axis < 0 ? axis + dimensions : axis, given.type(), given.options);
-  return rows.take_logits() ? loss(rows, given) : nullptr;
+  return rows.take_logits() && rows.take_weights() ? loss(rows, given) : nullptr;
 }
 
 PyObject* binary_cross_entropy(const Arguments& given) {
@@ -401,9 +464,9 @@ constexpr Loss losses[] = {
       option::normalizer}},
     {"distillation_loss", 3, of_rows<distillation_loss>,
      {option::axis, option::reduction, option::temperature, option::alpha, option::label_smoothing, option::ignore_index, option::z_loss,
-      option::class_weight, option::sample_weight, option::smoothing_prior, option::where, option::normalizer}},
+      option::no_class_weight, option::no_weight, option::smoothing_prior, option::where, option::normalizer}},
     {"binary_cross_entropy", 2, binary_cross_entropy,
-     {option::reduction, option::label_smoothing, option::pos_weight, option::from_logits, option::sample_weight, option::where, option::normalizer}},
+     {option::reduction, option::label_smoothing, option::pos_weight, option::from_logits, option::no_weight, option::where, option::normalizer}},
 };
 
 bool take_option(const Loss& loss, PyObject* name, PyObject* value, Options& options) {
