@@ -224,6 +224,7 @@ def test_what_is_not_plain_is_left_alone() -> None:
         ((x, y + 1), {}),
         ((x, y), {"sample_weight": np.array([1.0, 0.0, 1.0, 1.0])}),
         ((x, y), {"class_weight": np.ones(2)}),
+        ((x.T, y, 0), {"class_weight": np.ones((3, 1))}),
         ((x, y), {"sample_weight": np.ones((1, 4))}),
         ((x, y), {"reduction": "batchmean"}),
         ((x, y, 0), {}),

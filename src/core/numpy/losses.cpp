@@ -264,6 +264,7 @@ class RowsLoss {
     if (given == Py_None) return true;
     const int type = PyArray_TYPE(array_of(given));
     if (!PyTypeNum_ISINTEGER(type) && type != NPY_FLOAT && type != NPY_DOUBLE) return false;
+    if (name == kClassWeight && PyArray_NDIM(array_of(given)) != 1) return false;
     weights.reset(PyArray_FROMANY(given, NPY_DOUBLE, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST));
     if (weights.get() == nullptr || !rows_.take(name, weights.get())) return false;
     if (PyArray_SIZE(weights.array()) != count) return false;
