@@ -50,7 +50,8 @@ class RowBlock {
 
   static std::ptrdiff_t rows_together(std::ptrdiff_t n, bool columns) {
     const std::ptrdiff_t fit = kBlockNumbers / (n + 1);
-    return columns ? larger(16, smaller(kMostRows, fit / 16 * 16)) : larger(1, smaller(kOctet, fit));
+    const std::ptrdiff_t step = kOnlyColumns ? kLanes : 16;
+    return columns ? larger(step, smaller(kMostRows, fit / step * step)) : larger(1, smaller(kOctet, fit));
   }
   // Tiles have room for whole vectors.
   static std::ptrdiff_t tile_numbers(std::ptrdiff_t n, bool columns) {
