@@ -30,7 +30,7 @@ CXXFLAGS="-O0 -g1 -fno-sanitize-recover=all" \
 libraries=
 for name in libasan.so libubsan.so libstdc++.so; do libraries+="$("$compiler" -print-file-name=$name) "; done
 export LD_PRELOAD=$libraries PYTHONPATH=$work/site PYTHONDONTWRITEBYTECODE=1 SIGMAX_ISA=$level
-export ASAN_OPTIONS=halt_on_error=1:detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=halt_on_error=1:detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
 "$python" -c "import sigmax; assert sigmax.__file__.startswith('$work'), sigmax.__file__"
 
