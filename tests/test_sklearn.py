@@ -37,8 +37,14 @@ ESTIMATORS = [
     VectorScaling(cv=3),
     VectorScaling(cv=3, ensemble=False),
 ]
+FAST = 2  # of them; the checks of the others take a minute
 CHECKS = [
-    pytest.param(estimator, check, id=f"{k}-{check.func.__name__}")
+    pytest.param(
+        estimator,
+        check,
+        id=f"{k}-{check.func.__name__}",
+        marks=pytest.mark.slow if k >= FAST else (),
+    )
     for k, one in enumerate(ESTIMATORS)
     for estimator, check in estimator_checks_generator(one)
 ]
