@@ -644,6 +644,7 @@ def test_without_its_libraries_the_command_says_what_to_install():
 
 @pytest.mark.parametrize("suffix", [".npy", ".parquet"])
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing_half_written(by, suffix, here):
     """The input is large enough that the output grows for a while: it is interrupted when a part is there."""
     with Path("large.npy").open("wb") as file:
