@@ -241,7 +241,7 @@ def test_demo(here):
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet"])
 @pytest.mark.parametrize("method", ["temperature", "vector"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 def test_calibrate_and_apply(suffix, method, dtype):
     logits, labels = np.load("logits.npy").astype(dtype), np.load("labels.npy")
     np.save("logits.npy", logits)

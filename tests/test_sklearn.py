@@ -37,7 +37,7 @@ ESTIMATORS = [
     VectorScaling(cv=3),
     VectorScaling(cv=3, ensemble=False),
 ]
-FAST = 2  # of them; the checks of the others take a minute
+FAST = 1  # of them; the checks of the others take a minute
 CHECKS = [
     pytest.param(
         estimator,
