@@ -247,7 +247,7 @@ def test_calibration_refuses_what_it_cannot_do():
 
 
 def test_metadata_is_routed():
-    x, y = digits()
+    x, y = load_iris(return_X_y=True)
     groups = np.arange(len(x)) % 5
     weight = np.random.default_rng(0).random(len(x))
     with sklearn.config_context(enable_metadata_routing=True):
