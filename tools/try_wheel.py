@@ -26,6 +26,8 @@ rng = np.random.default_rng(0)
 logits = rng.normal(size=(500, 4)) * 3
 np.save("logits.npy", logits)
 np.save("labels.npy", (logits / 2 + rng.gumbel(size=logits.shape)).argmax(axis=1))
+np.save("full.npy", logits)
+np.save("quantised.npy", np.round(logits * 8) / 8)
 """
 
 
