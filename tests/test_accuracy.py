@@ -33,6 +33,12 @@ CONTRACT = {
 }
 
 
+def lengths(classes: tuple[int, ...]) -> pytest.MarkDecorator:
+    """Balls take their time: the longest rows are slow tests."""
+    values = [*classes[:-1], pytest.param(classes[-1], marks=pytest.mark.slow)]
+    return pytest.mark.parametrize("classes", values)
+
+
 def within(error: float, bound: float) -> bool:
     return error <= bound if bound < 1 else error < bound
 
@@ -60,7 +66,7 @@ def test_binary_loss(measure: Callable[[str, str], Error], name: str, dtype: str
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("classes", CLASSES)
+@lengths(CLASSES)
 @pytest.mark.parametrize("name", AXIS)
 def test_axis(name: str, classes: int, dtype: str) -> None:
     error = axis_error(name, dtype, classes)
@@ -68,7 +74,7 @@ def test_axis(name: str, classes: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("classes", CLASSES)
+@lengths(CLASSES)
 @pytest.mark.parametrize("name", AXIS)
 def test_axis_vjp(name: str, classes: int, dtype: str) -> None:
     error = axis_vjp_error(name, dtype, classes)
@@ -76,7 +82,7 @@ def test_axis_vjp(name: str, classes: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("classes", LOSS_CLASSES)
+@lengths(LOSS_CLASSES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss(name: str, classes: int, dtype: str) -> None:
     error = loss_error(name, dtype, classes)
@@ -84,7 +90,7 @@ def test_loss(name: str, classes: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("classes", LOSS_CLASSES)
+@lengths(LOSS_CLASSES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_gradient(name: str, classes: int, dtype: str) -> None:
     error = loss_gradient_error(name, dtype, classes)

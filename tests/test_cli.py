@@ -241,7 +241,7 @@ def test_demo(here):
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet"])
 @pytest.mark.parametrize("method", ["temperature", "vector"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 def test_calibrate_and_apply(suffix, method, dtype):
     logits, labels = np.load("logits.npy").astype(dtype), np.load("labels.npy")
     np.save("logits.npy", logits)
@@ -644,6 +644,7 @@ def test_without_its_libraries_the_command_says_what_to_install():
 
 @pytest.mark.parametrize("suffix", [".npy", ".parquet"])
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing_half_written(by, suffix, here):
     """The input is large enough that the output grows for a while: it is interrupted when a part is there."""
     with Path("large.npy").open("wb") as file:

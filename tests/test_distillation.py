@@ -147,7 +147,7 @@ def test_masked_classes_and_ignored_rows(classes: int, dtype: str) -> None:
     assert_sum_of_parts(result, x, y, labels, **options)
 
 
-@pytest.mark.parametrize("classes", [3, 33, 70_001])
+@pytest.mark.parametrize("classes", [3, 33, pytest.param(70_001, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("alpha", [0.25, 0.0])
 @pytest.mark.parametrize("teacher", [-INF, 0.0, INF, NAN])
 @pytest.mark.parametrize("student", [-INF, 0.0, INF, NAN])

@@ -287,6 +287,7 @@ def test_many_groups():
     assert np.allclose(twice.nll.resamples, once.nll.resamples, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_interval_of_an_error_covers_what_samples_show():
     """200 samples, 90 %: the interval has the mean error of such samples."""
     rng = np.random.default_rng(9)

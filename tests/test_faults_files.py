@@ -143,7 +143,7 @@ STRAY = {
 
 
 @pytest.mark.parametrize("kind", STRAY)
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", pytest.param(".parquet", marks=pytest.mark.slow)])
 def test_f1_a_column_that_is_no_class(kind, suffix, rng, logits, labels):
     name, values = STRAY[kind](ROWS, rng)
     table = (

@@ -14,6 +14,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from plain import softmax
+from safetensors_format import write_safetensors
 
 from sigmax.files import blocks, jsonl
 from sigmax.files.blocks import row_blocks, spill
@@ -24,11 +25,6 @@ from sigmax.files.opening import arrays, open_file
 from sigmax.files.outputs import replacing, write_rows
 
 NAMES = ["cat", "dog", "eel"]
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(3)
 
 
 @pytest.fixture
@@ -157,22 +153,6 @@ def written(kind: str, tmp: Path, logits, labels) -> tuple[Path, Path | None, Op
                 file.writelines(json.dumps(row) + "\n" for row in rows)
             return Path(f"{one}.jsonl.gz"), None, Options("cat,dog,eel")
     raise AssertionError(kind)
-
-
-# Written by hand, and compared with what the libraries write in the conformance group.
-
-
-def write_safetensors(path: Path, **arrays) -> None:
-    types = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "bool": "BOOL"}
-    header, data = {}, b""
-    for name, array in arrays.items():
-        raw = np.ascontiguousarray(array).tobytes()
-        of_type = types.get(str(array.dtype), "BF16")
-        offsets = [len(data), len(data) + len(raw)]
-        header[name] = {"dtype": of_type, "shape": list(array.shape), "data_offsets": offsets}
-        data += raw
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
 def write_torch(path: Path, *, compressed=False, **arrays) -> None:

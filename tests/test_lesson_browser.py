@@ -25,6 +25,10 @@ pytestmark = needs_browser
 
 TO_SETTLE = tomllib.loads((Path(__file__).parent / "support/lesson_claims.toml").read_text("utf-8"))
 every_chapter = pytest.mark.parametrize("name", CHAPTERS)
+# A page takes a second of a processor: by default two chapters are worked through, and two places looked at.
+slow = partial(pytest.param, marks=pytest.mark.slow)
+chapter_by_chapter = pytest.mark.parametrize("name", [*CHAPTERS[:2], *map(slow, CHAPTERS[2:])])
+place_by_place = pytest.mark.parametrize("place", [*PLACES[:2], *map(slow, PLACES[2:])])
 
 
 def figures_of(page, described, name):
@@ -86,7 +90,7 @@ def test_the_road_counts_the_claims(page, address, described):
 # ---------------------------------------------------------------- figures
 
 
-@every_chapter
+@chapter_by_chapter
 def test_figures_by_hand_and_by_keyboard(page, address, described, name):
     """Markers can be dragged and stepped, sliders and presets move the figure, reset brings it back."""
     visit(page, address, name)
@@ -126,7 +130,7 @@ def test_figures_by_hand_and_by_keyboard(page, address, described, name):
             expect(button).to_have_attribute("aria-pressed", "true")
 
 
-@every_chapter
+@chapter_by_chapter
 def test_the_address_keeps_the_situation(new_page, address, described, name):
     first = new_page()
     visit(first, address, name)
@@ -260,7 +264,7 @@ def test_a_finger_scrolls_over_the_plane_and_taps_a_point(new_page, address):
 # ---------------------------------------------------------------- commit before the verdict
 
 
-@every_chapter
+@chapter_by_chapter
 def test_claims_are_judged_before_the_verdict(page, address, described, name):
     visit(page, address, name)
     open_all(page)
@@ -318,7 +322,7 @@ def test_the_cover_maps_the_road_and_names_what_was_believed(page, address, desc
     expect(page.locator(".marks .good")).to_have_count(0)
 
 
-@every_chapter
+@chapter_by_chapter
 def test_a_guess_comes_before_the_answer_and_is_kept(page, address, described, name):
     visit(page, address, name)
     open_all(page)
@@ -351,7 +355,7 @@ ANSWERS = {
 }  # fmt: skip
 
 
-@every_chapter
+@chapter_by_chapter
 def test_exercises_know_right_from_wrong(page, address, described, name):
     visit(page, address, name)
     for exercise, parts in described[name]["exercises"].items():
@@ -374,7 +378,7 @@ def test_exercises_know_right_from_wrong(page, address, described, name):
 # ---------------------------------------------------------------- language, looks, access
 
 
-@pytest.mark.parametrize("place", PLACES)
+@place_by_place
 def test_the_language_switches_in_place(page, address, place):
     visit(page, address, place, "zh-Hant")
     open_all(page)
@@ -393,7 +397,7 @@ def test_the_language_switches_in_place(page, address, place):
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("place", PLACES)
+@place_by_place
 def test_it_fits_every_screen(new_page, address, place, lang):
     page = new_page(viewport={"width": 390, "height": 844})
     visit(page, address, place, lang)
@@ -434,7 +438,7 @@ def test_the_theme_is_kept(new_page, address):
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
-@every_chapter
+@chapter_by_chapter
 def test_keyboard_alone_is_enough(page, address, name):
     visit(page, address, name)
     open_all(page)

@@ -1,11 +1,11 @@
 """A linear layer: against the products and functions written out, in chunks, and from files."""
 
-import json
 import sys
 import tracemalloc
 
 import numpy as np
 import pytest
+from safetensors_format import write_safetensors
 
 import sigmax
 from sigmax import LinearHead, linear
@@ -136,22 +136,6 @@ def test_errors():
 
 
 # ---------------------------------------------------------------- heads
-
-
-def write_safetensors(path, **arrays):
-    """The format as its specification has it."""
-    kinds = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16", "int64": "I64"}
-    header, data = {"__metadata__": {"format": "pt"}}, b""
-    for name, array in arrays.items():
-        offsets = [len(data), len(data) + array.nbytes]
-        header[name] = {
-            "dtype": kinds[array.dtype.name],
-            "shape": array.shape,
-            "data_offsets": offsets,
-        }
-        data += array.tobytes()
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
 def test_head(tmp_path):

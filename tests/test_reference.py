@@ -1,5 +1,6 @@
 """The definitions themselves: every gradient against a central difference of its function, in 400-bit arithmetic."""
 
+import numpy as np
 import pytest
 import reference
 from flint import arb, ctx
@@ -145,3 +146,22 @@ def test_ulp_error() -> None:
     result = [float("inf"), 65504, 65504, 0, 1, float("inf"), float("nan")]
     assert reference.ulp_error(result, exact, "float16").tolist() == [0.5, 0.5, 0, 0.5, 0.5, 0, 0]
     assert reference.ulp_error([1.0], [reference.INF], "float32").tolist() == [float("inf")]
+
+
+@pytest.mark.parametrize("dtype", reference.FORMATS)
+def test_errors_in_pairs_of_doubles_are_those_of_the_balls(dtype: str) -> None:
+    """Beside powers of 2, where the unit changes, subnormal, out of range, far off, and on the other side of 0."""
+    rng = np.random.default_rng(0)
+    exponents = np.r_[-1100:1024:7, reference.FORMATS[dtype][1] + np.arange(-30, 3), 0, 1, 2, 16]
+    exact = [
+        arb((sign, int(e))) * (1 + arb(float(d)) * arb((1, -k)))
+        for e in exponents
+        for sign in (1, -1)
+        for k, d in [(0, 0.0), (140, 1.0), (140, -1.0), (60, -1.0), (9, -1.0), (0, rng.random())]
+    ]
+    near = np.array(list(map(float, exact)))
+    with np.errstate(over="ignore"):
+        found = near * (1 + rng.choice([0, 2.0**-53, 2.0**-20, -(2.0**-9), 0.5, -2, -1], len(near)))
+    errors = reference.ulp_error(found, exact, dtype)
+    expected = [reference.distance(a, b, dtype) for a, b in zip(found.tolist(), exact, strict=True)]
+    np.testing.assert_allclose(errors, expected, rtol=1e-12)

@@ -302,7 +302,14 @@ def lost(block, block_info, folder):
 
 
 @pytest.mark.usefixtures("client")
-@pytest.mark.parametrize("function", ["fit_temperature", "evaluate", "fit_vector_scaling"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "fit_temperature",
+        pytest.param("evaluate", marks=pytest.mark.slow),
+        pytest.param("fit_vector_scaling", marks=pytest.mark.slow),
+    ],
+)
 def test_a_worker_that_dies_changes_nothing(function, tmp_path):
     logits, labels = dask(LOGITS, (50, C)), dask(LABELS, 50)
     call = getattr(sigmax, function)

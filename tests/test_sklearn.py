@@ -37,8 +37,14 @@ ESTIMATORS = [
     VectorScaling(cv=3),
     VectorScaling(cv=3, ensemble=False),
 ]
+FAST = 1  # of them; the checks of the others take a minute
 CHECKS = [
-    pytest.param(estimator, check, id=f"{k}-{check.func.__name__}")
+    pytest.param(
+        estimator,
+        check,
+        id=f"{k}-{check.func.__name__}",
+        marks=pytest.mark.slow if k >= FAST else (),
+    )
     for k, one in enumerate(ESTIMATORS)
     for estimator, check in estimator_checks_generator(one)
 ]
@@ -241,7 +247,7 @@ def test_calibration_refuses_what_it_cannot_do():
 
 
 def test_metadata_is_routed():
-    x, y = digits()
+    x, y = load_iris(return_X_y=True)
     groups = np.arange(len(x)) % 5
     weight = np.random.default_rng(0).random(len(x))
     with sklearn.config_context(enable_metadata_routing=True):

@@ -1,7 +1,8 @@
 """Install a wheel where there is no compiler, and do what the README says: python tools/try_wheel.py WHEEL
 
-The environment is new, its PATH has nothing else in it, and whatever the wheel needs comes as wheels. Run are the
-README's commands, on files of logits and labels that are made here, and its examples in Python.
+The wheel must have every file of src/sigmax. The environment is new, its PATH has nothing else in it, and whatever the
+wheel needs comes as wheels. Run are the README's commands, on files of logits and labels that are made here, and its
+examples in Python.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,8 @@ rng = np.random.default_rng(0)
 logits = rng.normal(size=(500, 4)) * 3
 np.save("logits.npy", logits)
 np.save("labels.npy", (logits / 2 + rng.gumbel(size=logits.shape)).argmax(axis=1))
+np.save("full.npy", logits)
+np.save("quantised.npy", np.round(logits * 8) / 8)
 """
 
 
@@ -38,6 +42,14 @@ def commands() -> list[str]:
 def examples() -> str:
     """The README's examples, with the imports that its blocks share."""
     return "\n".join(re.findall(r"(?ms)^```python\n(.*?)^```", README))
+
+
+def left_out(wheel: Path) -> list[str]:
+    """Files of the package that git has and the wheel has not."""
+    command = ["git", "-C", str(ROOT / "src"), "ls-files", "sigmax"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    with zipfile.ZipFile(wheel) as archive:
+        return sorted(set(listed) - set(archive.namelist()))
 
 
 def timed(what: str, command: list[str], place: Path, path: Path) -> None:
@@ -72,6 +84,8 @@ def main() -> None:
     print(f"{wheel.name}: {size / 1e6:.2f} MB")
     if size > LARGEST:
         sys.exit(f"the wheel must have at most {LARGEST:,} bytes, got {size:,}")
+    if found := left_out(wheel):
+        sys.exit(f"the wheel must have {', '.join(found)}")
     assert doctest.DocTestParser().get_examples(examples())
     with tempfile.TemporaryDirectory() as folder:
         try_in(Path(folder), wheel)

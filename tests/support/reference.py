@@ -421,24 +421,31 @@ def settled(v: arb) -> bool:
     return v.rel_accuracy_bits() >= 100 or not v.mid().is_finite() or v.rad() < arb((1, -1400))
 
 
+def of_floats(a: np.ndarray) -> arb | Row:
+    numbers = a.astype(float).tolist()
+    return list(map(arb, numbers)) if a.ndim else arb(numbers)
+
+
 def as_exact(value: object) -> object:
     """Floats of any type as `arb`, which represents each of them; arrays as lists."""
     if isinstance(value, np.ndarray):
-        return [as_exact(v) for v in value] if value.ndim else arb(float(value))
+        return [as_exact(v) for v in value] if value.ndim > 1 else of_floats(value)
     return value if value is None or isinstance(value, arb) else arb(float(value))  # type: ignore[arg-type]
 
 
 def has_nan(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return bool(np.isnan(value).any())
     if isinstance(value, list):
         return any(map(has_nan, value))
-    return isinstance(value, arb) and value.is_nan()
+    return value.is_nan() if isinstance(value, arb) else value is not None and math.isnan(value)  # type: ignore[arg-type]
 
 
 def exact(function: Callable[..., arb | Row], *arguments: object, **options: object) -> arb | Row:
     """function(...) proven to 100 bits; NaN anywhere in the row makes all of it NaN."""
     exact_arguments = [as_exact(a) for a in arguments]
     exact_options = {k: as_exact(v) for k, v in options.items()}
-    poisoned = any(map(has_nan, exact_arguments))
+    poisoned = any(map(has_nan, arguments))
     before = ctx.prec
     try:
         for ctx.prec in (192, 384, 768, 1536, 3072, 6144):
@@ -488,8 +495,30 @@ def ulp_error(result: np.ndarray, exact_list: Sequence[arb], dtype: object) -> n
     """The error of each result in units in the last place (of the exact value) of the result type."""
     before, ctx.prec = ctx.prec, 192
     try:
-        values = np.asarray(result).astype(float).ravel().tolist()
+        found = np.asarray(result).astype(float).ravel()
         name = np.dtype(dtype).name
-        return np.array([distance(r, e, name) for r, e in zip(values, exact_list, strict=True)])
+        if len(found) != len(exact_list):
+            raise ValueError(f"{len(found)} results for {len(exact_list)} exact values")
+        errors, usual = distances(found, exact_list, name)
+        for i in np.flatnonzero(~usual):
+            errors[i] = distance(float(found[i]), exact_list[i], name)
+        return errors
     finally:
         ctx.prec = before
+
+
+def distances(found: np.ndarray, exact_list: Sequence[arb], dtype: str) -> tuple[np.ndarray, ...]:
+    """`distance` of each, in pairs of doubles, and where these can tell it: where all is well inside their range."""
+    nearest = np.array(list(map(float, exact_list)))
+    with np.errstate(all="ignore"):
+        usual = (np.abs(nearest) > 2.0**-900) & (np.abs(nearest) < 2.0**900) & np.isfinite(found)
+    values = zip(exact_list, nearest.tolist(), usual.tolist(), strict=True)
+    rest = np.array([float(v - near) if ok else 0.0 for v, near, ok in values])
+    precision, least = FORMATS[dtype]
+    with np.errstate(all="ignore"):
+        mantissa, exponent = np.frexp(nearest)
+        # A value just below a power of 2 that rounds to it has the unit of the numbers below.
+        below = (np.abs(mantissa) == 0.5) & (rest * mantissa < 0)
+        leading = exponent - 1 - below
+        unit = np.ldexp(1.0, np.maximum(leading, least) - precision + 1)
+        return np.abs((found - nearest) - rest) / unit, usual
