@@ -1,9 +1,9 @@
 // Functions of one number.
 //
 // float64 results come of Pairs: `apply`, one rounding at the end. Results of narrower types are correctly rounded, in two
-// steps (docs/numerics/rounding.md). `first` is one double with a proved relative error `kError`; it holds for the floats with
-// bits from kFirst to kLast, those with ordinary results, `anywhere` for all. Where that leaves the rounding in doubt, `apply`
-// decides, in Pairs. tools/prove_rounding.py derives the errors.
+// steps (docs/numerics/rounding.md). The first is one double, of a relative error below `kError`, which
+// tools/prove_rounding.py proves. Its halves, `start` and `finish`, hold for floats with bits from kFirst to kLast, of which the
+// results are normal numbers; `anywhere` for all. Where that leaves the rounding in doubt, `apply` decides.
 #pragma once
 
 #include "../simd/rounding.h"
@@ -42,15 +42,14 @@ SIGMAX_INLINE W sigmoid_scaled(Vec x) {
   return divide(numerator, one_plus(scale(t, splat(1.0 / kExpScale<W>))));
 }
 
-// What the first half of a first step leaves to the second: the halves are loops of their own, short enough for a processor
-// to work on several vectors at once.
+// What `start` leaves to `finish`: they work on different vectors at once, so that a processor always has work that waits for
+// nothing.
 struct Start {
   Vec a, b;
 };
 
 struct Sigmoid {
-  static constexpr bool kTwo = false;
-  static constexpr double kError = 0x1.1p-37;
+  static constexpr double kError = 0x1.3p-39;
   static constexpr std::uint32_t kFirst = 0, kLast = kNegative | kSmallest;
 
   // 1/(1 + e^-x): neither sum nor quotient loses anything, whatever the sign of x.
@@ -66,8 +65,7 @@ struct Sigmoid {
 
 // log(1 + e^x) = max(x, 0) + log1p(t), t = e^-|x|.
 struct Softplus {
-  static constexpr bool kTwo = false;
-  static constexpr double kError = 0x1p-36;
+  static constexpr double kError = 0x1.8p-38;
   static constexpr std::uint32_t kFirst = 0, kLast = kNegative | kSmallest;
 
   // log1p(t) = log((1+s)/(1-s)) with s = t/(2 + t) <= 1/3.
@@ -93,7 +91,6 @@ struct Softplus {
 
 // log(1/(1 + e^-x)) = -softplus(-x).
 struct LogSigmoid {
-  static constexpr bool kTwo = false;
   static constexpr double kError = Softplus::kError;
   static constexpr std::uint32_t kFirst = kNegative, kLast = kSmallest;
   static SIGMAX_INLINE Start start(Vec x) { return Softplus::start(x); }
@@ -112,8 +109,7 @@ struct LogSigmoid {
 // double, read as an integer, are its logarithm but for 0.09. Around 1/2 k is 0 and s is 2p - 1, which is exact.
 struct Logit {
   static constexpr std::uint64_t kOne = 0x3ff0000000000000u, kHalf = 0x0008000000000000u;
-  static constexpr bool kTwo = true;
-  static constexpr double kError = 0x1p-41;
+  static constexpr double kError = 0x1.7p-41;
   static constexpr std::uint32_t kFirst = 1, kLast = 0x3f7fffffu;  // (0, 1)
 
   static SIGMAX_INLINE Start start(Vec p) {
@@ -161,8 +157,7 @@ SIGMAX_INLINE OneMinusExp<W> one_minus_exp(Vec x) {
 }
 
 struct Log1mexp {
-  static constexpr bool kTwo = true;
-  static constexpr double kError = 0x1p-36;
+  static constexpr double kError = 0x1.1p-38;
   static constexpr std::uint32_t kFirst = kNegative | 1u, kLast = kNegative | kSmallest;
 
   // e^x = w + w·p with w = 2^n. v = 1 - e^x is (1 - w) - w·p, and log v by v = 2^k·m: 1 - m is the small one of v's
