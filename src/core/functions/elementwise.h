@@ -3,7 +3,7 @@
 // float64 results come of Pairs: `apply`, one rounding at the end. Results of narrower types are correctly rounded, in two
 // steps (docs/numerics/rounding.md). The first is one double, of a relative error below `kError`, which
 // tools/prove_rounding.py proves. Its halves, `start` and `finish`, hold for floats with bits from kFirst to kLast, of which the
-// results are normal numbers; `anywhere` for all. Where that leaves the rounding in doubt, `apply` decides.
+// results are normal numbers; with `bounded` before and `at_ends` behind them, for all numbers. Where that leaves the rounding in doubt, `apply` decides.
 #pragma once
 
 #include "../simd/rounding.h"
@@ -55,7 +55,8 @@ struct Sigmoid {
   // 1/(1 + e^-x): neither sum nor quotient loses anything, whatever the sign of x.
   static SIGMAX_INLINE Start start(Vec x) { return {short_reciprocal(1.0 + exp_short(min(opaque(40.0), x), -kLog2e)), Vec{}}; }
   static SIGMAX_INLINE Vec finish(Vec, Start v) { return v.a; }
-  static SIGMAX_INLINE Vec anywhere(Vec x) { return finish(x, start(max(opaque(kNarrowBelow), x))); }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return max(opaque(kNarrowBelow), x); }
+  static SIGMAX_INLINE Vec at_ends(Vec, Vec result) { return result; }
 
   template <class Rounding>
   static SIGMAX_INLINE Vec apply(Vec x) {
@@ -77,7 +78,8 @@ struct Softplus {
     const Vec z = v.a * v.a;
     return mul_add(v.a, mul_add(z, polynomial(z, kLog1pShort), 2.0), max(x, opaque(0.0)));
   }
-  static SIGMAX_INLINE Vec anywhere(Vec x) { return finish(x, start(x)); }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return x; }
+  static SIGMAX_INLINE Vec at_ends(Vec, Vec result) { return result; }
 
   template <class Rounding>
   static SIGMAX_INLINE Vec apply(Vec x) {
@@ -98,7 +100,8 @@ struct LogSigmoid {
     const Vec z = v.a * v.a;
     return less_product(min(x, opaque(0.0)), v.a, mul_add(z, polynomial(z, kLog1pShort), 2.0));
   }
-  static SIGMAX_INLINE Vec anywhere(Vec x) { return finish(x, start(x)); }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return x; }
+  static SIGMAX_INLINE Vec at_ends(Vec, Vec result) { return result; }
   template <class Rounding>
   static SIGMAX_INLINE Vec apply(Vec x) {
     return -Softplus::apply<Rounding>(-x);
@@ -120,7 +123,7 @@ struct Logit {
     return {short_quotient(a - q, a + q), k};
   }
   static SIGMAX_INLINE Vec finish(Vec, Start v) { return short_log_of_odds(v.a, v.b); }
-  static SIGMAX_INLINE Vec anywhere(Vec p) { return at_ends(p, finish(p, start(p))); }
+  static SIGMAX_INLINE Vec bounded(Vec p) { return p; }
   static SIGMAX_INLINE Vec at_ends(Vec p, Vec result) {
     result = select(p == 0.0, splat(-kInfinity), select(p == 1.0, splat(kInfinity), result));
     return select((p >= 0.0) & (p <= 1.0), result, keep_nan(p, splat(kNaN)));
@@ -175,7 +178,7 @@ struct Log1mexp {
     const Vec minus_f = select(k == 0.0, v.b, 1.0 - m);
     return short_log_of_odds(-short_quotient(minus_f, 2.0 - minus_f), k);
   }
-  static SIGMAX_INLINE Vec anywhere(Vec x) { return at_ends(x, finish(x, start(max(opaque(kNarrowBelow), x)))); }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return max(opaque(kNarrowBelow), x); }
   static SIGMAX_INLINE Vec at_ends(Vec x, Vec result) {
     result = select(x == 0.0, splat(-kInfinity), result);
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));

@@ -84,62 +84,79 @@ SIGMAX_NOINLINE Vec last_step(Vec x) {
   return F::template apply<Odd>(x);
 }
 
-// out = F(x), rounded to the format; n is a multiple of kTogether.
-template <class F>
-SIGMAX_NOINLINE void round_block(const double* x, double* out, std::ptrdiff_t n, const Format& format) {
-  for (std::ptrdiff_t i = 0; i < n; i += kTogether) {
-    Rounded y[kTogether / kLanes];
-    Mask in_doubt{};
-    SIGMAX_UNROLL for (int k = 0; k < kTogether / kLanes; ++k) {
-      y[k] = round_within(F::anywhere(load(x + i + k * kLanes)), F::kError, format);
-      in_doubt |= y[k].in_doubt;
-    }
-    if (any(in_doubt))
-      for (int k = 0; k < kTogether / kLanes; ++k)
-        if (any(y[k].in_doubt)) y[k] = round_within(last_step<F>(load(x + i + k * kLanes)), 0.0, format);
-    SIGMAX_UNROLL for (int k = 0; k < kTogether / kLanes; ++k) store(out + i + k * kLanes, y[k].number);
+constexpr int kVectorsTogether = kTogether / kLanes;
+
+// The first halves of as many results, of floats or doubles.
+template <class F, class S>
+SIGMAX_INLINE void start_together(const S* x, Start* v) {
+  SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) {
+    const Vec numbers = load(x + k * kLanes);
+    v[k] = F::start(std::is_same<S, double>::value ? F::bounded(numbers) : numbers);
   }
 }
 
+// out = F(x), any numbers, rounded to the format; n is a multiple of kTogether.
 template <class F>
-SIGMAX_NOINLINE void round_step(const float* x, float* out) {
-  alignas(64) double block[kTogether];
-  for (std::ptrdiff_t i = 0; i < kTogether; i += kLanes) store(block + i, load(x + i));
-  round_block<F>(block, block, kTogether, kFormat<float>);
-  for (std::ptrdiff_t i = 0; i < kTogether; i += kLanes) store(out + i, load(block + i));
+SIGMAX_NOINLINE void round_block(const double* x, double* out, std::ptrdiff_t n, const Format& format) {
+  Start v[kVectorsTogether];
+  start_together<F>(x, v);
+  for (std::ptrdiff_t i = 0; i < n; i += kTogether) {
+    Start next[kVectorsTogether];
+    start_together<F>(x + (i + kTogether < n ? i + kTogether : i), next);
+    Rounded y[kVectorsTogether];
+    Mask in_doubt{};
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) {
+      const Vec numbers = load(x + i + k * kLanes);
+      y[k] = round_within(F::at_ends(numbers, F::finish(numbers, v[k])), F::kError, format);
+      in_doubt |= y[k].in_doubt;
+      v[k] = next[k];
+    }
+    if (any(in_doubt))
+      for (int k = 0; k < kVectorsTogether; ++k)
+        if (any(y[k].in_doubt)) y[k] = round_within(last_step<F>(load(x + i + k * kLanes)), 0.0, format);
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) store(out + i + k * kLanes, y[k].number);
+  }
 }
 
+constexpr std::ptrdiff_t kRun = 8 * kTogether;
+
 template <class F>
-SIGMAX_INLINE void start_step(const float* x, Start* v) {
-  SIGMAX_UNROLL for (int k = 0; k < kTogether / kLanes; ++k) v[k] = F::start(load(x + k * kLanes));
+SIGMAX_NOINLINE void round_run(const float* x, float* out, std::ptrdiff_t n) {
+  alignas(64) double block[kRun];
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(block + i, load(x + i));
+  round_block<F>(block, block, n, kFormat<float>);
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(out + i, load(block + i));
 }
 
-// out = F(x) for n floats one after the other, a multiple of kTogether. Steps with an extraordinary number or a rounding in doubt
-// go another way.
+// out = F(x) for n floats one after the other, a multiple of kTogether. What is in doubt, or has an extraordinary number, goes
+// another way; where there is one such number there are mostly more.
 template <class F>
 SIGMAX_NOINLINE void round_floats(const float* x, float* out, std::ptrdiff_t n) {
-  constexpr int vectors = kTogether / kLanes;
   constexpr std::int32_t units = static_cast<std::int32_t>(F::kError * 0x1p53) + 1;
   const UnsignedInts around = hidden(UnsignedInts{} + static_cast<std::uint32_t>(units));
   const UnsignedInts shift = hidden(UnsignedInts{} + (kNegative - F::kFirst));
   const Ints closest = hidden(Ints{} + (INT32_MIN + 16 * units)), last = hidden(Ints{} + static_cast<std::int32_t>(kNegative + (F::kLast - F::kFirst)));
-  Start v[vectors];
-  start_step<F>(x, v);
+  Start v[kVectorsTogether];
+  start_together<F>(x, v);
   for (std::ptrdiff_t i = 0; i < n; i += kTogether) {
-    Start next[vectors];
-    start_step<F>(x + (i + kTogether < n ? i + kTogether : i), next);
-    Vec y[vectors];
-    SIGMAX_UNROLL for (int k = 0; k < vectors; ++k) y[k] = F::finish(load(x + i + k * kLanes), v[k]);
+    Start next[kVectorsTogether];
+    start_together<F>(x + (i + kTogether < n ? i + kTogether : i), next);
+    Vec y[kVectorsTogether];
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) y[k] = F::finish(load(x + i + k * kLanes), v[k]);
     Ints tie = above_tie(y[0], y[1], around), place = bit_cast<Ints>(load_vector<UnsignedInts>(x + i) + shift);
-    SIGMAX_UNROLL for (int k = 2; k < vectors; k += 2) {
+    SIGMAX_UNROLL for (int k = 2; k < kVectorsTogether; k += 2) {
       tie = smaller(tie, above_tie(y[k], y[k + 1], around));
       place = larger(place, bit_cast<Ints>(load_vector<UnsignedInts>(x + i + k * kLanes) + shift));
     }
-    if (__builtin_expect(any((tie < closest) | (place > last)), 0))
-      round_step<F>(x + i, out + i);
-    else
-      SIGMAX_UNROLL for (int k = 0; k < vectors; ++k) store(out + i + k * kLanes, y[k]);
-    SIGMAX_UNROLL for (int k = 0; k < vectors; ++k) v[k] = next[k];
+    if (__builtin_expect(any((tie < closest) | (place > last)), 0)) {
+      const std::ptrdiff_t run = !any(place > last) ? kTogether : n - i < kRun ? n - i : kRun;
+      round_run<F>(x + i, out + i, run);
+      i += run - kTogether;
+      if (i + kTogether < n) start_together<F>(x + i + kTogether, next);
+    } else {
+      SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) store(out + i + k * kLanes, y[k]);
+    }
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) v[k] = next[k];
   }
 }
 
