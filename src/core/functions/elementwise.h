@@ -2,8 +2,9 @@
 //
 // float64 results come of Pairs: `apply`, one rounding at the end. Results of narrower types are correctly rounded, in two
 // steps (docs/numerics/rounding.md). The first is one double, of a relative error below `kError`, which
-// tools/prove_rounding.py proves. Its halves, `start` and `finish`, hold for floats with bits from kFirst to kLast, of which the
-// results are normal numbers; with `bounded` before and `at_ends` behind them, for all numbers. Where that leaves the rounding in doubt, `apply` decides.
+// tools/prove_rounding.py proves. Its halves, `start` and `finish`, hold for floats with bits from kFirst to kLast, of which
+// the results are normal numbers; with `bounded` before and `at_ends` behind them, for all numbers. Where that leaves the
+// rounding in doubt, `apply` decides.
 #pragma once
 
 #include "../simd/rounding.h"

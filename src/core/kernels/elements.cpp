@@ -135,7 +135,8 @@ SIGMAX_NOINLINE void round_floats(const float* x, float* out, std::ptrdiff_t n) 
   constexpr std::int32_t units = static_cast<std::int32_t>(F::kError * 0x1p53) + 1;
   const UnsignedInts around = hidden(UnsignedInts{} + static_cast<std::uint32_t>(units));
   const UnsignedInts shift = hidden(UnsignedInts{} + (kNegative - F::kFirst));
-  const Ints closest = hidden(Ints{} + (INT32_MIN + 16 * units)), last = hidden(Ints{} + static_cast<std::int32_t>(kNegative + (F::kLast - F::kFirst)));
+  const Ints closest = hidden(Ints{} + (INT32_MIN + 16 * units));
+  const Ints last = hidden(Ints{} + static_cast<std::int32_t>(kNegative + (F::kLast - F::kFirst)));
   Start v[kVectorsTogether];
   start_together<F>(x, v);
   for (std::ptrdiff_t i = 0; i < n; i += kTogether) {
