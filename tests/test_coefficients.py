@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEADER = ROOT / "src/core/simd/wide.h"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def derived() -> tuple[ModuleType, list[str]]:

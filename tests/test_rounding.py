@@ -47,7 +47,7 @@ def test_the_proof_sees_a_wrong_coefficient(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_some_of_all_floats(level: str) -> None:
     """The hardest inputs that the sweep met, and runs of floats in every range, as each level rounds them."""
-    done = python(ROOT / "tests/nearest.py", level=level)
+    done = python(nearest.__file__, level=level)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" 0 wrong") == len(nearest.VALUES)
 
