@@ -28,7 +28,7 @@ CORRECTLY_ROUNDED = 0.5
 CONTRACT = {
     "float16": (CORRECTLY_ROUNDED, 0.51),
     "bfloat16": (CORRECTLY_ROUNDED, 0.51),
-    "float32": (1.0, 1.0),
+    "float32": (CORRECTLY_ROUNDED, 1.0),
     "float64": (1.0, 2.0),
 }
 

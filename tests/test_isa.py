@@ -1,4 +1,4 @@
-"""Instruction-set levels: those with fused multiply-add agree in every bit, the baseline meets the contract."""
+"""Instruction-set levels: those with fused multiply-add agree in every bit, the baseline where rounding is correct."""
 
 import functools
 import json
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from kernel_inputs import (
     BINARY_LOSSES,
+    CLASSES,
     KERNELS,
     TYPES,
     Array,
@@ -41,6 +42,7 @@ def python(*arguments: str | Path, level: str) -> subprocess.CompletedProcess[st
     )
 
 
+@functools.cache
 def digests(level: str) -> dict[str, str]:
     done = python(HERE / "support/kernel_inputs.py", level=level)
     assert done.returncode == 0, done.stderr
@@ -75,6 +77,17 @@ def test_same_bits_on_every_fused_level() -> None:
     assert len(expected) > 1000
     for level in FUSED[1:]:
         assert {key for key, value in digests(level).items() if value != expected[key]} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("baseline" not in LEVELS[:-1], reason="this CPU has no other level")
+def test_correctly_rounded_results_are_those_of_the_baseline_too() -> None:
+    names = ("sigmoid", "log_sigmoid", "softplus", "logit", "log1mexp")
+    narrow = tuple(f"{name} {dtype} " for name in names for dtype in TYPES if dtype != "float64")
+    baseline, best = digests("baseline"), digests(LEVELS[-1])
+    rounded = [key for key in baseline if key.startswith(narrow)]
+    assert len(rounded) == len(narrow) * len(CLASSES)
+    assert [key for key in rounded if baseline[key] != best[key]] == []
 
 
 @pytest.mark.slow

@@ -3,11 +3,13 @@
     python tools/accuracy.py --table             largest error per function and type → docs/results/accuracy.json
     python tools/accuracy.py --sweep [NAME ...]  all 2^32 float32 inputs of every elementwise function, or of these
 
-The sweep compares with NumPy's float64, by textbook formulas that share nothing with src/core. It works in 256 blocks
-per function and takes up where it was interrupted.
+The sweep compares with the nearest floats of tests/support/nearest.py, which shares nothing with src/core, and fails
+if a result is another. It works in 256 blocks per function and takes up where it was interrupted; SIGMAX_ISA chooses
+the level.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/support"))
 
 import accuracy_cases as cases  # noqa: E402
+import nearest  # noqa: E402
 
 import results  # noqa: E402
 import sigmax  # noqa: E402
@@ -31,78 +35,44 @@ from sigmax import _core  # noqa: E402
 
 # --- the sweep -----------------------------------------------------------------------------------
 
-Wide = np.ndarray  # of float64
-
 BLOCKS = 256
 CHUNK = 1 << 15  # numbers that stay in the second-level cache
 
 
-def softplus(x: Wide) -> Wide:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def sigmoid(x: Wide) -> Wide:
-    return np.where(x < 0, np.exp(x), 1) / (1 + np.exp(-np.abs(x)))
-
-
-def logit(p: Wide) -> Wide:
-    """1 − p and 2p − 1 are exact for a float32 p that is not tiny."""
-    near_half = np.abs(p - 0.5) < 0.25
-    return np.where(near_half, np.log1p((2 * p - 1) / (1 - p)), np.log(p / (1 - p)))
-
-
-def log1mexp(x: Wide) -> Wide:
-    return np.where(x > -0.6931, np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
-
-
-WIDE: dict[str, Callable[[Wide], Wide]] = {
-    "sigmoid": sigmoid,
-    "log_sigmoid": lambda x: -softplus(-x),
-    "softplus": softplus,
-    "logit": logit,
-    "log1mexp": log1mexp,
-}
-
-
-def ulp_errors(name: str, x: np.ndarray, result: np.ndarray) -> np.ndarray:
-    """The error of each result in ULP, to 2^-25 or so; 0 for an expected NaN or infinity."""
-    with np.errstate(all="ignore"):
-        wide = WIDE[name](x.astype(np.float64))
-        _, exponent = np.frexp(wide)
-        error = np.abs(result - wide) / np.ldexp(1.0, np.maximum(exponent - 24, -149))
-    expected = (np.isnan(wide) & np.isnan(result)) | (wide == result)
-    return np.where(expected, 0, np.where(np.isnan(error), np.inf, error))
-
-
-def sweep_block(name: str, block: int) -> dict[str, float]:
+def sweep_block(name: str, block: int) -> dict[str, Any]:
     """The 2^24 inputs whose bit pattern starts with this byte."""
-    worst, worst_input, wrong = 0.0, None, 0
     step = (1 << 32) // BLOCKS
+    total = nearest.Tally()
     for start in range(block * step, (block + 1) * step, CHUNK):
         x = np.arange(start, start + CHUNK, dtype=np.uint32).view(np.float32)
-        errors = ulp_errors(name, x, getattr(sigmax, name)(x))
-        wrong += int(np.count_nonzero(errors > 0.5))
-        i = np.argmax(errors)
-        if errors[i] > worst:
-            worst, worst_input = float(errors[i]), float(x[i])
-    return {"max_ulp": worst, "input": worst_input, "not_correctly_rounded": wrong}
+        total = combined([total, nearest.tally_run(name, x, getattr(sigmax, name)(x))])
+    return dataclasses.asdict(total)
 
 
-def combined(blocks: Iterable[dict[str, float]]) -> dict[str, float]:
-    blocks = list(blocks)
-    worst = max(blocks, key=lambda b: b["max_ulp"])
-    return worst | {"not_correctly_rounded": sum(b["not_correctly_rounded"] for b in blocks)}
+def combined(tallies: Iterable[nearest.Tally]) -> nearest.Tally:
+    tallies = list(tallies)
+    hardest = min(tallies, key=lambda t: t.closest)
+    return nearest.Tally(
+        sum(t.wrong for t in tallies),
+        next((t.example for t in tallies if t.wrong), None),
+        sum(t.decided for t in tallies),
+        hardest.closest,
+        hardest.hardest,
+    )
 
 
-def sweep(names: list[str], state_file: Path, processes: int) -> None:
+def sweep(names: list[str], state_file: Path, processes: int) -> int:
+    """How many results are wrong."""
     saved = json.loads(state_file.read_text()) if state_file.exists() else {}
     build = hashlib.sha256(
         Path(_core.__file__).read_bytes()
     ).hexdigest()  # another build starts afresh
-    state = {build: saved.get(build, {})}
+    level = sigmax.show_config("dicts")["isa"]
+    state = {f"{build} {level}": saved.get(f"{build} {level}", {})}
+    wrong = 0
     with ProcessPoolExecutor(processes, initializer=sigmax.set_num_threads, initargs=(1,)) as pool:
         for name in names:
-            done = state[build].setdefault(name, {})
+            done = state[f"{build} {level}"].setdefault(name, {})
             start = time.perf_counter()
             todo = [b for b in range(BLOCKS) if str(b) not in done]
             futures = {pool.submit(sweep_block, name, b): b for b in todo}
@@ -111,13 +81,15 @@ def sweep(names: list[str], state_file: Path, processes: int) -> None:
                 state_file.write_text(json.dumps(state))
                 print(f"\r{name}: {len(done)}/{BLOCKS}", end="", file=sys.stderr, flush=True)
             print("\r", end="", file=sys.stderr)
-            total = combined(done.values())
+            total = combined(nearest.Tally(**tally) for tally in done.values())
             print(
-                f"{name}: largest error {total['max_ulp']:.4f} ULP at {total['input']!r}, "
-                f"{total['not_correctly_rounded'] / 2**32:.2%} of 2^32 not correctly rounded "
+                f"{name}: {total.wrong} of 2^32 wrong (such as {total.example!r}); {total.decided} within 2^-40 of "
+                f"the middle of two floats, {total.hardest!r} within 2^{np.log2(total.closest):.1f} "
                 f"({time.perf_counter() - start:.0f} s)",
                 flush=True,
             )
+            wrong += total.wrong
+    return wrong
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -164,12 +136,16 @@ def tables() -> list[results.Table]:
     ]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--table", action="store_true", help="write docs/results/accuracy.json")
     mode.add_argument(
-        "--sweep", nargs="*", choices=list(WIDE), metavar="NAME", help="all float32 inputs"
+        "--sweep",
+        nargs="*",
+        choices=list(nearest.VALUES),
+        metavar="NAME",
+        help="all float32 inputs",
     )
     state = Path(tempfile.gettempdir()) / "sigmax_accuracy_sweep.json"
     parser.add_argument(
@@ -180,8 +156,10 @@ def main() -> None:
     if arguments.table:
         results.write(RESULTS, results.provenance() | {"tables": tables()})
     else:
-        sweep(arguments.sweep or list(WIDE), arguments.state, arguments.processes)
+        names = arguments.sweep or list(nearest.VALUES)
+        return bool(sweep(names, arguments.state, arguments.processes))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -63,6 +63,12 @@ def polynomials() -> list[Polynomial]:
             first=(1.0,),
         ),
         Polynomial(
+            "kExp2Short", "2^f = 1 + f P(f), |f| <= 1/2, error relative to 2^f - 1",
+            7, (8,), mpf(-1) / 2, mpf(1) / 2,
+            target=lambda f: (mpf(2) ** f - 1) / f,
+            weight=lambda f: abs(f) / abs(mpf(2) ** f - 1),
+        ),
+        Polynomial(
             "kExpTail", "q in e^r = 1 + r + r^2(1/2 + r q(r)), |r| <= ln2/2, error relative to e^r",
             9, (8,), -half_ln2, half_ln2,
             target=lambda r: (mp.exp(r) - 1 - r - r * r / 2) / r**3,
@@ -75,8 +81,14 @@ def polynomials() -> list[Polynomial]:
             weight=lambda z: z / 2,
         ),
         Polynomial(
-            "kLogTailNarrow", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s",
-            5, (4,), mpf(0), s_max**2,
+            "kLogTailShort", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s",
+            4, (3,), mpf(0), s_max**2,
+            target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
+            weight=lambda z: z / 2,
+        ),
+        Polynomial(
+            "kLog1pShort", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 1/3, error relative to 2s",
+            5, (6,), mpf(0), margin(mpf(1) / 3) ** 2,
             target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
             weight=lambda z: z / 2,
         ),
@@ -237,6 +249,7 @@ def constant_lines() -> list[str]:
     assert (int(math.ldexp(high, 41)) * 4095).bit_length() <= 53
     return [
         f"constexpr double kLog2e = {hexadecimal(float(1 / mp.ln2))};",
+        f"constexpr double kLn2 = {hexadecimal(float(mp.ln2))};",
         f"constexpr double kLn2Hi = {hexadecimal(high)};  // 41 bits: n * kLn2Hi is exact for |n| < 2^12",
         f"constexpr double kLn2Lo = {hexadecimal(low)};  // ln2 - kLn2Hi - kLn2Lo = 2^{float(mp.log(left, 2)):.1f}",
     ]

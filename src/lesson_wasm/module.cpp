@@ -2,7 +2,8 @@
 // baseline level (no fused multiply-add). Built by tools/build_wasm.py into src/sigmax/lesson/static/sigmax.wasm.
 //
 // This file is the whole seam to the core. What it takes from there:
-//   Sigmoid, LogitVjp, BinaryCrossEntropy, ...   F::apply<W>(...) on a vector, W = Arithmetic<T>::W
+//   Sigmoid, Softplus, ...                       F::apply<Nearest or Odd>(...) on a vector of numbers
+//   SigmoidVjp, BinaryCrossEntropy, ...          F::apply<W>(...) on a vector, W = Arithmetic<T>::W
 //   Softmax, SoftmaxVjp, Divergence, ...         programs, run by Engine<P<W>, T>::kernel on a RowsCall
 //   Total                                        the compensated sum
 //   load, store, Half                            conversion between doubles and the stored types
@@ -85,18 +86,20 @@ void with_type(int type, Body body) {
 
 // ---------------------------------------------------------------- elementwise
 
-template <class F, class T, class... Inputs>
-void apply_to(double* out, std::ptrdiff_t n, const Inputs*... in) {
+template <class T, class Function, class... Inputs>
+void apply_to(double* out, std::ptrdiff_t n, Function function, const Inputs*... in) {
   T* result = taken_of<T>(n);
-  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(result + i, F::template apply<typename Arithmetic<T>::W>(load(in + i)...));
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(result + i, function(load(in + i)...));
   widened(out, result, n);
 }
 
+// The last step of a rounding alone is correct too.
 template <class F>
 void elementwise(int type, std::ptrdiff_t n, const double* x, double* out) {
   with_type(type, [&](auto tag) {
     typedef typename decltype(tag)::Type T;
-    apply_to<F, T>(out, n, stored<T>(x, n));
+    typedef std::conditional_t<std::is_same<T, double>::value, Nearest, Odd> Rounding;
+    apply_to<T>(out, n, [](Vec v) { return F::template apply<Rounding>(v); }, stored<T>(x, n));
   });
 }
 
@@ -104,7 +107,7 @@ template <class F>
 void elementwise_vjp(int type, std::ptrdiff_t n, const double* x, const double* cotangent, double* out) {
   with_type(type, [&](auto tag) {
     typedef typename decltype(tag)::Type T;
-    apply_to<F, T>(out, n, stored<T>(x, n), stored<T>(cotangent, n));
+    apply_to<T>(out, n, [](Vec v, Vec g) { return F::template apply<typename Arithmetic<T>::W>(v, g); }, stored<T>(x, n), stored<T>(cotangent, n));
   });
 }
 

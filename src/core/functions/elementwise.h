@@ -1,6 +1,13 @@
-// Functions of one number, over W = Vec (narrow types) or Pair (float64): x in, one rounding at the end.
+// Functions of one number.
+//
+// float64 results come of Pairs: `apply`, one rounding at the end. Results of narrower types are correctly rounded, in two
+// steps (docs/numerics/rounding.md). The first is one double, of a relative error below `kError`, which
+// tools/prove_rounding.py proves. Its halves, `start` and `finish`, hold for floats with bits from kFirst to kLast, of which
+// the results are normal numbers; with `bounded` before and `at_ends` behind them, for all numbers. Where that leaves the
+// rounding in doubt, `apply` decides.
 #pragma once
 
+#include "../simd/rounding.h"
 #include "log_probability.h"
 
 namespace sigmax {
@@ -9,9 +16,21 @@ namespace {
 // Below this, log1p(±e^x) is ±e^x to 2^-72, and the subnormal results keep every bit.
 constexpr double kFarBelow = -50.0;
 
-template <class W>
-SIGMAX_INLINE Vec unscaled(W scaled) {
-  return rounded(scaled) * (1.0 / kExpScale<W>);
+// Below this, e^x is 0 in every narrow type. From kSmallest on, it is a normal float; the bits of both but for the sign.
+constexpr double kNarrowBelow = -104.0;
+constexpr std::uint32_t kNegative = 0x80000000u, kSmallest = 0x42aea8f5u;  // -87.33
+
+// How `apply` leaves its Pair: as the result, or for one more rounding.
+struct Nearest {
+  static SIGMAX_INLINE Vec of(Pair x) { return rounded(x); }
+};
+struct Odd {
+  static SIGMAX_INLINE Vec of(Pair x) { return round_to_odd(x); }
+};
+
+template <class Rounding = Nearest>
+SIGMAX_INLINE Vec unscaled(Pair scaled) {
+  return Rounding::of(scaled) * (1.0 / kExpScale<Pair>);
 }
 
 SIGMAX_INLINE Vec keep_nan(Vec x, Vec result) { return select(x == x, result, x); }
@@ -24,58 +43,102 @@ SIGMAX_INLINE W sigmoid_scaled(Vec x) {
   return divide(numerator, one_plus(scale(t, splat(1.0 / kExpScale<W>))));
 }
 
+// What `start` leaves to `finish`: they work on different vectors at once, so that a processor always has work that waits for
+// nothing.
+struct Start {
+  Vec a, b;
+};
+
 struct Sigmoid {
-  template <class W>
+  static constexpr double kError = 0x1.3p-39;
+  static constexpr std::uint32_t kFirst = 0, kLast = kNegative | kSmallest;
+
+  // 1/(1 + e^-x): neither sum nor quotient loses anything, whatever the sign of x.
+  static SIGMAX_INLINE Start start(Vec x) { return {short_reciprocal(1.0 + exp_short(min(opaque(40.0), x), -kLog2e)), Vec{}}; }
+  static SIGMAX_INLINE Vec finish(Vec, Start v) { return v.a; }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return max(opaque(kNarrowBelow), x); }
+  static SIGMAX_INLINE Vec at_ends(Vec, Vec result) { return result; }
+
+  template <class Rounding>
   static SIGMAX_INLINE Vec apply(Vec x) {
-    if constexpr (kExpScale<W> != 1.0) return keep_nan(x, unscaled(sigmoid_scaled<W>(x)));
-    const Vec t = exp_narrow(-abs(x));
-    return select(x >= 0.0, splat(1.0), t) * narrow_reciprocal(1.0 + t);
+    return keep_nan(x, unscaled<Rounding>(sigmoid_scaled<Pair>(x)));
   }
 };
 
-// e^y · kExpScale<W>, y <= 0, for results that lose no digits of it.
-template <class W>
-SIGMAX_INLINE W exp_of(Vec y);
-template <>
-SIGMAX_INLINE Vec exp_of<Vec>(Vec y) { return exp_narrow(y); }
-template <>
-SIGMAX_INLINE Pair exp_of<Pair>(Vec y) { return exp_scaled(wide<Pair>(y)); }
-
-// log(1 + e^x) = max(x, 0) + log1p(e^-|x|).
+// log(1 + e^x) = max(x, 0) + log1p(t), t = e^-|x|.
 struct Softplus {
-  template <class W>
+  static constexpr double kError = 0x1.8p-38;
+  static constexpr std::uint32_t kFirst = 0, kLast = kNegative | kSmallest;
+
+  // log1p(t) = log((1+s)/(1-s)) with s = t/(2 + t) <= 1/3.
+  static SIGMAX_INLINE Start start(Vec x) {
+    const Vec t = exp_short(max(opaque(kNarrowBelow), minus_abs(x)), kLog2e);
+    return {short_quotient(t, 2.0 + t), Vec{}};
+  }
+  static SIGMAX_INLINE Vec finish(Vec x, Start v) {
+    const Vec z = v.a * v.a;
+    return mul_add(v.a, mul_add(z, polynomial(z, kLog1pShort), 2.0), max(x, opaque(0.0)));
+  }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return x; }
+  static SIGMAX_INLINE Vec at_ends(Vec, Vec result) { return result; }
+
+  template <class Rounding>
   static SIGMAX_INLINE Vec apply(Vec x) {
-    W t = exp_of<W>(-abs(x));
-    W log1p_t = log1p_fraction(scale(t, splat(1.0 / kExpScale<W>)));
-    Vec result = rounded(add(log1p_t, max(x, opaque(0.0))));
-    if constexpr (kExpScale<W> != 1.0) result = select(x < kFarBelow, unscaled(t), result);
+    const Pair t = exp_scaled(wide<Pair>(-abs(x)));
+    const Pair log1p_t = log1p_fraction(scale(t, splat(1.0 / kExpScale<Pair>)));
+    const Vec near = Rounding::of(add(log1p_t, max(x, opaque(0.0))));
+    const Vec result = select(x < kFarBelow, unscaled<Rounding>(t), near);
     return keep_nan(x, select(x > 1000.0, x, result));
   }
 };
 
 // log(1/(1 + e^-x)) = -softplus(-x).
 struct LogSigmoid {
-  template <class W>
+  static constexpr double kError = Softplus::kError;
+  static constexpr std::uint32_t kFirst = kNegative, kLast = kSmallest;
+  static SIGMAX_INLINE Start start(Vec x) { return Softplus::start(x); }
+  static SIGMAX_INLINE Vec finish(Vec x, Start v) {
+    const Vec z = v.a * v.a;
+    return less_product(min(x, opaque(0.0)), v.a, mul_add(z, polynomial(z, kLog1pShort), 2.0));
+  }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return x; }
+  static SIGMAX_INLINE Vec at_ends(Vec, Vec result) { return result; }
+  template <class Rounding>
   static SIGMAX_INLINE Vec apply(Vec x) {
-    return -Softplus::apply<W>(-x);
+    return -Softplus::apply<Rounding>(-x);
   }
 };
 
 // log(p/q) for q = 1 - p, by s = (p·2^-k - q)/(p·2^-k + q), where 2^k is p/q within a factor 2^0.59: the bits of a
 // double, read as an integer, are its logarithm but for 0.09. Around 1/2 k is 0 and s is 2p - 1, which is exact.
 struct Logit {
-  template <class W>
-  static SIGMAX_INLINE Vec apply(Vec p) {
-    constexpr std::uint64_t kOne = 0x3ff0000000000000u, kHalf = 0x0008000000000000u;
-    W q = difference<W>(splat(1.0), p);
-    Vec numerator = lifted(p);
-    Bits biased = (bit_cast<Bits>(numerator) - bit_cast<Bits>(leading(q)) + (kOne + kHalf)) >> 52;
-    Vec k = bit_cast<Vec>(biased | 0x4330000000000000u) - (0x1p52 + 1023.0);
-    Vec a = numerator * bit_cast<Vec>((2046 - biased) << 52);
-    W s = divide(add(negate(q), a), add(q, a));
-    Vec result = rounded(log_of_odds_narrow(s, k - select(p < kTiny, splat(kLiftExponent), splat(0.0))));
+  static constexpr std::uint64_t kOne = 0x3ff0000000000000u, kHalf = 0x0008000000000000u;
+  static constexpr double kError = 0x1.7p-41;
+  static constexpr std::uint32_t kFirst = 1, kLast = 0x3f7fffffu;  // (0, 1)
+
+  static SIGMAX_INLINE Start start(Vec p) {
+    const Vec q = 1.0 - p;
+    const Bits shifted = bit_cast<Bits>(p) + kOne, power = shifted - bit_cast<Bits>(q) + kHalf;
+    const Vec k = exponent_of_bits(power >> 52);
+    const Vec a = bit_cast<Vec>(shifted - (power & 0xfff0000000000000u));
+    return {short_quotient(a - q, a + q), k};
+  }
+  static SIGMAX_INLINE Vec finish(Vec, Start v) { return short_log_of_odds(v.a, v.b); }
+  static SIGMAX_INLINE Vec bounded(Vec p) { return p; }
+  static SIGMAX_INLINE Vec at_ends(Vec p, Vec result) {
     result = select(p == 0.0, splat(-kInfinity), select(p == 1.0, splat(kInfinity), result));
     return select((p >= 0.0) & (p <= 1.0), result, keep_nan(p, splat(kNaN)));
+  }
+
+  template <class Rounding>
+  static SIGMAX_INLINE Vec apply(Vec p) {
+    const Pair q = difference<Pair>(splat(1.0), p);
+    const Vec numerator = lifted(p);
+    const Bits biased = (bit_cast<Bits>(numerator) - bit_cast<Bits>(q.hi) + (kOne + kHalf)) >> 52;
+    const Vec a = numerator * bit_cast<Vec>((2046 - biased) << 52);
+    const Pair s = divide(add(negate(q), a), add(q, a));
+    const Vec k = exponent_of_bits(biased) - select(p < kTiny, splat(kLiftExponent), splat(0.0));
+    return at_ends(p, Rounding::of(log_of_odds(s, k)));
   }
 };
 
@@ -98,19 +161,40 @@ SIGMAX_INLINE OneMinusExp<W> one_minus_exp(Vec x) {
 }
 
 struct Log1mexp {
-  template <class W>
-  static SIGMAX_INLINE Vec apply(Vec x) {
-    constexpr bool wide_range = kExpScale<W> != 1.0;  // float64 reaches where 1 - e^x or e^x is subnormal
-    Mask tiny = wide_range ? x > -kTiny : Mask{};      // 1 - e^x is -x
-    OneMinusExp<W> v = one_minus_exp<W>(select(tiny, splat(-1.0), x));
-    Pair sum = two_sum(v.a, leading(v.b));
-    Pair y = choose(tiny, as_pair(-x * kLift), Pair{sum.hi, sum.lo + trailing(v.b)});
-    Decomposed<W> parts = decompose<W>(y);
-    W log = log_of_odds_narrow(parts.s, parts.k - select(tiny, splat(kLiftExponent), splat(0.0)));
-    Vec result = rounded(choose(x < -21.0, log1p_small(v.b), log));  // e^-21 < kSmall
-    if constexpr (wide_range) result = select(x < kFarBelow, -unscaled(exp_scaled(wide<W>(x))), result);
+  static constexpr double kError = 0x1.1p-38;
+  static constexpr std::uint32_t kFirst = kNegative | 1u, kLast = kNegative | kSmallest;
+
+  // e^x = w + w·p with w = 2^n. v = 1 - e^x is (1 - w) - w·p, and log v by v = 2^k·m: 1 - m is the small one of v's
+  // logarithm, and is e^x itself where k = 0.
+  static SIGMAX_INLINE Start start(Vec x) {
+    constexpr std::uint64_t kOne = 0x3ff0000000000000u;
+    const ShortExp e = short_exp(x, kLog2e);
+    const Vec p = e.f * polynomial(e.f, kExp2Short), w = bit_cast<Vec>((bit_cast<Bits>(e.t) << 52) + kOne);
+    return {less_product(1.0 - w, w, p), mul_add(w, p, w)};
+  }
+  static SIGMAX_INLINE Vec finish(Vec, Start v) {
+    constexpr std::uint64_t kSqrtHalf = 0x3fe6a09e667f3bcdu, kOne = 0x3ff0000000000000u;
+    const Bits shifted = bit_cast<Bits>(v.a) + (kOne - kSqrtHalf);
+    const Vec k = exponent_of_bits(shifted >> 52), m = bit_cast<Vec>((shifted & 0x000fffffffffffffu) + kSqrtHalf);
+    const Vec minus_f = select(k == 0.0, v.b, 1.0 - m);
+    return short_log_of_odds(-short_quotient(minus_f, 2.0 - minus_f), k);
+  }
+  static SIGMAX_INLINE Vec bounded(Vec x) { return max(opaque(kNarrowBelow), x); }
+  static SIGMAX_INLINE Vec at_ends(Vec x, Vec result) {
     result = select(x == 0.0, splat(-kInfinity), result);
     return keep_nan(x, select(x <= 0.0, result, splat(kNaN)));
+  }
+
+  template <class Rounding>
+  static SIGMAX_INLINE Vec apply(Vec x) {
+    const Mask tiny = x > -kTiny;  // 1 - e^x is -x
+    const OneMinusExp<Pair> v = one_minus_exp<Pair>(select(tiny, splat(-1.0), x));
+    const Pair sum = two_sum(v.a, v.b.hi);
+    const Pair y = choose(tiny, as_pair(-x * kLift), Pair{sum.hi, sum.lo + v.b.lo});
+    const Decomposed<Pair> parts = decompose<Pair>(y);
+    const Pair log = log_of_odds(parts.s, parts.k - select(tiny, splat(kLiftExponent), splat(0.0)));
+    const Vec near = Rounding::of(choose(x < -21.0, log1p_small(v.b), log));  // e^-21 < kSmall
+    return at_ends(x, select(x < kFarBelow, -unscaled<Rounding>(exp_scaled(wide<Pair>(x))), near));
   }
 };
 

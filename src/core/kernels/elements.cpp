@@ -4,35 +4,55 @@
 #include "../functions/total.h"
 #include "level.h"
 
+#include <type_traits>
+
 namespace sigmax {
 namespace {
 
 // Elements are computed in blocks of doubles that stay in the first cache, whatever type they are stored in.
 constexpr std::ptrdiff_t kBlock = 512;
 
-// Elements [begin, begin + n) as doubles, and the last one again to the end of the last octet.
+// Numbers whose rounding is looked at together; a block is filled up to a multiple of it, and of an octet.
+constexpr std::ptrdiff_t kTogether = 4 * kLanes;
+constexpr std::ptrdiff_t filled(std::ptrdiff_t n) {
+  constexpr std::ptrdiff_t multiple = kTogether > kOctet ? kTogether : kOctet;
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// Elements [begin, begin + n) as doubles, and the last one again to fill the block up.
 template <class S>
 SIGMAX_NOINLINE void load_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, double* to) {
   const char* from = operand.data + begin * operand.row_stride;
   S copy[kBlock];
   const S* numbers = reinterpret_cast<const S*>(from);
-  if (operand.row_stride != sizeof(S) || n % kOctet != 0) {
-    for (std::ptrdiff_t i = 0; i < (n + kOctet - 1) / kOctet * kOctet; ++i)
+  if (operand.row_stride != sizeof(S) || n != filled(n)) {
+    for (std::ptrdiff_t i = 0; i < filled(n); ++i)
       std::memcpy(copy + i, from + (i < n ? i : n - 1) * operand.row_stride, sizeof(S));
     numbers = copy;
   }
-  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(to + i, load(numbers + i));
+  for (std::ptrdiff_t i = 0; i < filled(n); i += kLanes) store(to + i, load(numbers + i));
 }
+
+// Stores are rounded, or exact where a number is one of the type already.
 template <class S>
+struct Rounding {
+  static SIGMAX_INLINE void store(S* to, Vec v) { sigmax::store(to, v); }
+};
+template <class S>
+struct Exact {
+  static SIGMAX_INLINE void store(S* to, Vec v) { store_singles(to, narrow(v)); }
+};
+
+template <class S, template <class> class Store = Rounding>
 SIGMAX_NOINLINE void store_block(const Operand& operand, std::ptrdiff_t begin, std::ptrdiff_t n, const double* from) {
   char* to = operand.data + begin * operand.row_stride;
   if (operand.row_stride == sizeof(S) && n % kOctet == 0) {
-    for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(reinterpret_cast<S*>(to) + i, load(from + i));
+    for (std::ptrdiff_t i = 0; i < n; i += kLanes) Store<S>::store(reinterpret_cast<S*>(to) + i, load(from + i));
     return;
   }
   for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
     S lanes[kLanes];
-    store(lanes, load(from + i));
+    Store<S>::store(lanes, load(from + i));
     for (std::ptrdiff_t k = 0; k < kLanes && i + k < n; ++k) std::memcpy(to + (i + k) * operand.row_stride, lanes + k, sizeof(S));
   }
 }
@@ -41,25 +61,132 @@ struct ElementBlock {
   alignas(64) double x[kBlock], cotangent[kBlock], out[kBlock];
 };
 
-template <class F, class W, bool has_cotangent>
-SIGMAX_NOINLINE void compute(ElementBlock& block, std::ptrdiff_t n) {
-  for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
-    if constexpr (has_cotangent)
-      store(block.out + i, F::template apply<W>(load(block.x + i), load(block.cotangent + i)));
-    else
-      store(block.out + i, F::template apply<W>(load(block.x + i)));
-  }
+template <class F, class W>
+SIGMAX_NOINLINE void multiply_block(ElementBlock& block, std::ptrdiff_t n) {
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(block.out + i, F::template apply<W>(load(block.x + i), load(block.cotangent + i)));
 }
 
-template <class F, class S, bool has_cotangent>
-void run_element(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+template <class F, class S>
+void run_product(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
   ElementBlock block;
   for (std::ptrdiff_t at = begin; at < end; at += kBlock) {
     const std::ptrdiff_t n = end - at < kBlock ? end - at : kBlock;
     load_block<S>(call.x, at, n, block.x);
-    if (has_cotangent) load_block<S>(call.cotangent, at, n, block.cotangent);
-    compute<F, typename Arithmetic<S>::W, has_cotangent>(block, n);
+    load_block<S>(call.cotangent, at, n, block.cotangent);
+    multiply_block<F, typename Arithmetic<S>::W>(block, n);
     store_block<S>(call.out, at, n, block.out);
+  }
+}
+
+// The last step of a rounding, which few vectors need.
+template <class F>
+SIGMAX_NOINLINE Vec last_step(Vec x) {
+  return F::template apply<Odd>(x);
+}
+
+constexpr int kVectorsTogether = kTogether / kLanes;
+
+// The first halves of as many results, of floats or doubles.
+template <class F, class S>
+SIGMAX_INLINE void start_together(const S* x, Start* v) {
+  SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) {
+    const Vec numbers = load(x + k * kLanes);
+    v[k] = F::start(std::is_same<S, double>::value ? F::bounded(numbers) : numbers);
+  }
+}
+
+// out = F(x), any numbers, rounded to the format; n is a multiple of kTogether.
+template <class F>
+SIGMAX_NOINLINE void round_block(const double* x, double* out, std::ptrdiff_t n, const Format& format) {
+  Start v[kVectorsTogether];
+  start_together<F>(x, v);
+  for (std::ptrdiff_t i = 0; i < n; i += kTogether) {
+    Start next[kVectorsTogether];
+    start_together<F>(x + (i + kTogether < n ? i + kTogether : i), next);
+    Rounded y[kVectorsTogether];
+    Mask in_doubt{};
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) {
+      const Vec numbers = load(x + i + k * kLanes);
+      y[k] = round_within(F::at_ends(numbers, F::finish(numbers, v[k])), F::kError, format);
+      in_doubt |= y[k].in_doubt;
+      v[k] = next[k];
+    }
+    if (any(in_doubt))
+      for (int k = 0; k < kVectorsTogether; ++k)
+        if (any(y[k].in_doubt)) y[k] = round_within(last_step<F>(load(x + i + k * kLanes)), 0.0, format);
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) store(out + i + k * kLanes, y[k].number);
+  }
+}
+
+constexpr std::ptrdiff_t kRun = 8 * kTogether;
+
+template <class F>
+SIGMAX_NOINLINE void round_run(const float* x, float* out, std::ptrdiff_t n) {
+  alignas(64) double block[kRun];
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(block + i, load(x + i));
+  round_block<F>(block, block, n, kFormat<float>);
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(out + i, load(block + i));
+}
+
+// out = F(x) for n floats one after the other, a multiple of kTogether. What is in doubt, or has an extraordinary number, goes
+// another way; where there is one such number there are mostly more.
+template <class F>
+SIGMAX_NOINLINE void round_floats(const float* x, float* out, std::ptrdiff_t n) {
+  constexpr std::int32_t units = static_cast<std::int32_t>(F::kError * 0x1p53) + 1;
+  const UnsignedInts around = hidden(UnsignedInts{} + static_cast<std::uint32_t>(units));
+  const UnsignedInts shift = hidden(UnsignedInts{} + (kNegative - F::kFirst));
+  const Ints closest = hidden(Ints{} + (INT32_MIN + 16 * units));
+  const Ints last = hidden(Ints{} + static_cast<std::int32_t>(kNegative + (F::kLast - F::kFirst)));
+  Start v[kVectorsTogether];
+  start_together<F>(x, v);
+  for (std::ptrdiff_t i = 0; i < n; i += kTogether) {
+    Start next[kVectorsTogether];
+    start_together<F>(x + (i + kTogether < n ? i + kTogether : i), next);
+    Vec y[kVectorsTogether];
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) y[k] = F::finish(load(x + i + k * kLanes), v[k]);
+    Ints tie = above_tie(y[0], y[1], around), place = bit_cast<Ints>(load_vector<UnsignedInts>(x + i) + shift);
+    SIGMAX_UNROLL for (int k = 2; k < kVectorsTogether; k += 2) {
+      tie = smaller(tie, above_tie(y[k], y[k + 1], around));
+      place = larger(place, bit_cast<Ints>(load_vector<UnsignedInts>(x + i + k * kLanes) + shift));
+    }
+    if (__builtin_expect(any((tie < closest) | (place > last)), 0)) {
+      const std::ptrdiff_t run = !any(place > last) ? kTogether : n - i < kRun ? n - i : kRun;
+      round_run<F>(x + i, out + i, run);
+      i += run - kTogether;
+      if (i + kTogether < n) start_together<F>(x + i + kTogether, next);
+    } else {
+      SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) store(out + i + k * kLanes, y[k]);
+    }
+    SIGMAX_UNROLL for (int k = 0; k < kVectorsTogether; ++k) v[k] = next[k];
+  }
+}
+
+template <class F>
+SIGMAX_NOINLINE void compute_block(const double* x, double* out, std::ptrdiff_t n) {
+  for (std::ptrdiff_t i = 0; i < n; i += kLanes) store(out + i, F::template apply<Nearest>(load(x + i)));
+}
+
+template <class F, class S>
+void run_element(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  if constexpr (std::is_same<S, float>::value) {
+    if (call.x.row_stride == sizeof(float) && call.out.row_stride == sizeof(float)) {
+      const std::ptrdiff_t n = (end - begin) / kTogether * kTogether;
+      if (n > 0)
+        round_floats<F>(reinterpret_cast<const float*>(call.x.data) + begin, reinterpret_cast<float*>(call.out.data) + begin, n);
+      begin += n;
+    }
+  }
+  alignas(64) double x[kBlock], out[kBlock];
+  for (std::ptrdiff_t at = begin; at < end; at += kBlock) {
+    const std::ptrdiff_t n = end - at < kBlock ? end - at : kBlock;
+    load_block<S>(call.x, at, n, x);
+    if constexpr (std::is_same<S, double>::value) {
+      compute_block<F>(x, out, n);
+      store_block<S>(call.out, at, n, out);
+    } else {
+      round_block<F>(x, out, filled(n), kFormat<S>);
+      store_block<S, Exact>(call.out, at, n, out);
+    }
   }
 }
 
@@ -116,11 +243,11 @@ bool in_unit_interval(const char* x, std::ptrdiff_t n) {
 
 template <class F>
 constexpr ElementwiseFunction elementwise(const char* name) {
-  return {name, false, {run_element<F, Half, false>, run_element<F, BFloat, false>, run_element<F, float, false>, run_element<F, double, false>}};
+  return {name, false, {run_element<F, Half>, run_element<F, BFloat>, run_element<F, float>, run_element<F, double>}};
 }
 template <class F>
 constexpr ElementwiseFunction product(const char* name) {
-  return {name, true, {run_element<F, Half, true>, run_element<F, BFloat, true>, run_element<F, float, true>, run_element<F, double, true>}};
+  return {name, true, {run_product<F, Half>, run_product<F, BFloat>, run_product<F, float>, run_product<F, double>}};
 }
 template <class F, bool has_gradient>
 constexpr BinaryLossFunction binary_loss(const char* name) {

@@ -85,15 +85,18 @@ SIGMAX_INLINE Vec select(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
 SIGMAX_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
 SIGMAX_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }  // likewise
 
-// A constant that GCC does not see through: it knows `max` as one instruction only when no side is constant.
-SIGMAX_INLINE Vec opaque(double x) {
-  Vec v = splat(x);
+// A constant that GCC does not see through: it makes others anew in every round of a loop.
+template <class V>
+SIGMAX_INLINE V hidden(V v) {
 #if defined(__x86_64__)
   __asm__("" : "+v"(v));
 #endif
   return v;
 }
+// It knows `max` as one instruction only when no side is constant.
+SIGMAX_INLINE Vec opaque(double x) { return hidden(splat(x)); }
 SIGMAX_INLINE Vec abs(Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & 0x7fffffffffffffffu); }
+SIGMAX_INLINE Vec minus_abs(Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) | 0x8000000000000000u); }
 SIGMAX_INLINE Vec only_where(Mask mask, Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & bit_cast<Bits>(mask)); }
 
 // Whether a lane is set. Compilers spell this out lane by lane.
@@ -165,6 +168,10 @@ SIGMAX_INLINE Vec widen(Singles s) {
 #if defined(__GNUC__) && !defined(__clang__) && (defined(__AVX512F__) || defined(__AVX2__))
   Vec v;  // GCC 12 splits this conversion in four instructions
   __asm__("vcvtps2pd %1, %0" : "=v"(v) : "vm"(s));
+  return v;
+#elif defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+  Vec v;  // in two, and each waits for what was in its register before
+  __asm__("cvtps2pd %1, %0" : "=x"(v) : "xm"(s));
   return v;
 #else
   return __builtin_convertvector(s, Vec);

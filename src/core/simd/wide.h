@@ -13,17 +13,21 @@ namespace sigmax {
 namespace {
 
 constexpr double kLog2e = 0x1.71547652b82fep+0;
+constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 constexpr double kLn2Hi = 0x1.62e42fefa4p-1;  // 41 bits: n * kLn2Hi is exact for |n| < 2^12
 constexpr double kLn2Lo = -0x1.8432a1b0e2634p-43;  // ln2 - kLn2Hi - kLn2Lo = 2^-102.0
 
 // 2^f, |f| <= 1/2: for axis functions and for elementwise functions of narrow types.
 constexpr double kExp2Narrow[] = {0x1p+0, 0x1.62e42ff0e191fp-1, 0x1.ebfbe07787272p-3, 0x1.c6b08ac06beffp-5, 0x1.3b29f39d4bde3p-7, 0x1.5d8a85fe161f2p-10, 0x1.445c840cca09ap-13, 0x1.fde5fe6ee0ed8p-17};  // c0.. ascending; largest error 2^-34.3
 constexpr double kExp2[] = {0x1p+0, 0x1.62e42fefa3a12p-1, 0x1.ebfbdff82c431p-3, 0x1.c6b08d703e193p-5, 0x1.3b2ab6fbd6d93p-7, 0x1.5d87fe9b8c7b1p-10, 0x1.4309126beb48ep-13, 0x1.ffcb58d06545ap-17, 0x1.62c147d149dd5p-20, 0x1.b671adbc348ccp-24, 0x1.e3a8c14f5dadcp-28};  // c0.. ascending; largest error 2^-52.0
+constexpr double kExp2Short[] = {0x1.62e42fef9cdf7p-1, 0x1.ebfbdff85f49p-3, 0x1.c6b08da69c879p-5, 0x1.3b2ab6a0e0edap-7, 0x1.5d87762e19002p-10, 0x1.43099b4e6b011p-13, 0x1.00c080e625afap-16, 0x1.62c0105eec287p-20};  // c0.. ascending; largest error 2^-37.7
 // q in e^r = 1 + r + r²·(1/2 + r·q(r)), |r| <= ln 2 / 2.
 constexpr double kExpTail[] = {0x1.555555555555ap-3, 0x1.5555555555531p-5, 0x1.111111110f16bp-7, 0x1.6c16c16c26f88p-10, 0x1.a01a01b1e18bap-13, 0x1.a01a0151ec07dp-16, 0x1.71ddf391b5524p-19, 0x1.27e58f2d65884p-22, 0x1.af66a6b133e62p-26, 0x1.1e627e35a1b6p-29};  // c0.. ascending; largest error 2^-63.8
 // P in log((1+s)/(1-s)) = 2s + s·z·P(z), z = s², |s| <= 0.2004, for Pair and for Vec.
 constexpr double kLogTail[] = {0x1.555555555554fp-1, 0x1.999999999c1abp-2, 0x1.24924921e0067p-2, 0x1.c71c74942aa72p-3, 0x1.745c49bbba08ap-3, 0x1.3b35e77688b27p-3, 0x1.0dc8f5027f611p-3, 0x1.1b93cced19ef3p-3};  // c0.. ascending; largest error 2^-62.6
-constexpr double kLogTailNarrow[] = {0x1.5555555549a42p-1, 0x1.999999c595cdap-2, 0x1.24922d9fe707p-2, 0x1.c72c3d2ee0ca4p-3, 0x1.721542a10bc51p-3, 0x1.64082d85637e8p-3};  // c0.. ascending; largest error 2^-49.0
+constexpr double kLogTailShort[] = {0x1.5555555928d2bp-1, 0x1.99998f1dc7252p-2, 0x1.2496f1249bd73p-2, 0x1.c550379a79af1p-3, 0x1.9c43d6da40ef1p-3};  // c0.. ascending; largest error 2^-42.2
+// The same for |s| <= 1/3.
+constexpr double kLog1pShort[] = {0x1.5555553aea753p-1, 0x1.9999bd2b136fap-2, 0x1.248a561002142p-2, 0x1.c8bc178835f1p-3, 0x1.5f30197826224p-3, 0x1.be4efd4523fdp-3};  // c0.. ascending; largest error 2^-38.4
 // P in log1p(t) = t·P(t), 0 <= t <= 1.
 constexpr double kLog1p[] = {0x1.fffffffff95b5p-1, -0x1.ffffffeb20874p-2, 0x1.55554fdda758dp-2, -0x1.fffedd2d9fd2fp-3, 0x1.9989b130d6142p-3, -0x1.54ce48cded9e8p-3, 0x1.219f151b16d87p-3, -0x1.e9107467fa2ecp-4, 0x1.86b93b6bb9b73p-4, -0x1.1303e5cb975a5p-4, 0x1.38e97f28431aep-5, -0x1.0439ab7bdfd26p-6, 0x1.12a321755522ap-8, -0x1.1034792a005f6p-11};  // c0.. ascending; largest error 2^-38.3
 
@@ -179,6 +183,25 @@ SIGMAX_INLINE Vec narrow_reciprocal(Vec a) {
   return mul_add(q, mul_add(-a, q, splat(1.0)), q);
 }
 
+// 1/a and a/b to 2^-41: with the estimate q that AVX-512 has to 2^-14, and e = 1 - a·q, 1/a is q·(1 + e + e²) but for e³.
+SIGMAX_INLINE Vec short_reciprocal(Vec a) {
+#if defined(__AVX512F__)
+  Vec q;
+  __asm__("vrcp14pd %1, %0" : "=v"(q) : "v"(a));
+  const Vec e = mul_add(-a, q, splat(1.0));
+  return mul_add(q, mul_add(e, e, e), q);
+#else
+  return 1.0 / a;
+#endif
+}
+SIGMAX_INLINE Vec short_quotient(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return a * short_reciprocal(b);
+#else
+  return a / b;
+#endif
+}
+
 SIGMAX_INLINE Vec divide(Vec a, Vec b) { return a / b; }
 SIGMAX_INLINE Pair divide(Pair a, Pair b) {
   Vec inverse = 1.0 / b.hi;
@@ -244,6 +267,19 @@ SIGMAX_INLINE Pair one_plus(Pair p) {
   return fast_two_sum(s.hi, s.lo + p.lo);
 }
 
+// The first step of a rounding: x·rate = n + f, t = n + kRoundToInteger; and 2^(x·rate), |x·rate| <= 1000, to 2^-37.6.
+struct ShortExp {
+  Vec t, f;
+};
+SIGMAX_INLINE ShortExp short_exp(Vec x, double rate) {
+  const Vec t = mul_add(x, rate, splat(kRoundToInteger));
+  return {t, mul_add(x, rate, kRoundToInteger - t)};
+}
+SIGMAX_INLINE Vec exp_short(Vec x, double rate) {
+  const ShortExp e = short_exp(x, rate);
+  return bit_cast<Vec>(bit_cast<Bits>(mul_add(e.f, polynomial(e.f, kExp2Short), 1.0)) + (bit_cast<Bits>(e.t) << 52));
+}
+
 // 2^(x·rate) by the polynomial given for |f| <= 1/2; |x·rate| <= 1000 is the caller's business. A NaN that was a
 // float goes through: its low bits are 0.
 template <int n>
@@ -271,9 +307,6 @@ SIGMAX_INLINE Bits look_up(const std::uint64_t (&table)[8], Bits index) {
   return r;
 }
 
-// e^y for -1000 < y <= 0, to 2^-34: for what is not subtracted from anything, and 0 as a float below -150.
-SIGMAX_INLINE Vec exp_narrow(Vec y) { return exp2_of_product(max(opaque(-150.0), y), splat(kLog2e), kExp2Narrow); }
-
 // e^y · kExpScale<W> for y <= 0. Relative error: Vec 2^-46, Pair 2^-57.
 SIGMAX_INLINE Vec exp_scaled(Vec y) { return exp2_of_product(at_least_floor(y), splat(kLog2e), kExp2); }
 SIGMAX_INLINE Pair exp_scaled(Pair y) {
@@ -284,9 +317,8 @@ SIGMAX_INLINE Pair exp_scaled(Pair y) {
 }
 
 // The exponent of a positive number, -1023 for 0 and the subnormal ones; and 2^n for an integer n in [-1022, 1023].
-SIGMAX_INLINE Vec exponent_of(Vec x) {
-  return bit_cast<Vec>(((bit_cast<Bits>(x) >> 52) & 0x7ffu) | 0x4330000000000000u) - (0x1p52 + 1023.0);
-}
+SIGMAX_INLINE Vec exponent_of_bits(Bits biased) { return bit_cast<Vec>(biased | 0x4330000000000000u) - (0x1p52 + 1023.0); }
+SIGMAX_INLINE Vec exponent_of(Vec x) { return exponent_of_bits((bit_cast<Bits>(x) >> 52) & 0x7ffu); }
 SIGMAX_INLINE Vec two_to(Vec n) { return power_of_two<Vec>(n + kRoundToInteger); }
 
 // ---------------------------------------------------------------- logarithm
@@ -297,11 +329,10 @@ SIGMAX_INLINE Vec log_of_odds(Vec s, Vec k) {
   Vec tail = (s * z) * polynomial(z, kLogTail);
   return mul_add(k, kLn2Hi, mul_add(k, kLn2Lo, tail) + 2.0 * s);
 }
-// The same to 2^-49: enough for a float32 that is not subtracted from anything.
-SIGMAX_INLINE Vec log_of_odds_narrow(Vec s, Vec k) {
-  Vec z = s * s;
-  Vec tail = (s * z) * polynomial(z, kLogTailNarrow);
-  return mul_add(k, kLn2Hi, mul_add(k, kLn2Lo, tail) + 2.0 * s);
+// The same to 2^-42, the first step of a rounding.
+SIGMAX_INLINE Vec short_log_of_odds(Vec s, Vec k) {
+  const Vec z = s * s;
+  return mul_add(k, kLn2, s * mul_add(z, polynomial(z, kLogTailShort), 2.0));
 }
 SIGMAX_INLINE Pair log_of_odds(Pair s, Vec k) {
   Vec z = s.hi * s.hi;
@@ -309,8 +340,6 @@ SIGMAX_INLINE Pair log_of_odds(Pair s, Vec k) {
   Pair sum = fast_two_sum(k * kLn2Hi, 2.0 * s.hi);
   return fast_two_sum(sum.hi, sum.lo + (mul_add(k, kLn2Lo, tail) + 2.0 * s.lo));
 }
-
-SIGMAX_INLINE Pair log_of_odds_narrow(Pair s, Vec k) { return log_of_odds(s, k); }
 
 // h + l = 2^k · (1 + f + c), f exact with 1 + f in [√½, √2); then s = (f + c)/(2 + f + c).
 template <class W>
@@ -337,7 +366,7 @@ SIGMAX_INLINE Decomposed<W> decompose(Pair y) {
   Bits biased = (bit_cast<Bits>(y.hi) + (kOne - kSqrtHalf)) >> 52;
   Vec mantissa = bit_cast<Vec>(bit_cast<Bits>(y.hi) - ((biased << 52) - kOne));
   Vec inverse_power = bit_cast<Vec>((2046 - biased) << 52);
-  Vec k = bit_cast<Vec>(biased | 0x4330000000000000u) - (0x1p52 + 1023.0);
+  Vec k = exponent_of_bits(biased);
   return {odds_of<W>(mantissa - 1.0, y.lo * inverse_power), k};
 }
 

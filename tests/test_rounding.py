@@ -1,0 +1,69 @@
+"""float32 results of the elementwise functions are the nearest floats: proof, a part of the sweep, planted errors."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nearest
+import numpy as np
+import pytest
+from test_isa import LEVELS, python
+
+import sigmax
+
+ROOT = Path(__file__).parent.parent
+CORE = ROOT / "src/core"
+PROOF = [sys.executable, ROOT / "tools/prove_rounding.py"]
+
+every_function = pytest.mark.parametrize("name", nearest.VALUES)
+
+
+def proof(core: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROOF, "--core", core], capture_output=True, text=True, check=False)
+
+
+def test_the_errors_are_proved() -> None:
+    done = proof(CORE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("True") == 4
+
+
+@pytest.mark.parametrize("name", ["kExp2Short", "kLog1pShort", "kLogTailShort"])
+def test_the_proof_sees_a_wrong_coefficient(name: str, tmp_path: Path) -> None:
+    """Off by what a float32 coefficient would be."""
+    core = shutil.copytree(CORE, tmp_path / "core")
+    header = core / "simd/wide.h"
+    text = header.read_text()
+    (first,) = re.findall(rf"{name}\[\] = {{([^,]+),", text)
+    wrong = float(np.float32(float.fromhex(first))).hex()
+    header.write_text(text.replace(f"{name}[] = {{{first},", f"{name}[] = {{{wrong},"))
+    done = proof(core)
+    assert done.returncode == 1, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_some_of_all_floats(level: str) -> None:
+    """The hardest inputs that the sweep met, and runs of floats in every range, as each level rounds them."""
+    done = python(nearest.__file__, level=level)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" 0 wrong") == len(nearest.VALUES)
+
+
+@every_function
+def test_a_result_one_unit_off_is_seen(name: str) -> None:
+    x = nearest.runs(name)[0]
+    result = getattr(sigmax, name)(x)
+    assert nearest.tally_run(name, x, result).wrong == 0
+    result[1234] = np.nextafter(result[1234], np.float32(1))
+    assert nearest.tally_run(name, x, result).wrong == 1
+
+
+@every_function
+def test_an_error_of_the_first_step_is_seen(name: str) -> None:
+    """Results rounded from values that are off by the error of a first step, without a second one."""
+    x = nearest.runs(name)[0]
+    value = nearest.VALUES[name](x.astype(np.float64)) * (1 + 2.0**-37)
+    assert nearest.tally(name, x, value.astype(np.float32)).wrong > 0
