@@ -36,7 +36,7 @@ def halves(rows, seed=0):
 def shown(result):
     beside = {
         "schema": 1, "sigmax": "0", "created": "2026-01-01T00:00:00", "command": "", "files": [], "title": "t",
-        "apply_commands": None,
+        "conditions": [], "apply_commands": None,
     }  # fmt: skip
     return page({**beside, **json.loads(json.dumps(result))})
 

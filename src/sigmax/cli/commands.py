@@ -69,11 +69,13 @@ def report(
     costs: options.Costs = "1,1",
     coverage: options.Coverage = 0.9,
     never_empty: options.NeverEmpty = False,
+    fail_if: options.FailIf = [],  # noqa: B006
     scheduler: options.Scheduler = None,
 ) -> None:
     """Find out how good and how honest the probabilities are, and whether calibration helps.
 
-    Half of the rows, drawn at random, fit the calibration; the other half test it. Writes a page and its numbers.
+    Half of the rows, drawn at random, fit the calibration; the other half test it. Writes a page and its numbers;
+    exit code 3 where a condition says that this must fail.
     """
     from . import work
 

@@ -42,6 +42,7 @@ def print_report(result: Any, page: Path) -> None:
             cells += [words(side[name]["value"]), interval(side[name]["interval"], words)]
         table.add_row(title, *cells)
     out.print(table)
+    _print_conditions(result)
     out.print(f"Report: {page}\nNumbers: {page.with_suffix('.json')}")
 
 
@@ -64,9 +65,13 @@ def print_comparison(result: Any, page: Path) -> None:
     ):
         table.add_row(title, words(of["value"]), between(of["interval"], words))
     out.print(table)
+    _print_conditions(result)
+    out.print(f"Comparison: {page}\nNumbers: {page.with_suffix('.json')}")
+
+
+def _print_conditions(result: Any) -> None:
     for each in result["conditions"]:
         out.print(f"{'Failed' if each['failed'] else 'Kept'}: {each['sentence']}")
-    out.print(f"Comparison: {page}\nNumbers: {page.with_suffix('.json')}")
 
 
 def print_fit(value: dict[str, Any], output: Path) -> None:

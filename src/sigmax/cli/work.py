@@ -3,7 +3,7 @@
 import math
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -80,6 +80,8 @@ def report(context: typer.Context) -> None:
     from sigmax.report.study import Choices
 
     given = context.params
+    with plain_errors():
+        wanted = [condition(text) for text in given["fail_if"]]
     choices = Choices(**{field.name: given[field.name] for field in fields(Choices)})
     choices = replace(choices, method=str(choices.method), costs=_costs(given["costs"]))
     if not 0 < choices.coverage < 1:
@@ -104,8 +106,18 @@ def report(context: typer.Context) -> None:
             by = None if where is None else slices_of(where, inputs, options)
         say(inputs)
         title = given["title"] or given["logits"].name
-        result = _report(context, inputs, given["output"], choices, title, by, of_labels)
+        result = _report(context, inputs, given["output"], choices, title, wanted, by, of_labels)
         summary.print_report(result, given["output"])
+    _end_if_failed(result)
+
+
+def _end_if_failed(result: dict[str, Any]) -> None:
+    """Say which conditions have failed, and end with the exit code for it."""
+    failed = [each["sentence"] for each in result["conditions"] if each["failed"]]
+    for sentence in failed:
+        print(f"sigmax: failed: {sentence}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 def _costs(text: str) -> tuple[float, float]:
@@ -163,12 +175,13 @@ def _report(
     output: Path,
     choices: Any,
     title: str,
+    wanted: Sequence[Condition] = (),
     by: Any = None,
     labels: Any = None,
 ) -> Any:
     """Make the report, write it, and return its numbers."""
     from sigmax.report.page import page
-    from sigmax.report.study import study
+    from sigmax.report.study import jsonable, named_numbers, study
 
     result: Any = {
         "schema": 1,
@@ -176,6 +189,7 @@ def _report(
         "title": title,
         **study(inputs, choices, by, labels),
     }
+    result["conditions"] = jsonable(judged(wanted, named_numbers(result)))
     result["apply_commands"] = _apply_commands(context, result)
     write_report(output, page(result), result)
     return result
@@ -251,11 +265,7 @@ def compare(context: typer.Context) -> None:
         result["conditions"] = jsonable(judged(wanted, named_numbers(result)))
         write_report(given["output"], page(result), result)
         summary.print_comparison(result, given["output"])
-        failed = [each["sentence"] for each in result["conditions"] if each["failed"]]
-    if failed:
-        for sentence in failed:
-            print(f"sigmax: failed: {sentence}", file=sys.stderr)
-        raise typer.Exit(FAILED)
+    _end_if_failed(result)
 
 
 def _pair(given: dict[str, Any]) -> tuple[Inputs, Inputs]:

@@ -318,6 +318,53 @@ def _temperature_curve(before: _Side, fit: Any, seed: int) -> dict[str, Any]:
     }
 
 
+# ---------------------------------------------------------------- conditions
+
+
+def named_numbers(result: Judged) -> dict[str, tuple[float, Any]]:
+    """Return the numbers that conditions may name, with their intervals: as the model is, and after calibration."""
+    found = _numbers_of(result, "before")
+    if result["options"]["method"] == "none":
+        return found
+    nothing = dict.fromkeys(found, (math.nan, None))  # of a fit that has found no calibration
+    after = nothing if result["after"] is None else _numbers_of(result, "after")
+    found |= {f"after_{name}": after[name] for name in tuple(found)}
+    for name in _CHANGES:
+        difference = result["difference"]
+        found[f"change_{name}"] = (math.nan, None) if difference is None else told(difference[name])
+    if result["options"]["method"] == "temperature" and "labels" not in (result["fit"] or {}):
+        fit: Any = result["fit"]
+        found["temperature"] = told({"value": fit["temperature"], "interval": fit["interval"]})
+    return found
+
+
+_CHANGES = (
+    "accuracy", "nll", "brier", "ece", "adaptive_ece", "classwise_ece", "mce", "debiased_ece"
+)  # fmt: skip
+_ANSWERS = ("roc_auc", "average_precision", "precision", "recall", "specificity", "f1")
+
+
+def _numbers_of(result: Judged, side: Literal["before", "after"]) -> dict[str, tuple[float, Any]]:
+    of: Any = result[side]
+    found = {name: told(of[name]) for name in (*_CHANGES, "null_ece")}
+    if of["nll"]["value"] is None and result["data"]["impossible"]:
+        found["nll"] = (math.inf, None)
+    parts = result["parts"]
+    found["mean_confidence"] = told({"value": of["mean_confidence"]})
+    found["smooth_ece"] = told({"value": parts["smooth_ece"][side]})
+    for name in ("aurc", "auroc"):
+        found[name] = told(parts["decisions"][side][name])
+    if parts["binary"] is not None:
+        found |= {name: told(parts["binary"][side][name]) for name in _ANSWERS}
+    return found
+
+
+def told(of: Any) -> tuple[float, Any]:
+    """Return a number, NaN where there is none, and its interval, if it has one."""
+    value, interval = of["value"], of.get("interval", [None])
+    return math.nan if value is None else value, None if None in interval else interval
+
+
 def jsonable(value: Any) -> Any:
     """Return a value in types that JSON has; what is not finite is None."""
     if isinstance(value, dict):
