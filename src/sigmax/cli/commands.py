@@ -135,7 +135,8 @@ def calibrate(
     method: Annotated[
         options.FitMethod,
         typer.Option(
-            help="One temperature, or a scale and a bias per class; of two classes also a line, a curve or steps."
+            help="One temperature, or a scale and a bias per class; of two classes or many labels also a line, a "
+            "curve or steps."
         ),
     ] = options.FitMethod.temperature,
     logits_key: options.LogitsKey = None,
@@ -151,6 +152,8 @@ def calibrate(
     only: options.Only = None,
     weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
+    multilabel: options.Multilabel = False,
+    per_label: options.PerLabel = False,
     sets: Annotated[
         options.SetMethod | None,
         typer.Option(help="Find conformal sets too: half of the rows fit, the other half ranks."),

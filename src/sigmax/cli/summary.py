@@ -75,7 +75,9 @@ def _print_conditions(result: Any) -> None:
 
 
 def print_fit(value: dict[str, Any], output: Path) -> None:
-    if value["method"] == "temperature":
+    if "labels" in value:
+        out.print(value["message"])
+    elif value["method"] == "temperature":
         low, high = value["interval"]
         out.print(f"temperature {value['temperature']:.6g} ({low:.6g} to {high:.6g})")
         if low <= 1 <= high:

@@ -1,72 +1,40 @@
-"""Many labels at once: each of a sample's labels is a yes-or-no question, and its questions are drawn together."""
+"""Many labels at once: each of a sample's labels is a yes-or-no question."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sigmax import evaluate_binary
-from sigmax.files.blocks import row_blocks, spill
-from sigmax.files.errors import DataError
-from sigmax.files.inputs import Inputs
+from sigmax import evaluate_binary, sigmoid
+from sigmax._intervals import of_ratio
 
 _RESAMPLES = 100  # of a label's calibration error
-ANSWERS = ("no", "yes")
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Which label each question is about."""
+    """Which label each question is about, and of which sample."""
 
     of: Any
+    sample: Any
     names: tuple[str, ...]
 
+    @classmethod
+    def of_questions(cls, count: int, names: tuple[str, ...]) -> "Labels":
+        """Return those of so many questions, the labels of a sample one after the other."""
+        sample, of = np.divmod(np.arange(count), len(names))
+        return cls(of, sample, names)
+
     def selected(self, kept: Any) -> "Labels":
-        return replace(self, of=self.of[kept])
-
-
-def questions(inputs: Inputs, labels: Any, where: Path) -> tuple[Inputs, Labels]:
-    """Return the rows of all questions, and the label that each is about, of (samples, labels)."""
-    x = inputs.logits
-    if labels.shape != x.shape:
-        raise DataError(
-            f"{where}: --multilabel needs a label for each of {x.shape[0]} x {x.shape[1]} logits, got shape "
-            f"{tuple(labels.shape)}"
-        )
-    samples, count = x.shape
-    flat = spill(_two_columns(np.asarray(x[rows])) for rows in row_blocks(x))
-    y = np.asarray(labels).reshape(-1)
-    if y.dtype.kind == "f" and np.isin(y, (0.0, 1.0)).all():
-        y = y.astype(np.int64)
-    if y.dtype.kind == "f":
-        y = np.stack([1.0 - y, y], axis=-1)
-    legal = (y >= 0) & (y <= 1)
-    if not legal.all():
-        row = int(np.argmin(legal.reshape(samples, -1).all(axis=1)))
-        raise DataError(f"{where}, row {row}: labels must be in [0, 1], got {y[~legal].flat[0]:g}")
-    groups = np.arange(samples) if inputs.groups is None else inputs.groups
-    rows = replace(
-        inputs,
-        logits=flat,
-        labels=y.astype(np.int64) if y.ndim == 1 else y,
-        groups=np.repeat(groups, count),
-        weights=None if inputs.weights is None else np.repeat(inputs.weights, count),
-        classes=ANSWERS,
-    )
-    return rows, Labels(np.tile(np.arange(count), samples), inputs.classes)
-
-
-def _two_columns(x: Any) -> Any:
-    z = x.reshape(-1, 1)
-    return np.concatenate([np.zeros_like(z), z], axis=1)
+        return Labels(self.of[kept], self.sample[kept], self.names)
 
 
 class PerLabel:
     """A fit for each label; a label without a best one keeps its probabilities."""
 
-    def __init__(self, make: Any, z: Any, y: Any, labels: Labels, options: dict[str, Any]) -> None:
-        weights = options.pop("sample_weight", None)
+    def __init__(
+        self, make: Any, z: Any, y: Any, weights: Any, labels: Labels, options: dict[str, Any]
+    ) -> None:
         self.names, self.fits = labels.names, []
         for k in range(len(labels.names)):
             own = labels.of == k
@@ -81,7 +49,7 @@ class PerLabel:
             self.message = self.fits[0].message
 
     def apply(self, z: Any, of: Any) -> Any:
-        p = 1.0 / (1.0 + np.exp(-z))
+        p = sigmoid(z)
         for k, fit in enumerate(self.fits):
             own = of == k
             if fit.status == "ok" and own.any():
@@ -89,15 +57,20 @@ class PerLabel:
         return p
 
     def described(self) -> dict[str, Any]:
-        total = sum(fit.rows for fit in self.fits) or 1
+        some = [fit for fit in self.fits if fit.rows]
+        total = sum(fit.rows for fit in some)
         means = {
-            name: sum(getattr(fit, name) * fit.rows for fit in self.fits if fit.status == "ok")
-            / total
-            for name in ("nll_before", "nll_after")
+            "nll_before": sum(fit.nll_before * fit.rows for fit in some) / total,
+            "nll_after": sum(_nll_after(fit) * fit.rows for fit in some) / total,
         }
         fits = [{"name": n, **vars(fit)} for n, fit in zip(self.names, self.fits, strict=True)]
         beside = {"status": self.status, "message": self.message, "rows": self.rows}
         return {**beside, **means, "iterations": 0, "labels": fits}
+
+
+def _nll_after(fit: Any) -> float:
+    """Return the loss of a label, which without a fit stays as it is."""
+    return float(fit.nll_after if fit.status == "ok" else fit.nll_before)
 
 
 def _but(names: list[str]) -> str:
@@ -148,7 +121,7 @@ def _numbers(side: Any, own: Any, choices: Any) -> dict[str, Any]:
 
 
 def jointly(
-    rows: list[dict[str, Any]], before: Any, after: Any, threshold: float
+    rows: list[dict[str, Any]], labels: Labels, before: Any, after: Any, choices: Any
 ) -> dict[str, Any]:
     """Return what labels have together: means over them, and the share of samples of which all are right."""
     result = {}
@@ -156,7 +129,7 @@ def jointly(
         if side is not None:
             result[name] = {
                 **_means([row[name] for row in rows]),
-                "all_right": all_right(side, threshold),
+                "all_right": all_right(labels, side, choices),
             }
     return result
 
@@ -170,13 +143,16 @@ def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def all_right(side: Any, threshold: float) -> float:
+def all_right(labels: Labels, side: Any, choices: Any) -> dict[str, Any]:
     """Return the share of the samples of which all labels are right."""
     if np.ndim(side.labels) > 1:
-        return float("nan")
+        return {"value": float("nan"), "interval": [float("nan")] * 2}
     x = np.asarray(side.logits).astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        p = 1.0 / (1.0 + np.exp(-(x[:, 1] - x[:, 0]) / side.temperature))
-    right = (p >= threshold) == (np.asarray(side.labels) == 1)
-    _, of = np.unique(side.groups, return_inverse=True)
-    return float((np.bincount(of, ~right) == 0).mean())
+    right = (sigmoid((x[:, 1] - x[:, 0]) / side.temperature) >= choices.threshold) == side.labels
+    _, first, of = np.unique(labels.sample, return_index=True, return_inverse=True)
+    every = np.bincount(of, ~right) == 0
+    weight = np.ones(len(first))
+    if side.weights is not None:
+        weight = np.bincount(of, side.weights) / np.bincount(of)
+    share, interval = of_ratio(every * weight, weight, side.groups[first], choices.confidence)
+    return {"value": share, "interval": list(interval)}
