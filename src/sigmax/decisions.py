@@ -281,7 +281,8 @@ def choose_threshold(
     confidence, groups, seed
         As for :func:`evaluate`; the halves have whole groups.
     resamples : int
-        Both halves are resampled together, and each chooses anew: the intervals know that the threshold is chosen.
+        Both halves are resampled together. The one chooses anew, which makes the interval of the threshold; the other
+        says how far the score of such a threshold may be off, which makes those of the scores of this one.
 
     Returns
     -------
@@ -348,12 +349,14 @@ def choose_threshold(
     draws = [half.draw(rng) for _ in range(resamples) for half in halves]
     chosen = [chooser.choose(halves[0], draw) for draw in draws[::2]]
     again = [
-        chooser.scores(halves[1], t, draw) for t, draw in zip(chosen, draws[1::2], strict=True)
+        [chooser.scores(halves[1], t, counts) for counts in (draw, None)]
+        for t, draw in zip(chosen, draws[1::2], strict=True)
     ]
     estimates = {}
     for name, score in scores.items():
-        spread = np.array([resample[name] for resample in again])
-        spread = spread[~np.isnan(spread)]
+        # How far the score of a threshold is off, over thresholds that other rows choose: not how far these differ.
+        spread = score + np.array([drawn[name] - whole[name] for drawn, whole in again])
+        spread = np.clip(spread[~np.isnan(spread)], 0.0, None if name == "cost" else 1.0)
         ends = _intervals.percentiles(spread, level) if len(spread) else (math.nan, math.nan)
         estimates[name] = Estimate(score, ends, spread)
     interval = _intervals.percentiles(np.array(chosen), level)
