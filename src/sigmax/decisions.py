@@ -159,18 +159,7 @@ def risk_coverage(
     >>> print(round(curve.aurc, 6), round(curve.auroc, 6), round(curve.accuracy_at(0.5), 6))
     0.145833 0.666667 1.0
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        groups=groups,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     level = _arguments.confidence(confidence)
     sure, right, weight, unit = rows.collect(_answers)
     if len(sure) == 0:
@@ -320,19 +309,8 @@ def choose_threshold(
         raise ValueError(
             f"costs must be two numbers, of a false yes and of a false no, got {costs}"
         )
-    make = _rows.rows if goal == "accuracy" else questions
-    rows = make(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        groups=groups,
-        multilabel=multilabel,
-    )
+    make = _rows.rows_of if goal == "accuracy" else questions
+    rows = make(locals())
     level, seed = _arguments.confidence(confidence), _arguments.integer(seed, "seed", 0)
     resamples = _arguments.integer(resamples, "resamples", 1)
     if goal == "accuracy":
