@@ -123,6 +123,33 @@ def test_a_report_by_groups_and_weights(data):
     assert row["before"]["roc_auc"]["interval"] == pytest.approx(list(alone.roc_auc.interval))
 
 
+def test_means_over_labels_have_the_interval_of_samples_drawn_anew(data):
+    """Labels of a document are not independent: a bootstrap of documents knows it too."""
+    x, y, of = data["x"], data["y"], data["documents"]
+    x[:] = x[of * 4]  # four samples of a document are alike
+    y[:] = y[of * 4]
+    np.save("x.npy", x)
+    np.save("y.npy", y)
+    words = ["--multilabel", "--method", "none", "--resamples", 50, "--groups", "documents.npy"]
+    run("report", "x.npy", "y.npy", *words)
+    means = json.loads(Path("report.json").read_text())["labels"]["jointly"]["before"]
+
+    def macro(x, y):
+        parts = [sigmax.evaluate_binary(x[:, k], y[:, k], resamples=1) for k in range(LABELS)]
+        return [np.mean([getattr(p, name) for p in parts]) for name in names]
+
+    names = ["roc_auc", "average_precision", "f1"]
+    assert [means[name]["value"] for name in names] == pytest.approx(macro(x, y))
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(200):
+        rows = (rng.integers(0, SAMPLES // 4, SAMPLES // 4)[:, None] * 4 + np.arange(4)).ravel()
+        drawn.append(macro(x[rows], y[rows]))
+    for name, spread in zip(names, np.std(drawn, axis=0), strict=True):
+        low, high = means[name]["interval"]
+        assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.2)
+
+
 def test_weights_of_each_label_and_labels_that_are_unknown(data):
     """A weight of 0, or a label that is ignored, leaves a question out, not its sample."""
     unknown = np.random.default_rng(1).random((SAMPLES, LABELS)) < 0.2

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from sigmax import evaluate_binary, sigmoid
-from sigmax._intervals import of_ratio
+from sigmax._intervals import error_of_numbered, of_logit, of_ratio
+from sigmax._ranking import Order
 
 _RESAMPLES = 100  # of a label's calibration error
 
@@ -22,7 +23,7 @@ class Labels:
     @classmethod
     def of_questions(cls, count: int, names: tuple[str, ...]) -> "Labels":
         """Return those of so many questions, the labels of a sample one after the other."""
-        sample, of = np.divmod(np.arange(count), len(names))
+        sample, of = np.divmod(np.arange(count, dtype=np.int32), len(names))
         return cls(of, sample, names)
 
     def selected(self, kept: Any) -> "Labels":
@@ -101,13 +102,10 @@ def per_label(labels: Labels, before: Any, after: Any, choices: Any) -> list[dic
 
 
 def _numbers(side: Any, own: Any, choices: Any) -> dict[str, Any]:
-    x = np.asarray(side.logits[own]).astype(np.float64)
-    labels = np.asarray(side.labels[own])
-    with np.errstate(invalid="ignore"):
-        z = np.where(x[:, 1] == x[:, 0], 0.0, x[:, 1] - x[:, 0])
+    z, y = _questions(side, own)
     found = evaluate_binary(
         z,
-        labels if labels.ndim == 1 else labels[:, 1],
+        y,
         threshold=choices.threshold,
         temperature=side.temperature,
         sample_weight=None if side.weights is None else side.weights[own],
@@ -120,6 +118,15 @@ def _numbers(side: Any, own: Any, choices: Any) -> dict[str, Any]:
     return {name: x for name, x in found.items() if name not in ("curve", "roc")}
 
 
+def _questions(side: Any, own: Any) -> tuple[Any, Any]:
+    """Return the logits of yes against no of some rows, and their labels."""
+    x = np.asarray(side.logits[own]).astype(np.float64)
+    y = np.asarray(side.labels[own])
+    with np.errstate(invalid="ignore"):
+        z = np.where(x[:, 1] == x[:, 0], 0.0, x[:, 1] - x[:, 0])
+    return z, y if y.ndim == 1 else y[:, 1]
+
+
 def jointly(
     rows: list[dict[str, Any]], labels: Labels, before: Any, after: Any, choices: Any
 ) -> dict[str, Any]:
@@ -127,20 +134,52 @@ def jointly(
     result = {}
     for name, side in (("before", before), ("after", after)):
         if side is not None:
+            errors = [row[name]["ece"]["value"] for row in rows]
             result[name] = {
-                **_means([row[name] for row in rows]),
+                **_means(labels, side, choices),
+                "ece": float(np.mean(errors)),
                 "all_right": all_right(labels, side, choices),
             }
     return result
 
 
-def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
-    names = ("roc_auc", "average_precision", "f1", "ece")
-    columns = {name: np.array([row[name]["value"] for row in rows], float) for name in names}
-    return {
-        name: float(x[~np.isnan(x)].mean()) if (~np.isnan(x)).any() else float("nan")
-        for name, x in columns.items()
-    }
+def _means(labels: Labels, side: Any, choices: Any) -> dict[str, Any]:
+    """Return means over the labels, whose intervals know that labels of one sample are not independent."""
+    _, unit = np.unique(side.groups, return_inverse=True)
+    units = int(unit.max()) + 1
+    found: dict[str, list[Any]] = {"roc_auc": [], "average_precision": [], "f1": []}
+    for k in range(len(labels.names)):
+        own = np.flatnonzero(labels.of == k)
+        if not len(own):
+            continue
+        z, y = _questions(side, own)
+        weight = np.ones(len(own)) if side.weights is None else side.weights[own]
+        order = Order.of(z, weight * y, weight * (1 - y), unit[own], choices.confidence)
+        yes = sigmoid(z / side.temperature) >= choices.threshold
+        by_row = (order.area_by_row(), order.average_precision_by_row(), _f1(weight, y, yes))
+        for of, (value, influence, count) in zip(found.values(), by_row, strict=True):
+            if not np.isnan(value):
+                of.append((value, np.bincount(unit[own], influence, units), count))
+    return {name: _mean(of, choices.confidence) for name, of in found.items()}
+
+
+def _f1(weight: Any, y: Any, yes: Any) -> tuple[float, Any, float]:
+    """Return the F1 of answers, what each row adds to it, and how many rows it rests on."""
+    part, whole = 2 * weight * y * yes, weight * (y + yes)
+    total = whole.sum()
+    if not total > 0:
+        return float("nan"), part, 0.0
+    value = float(part.sum() / total)
+    return value, (part - value * whole) / total, total
+
+
+def _mean(of: list[Any], confidence: float) -> dict[str, Any]:
+    if not of:
+        return {"value": float("nan"), "interval": [float("nan")] * 2}
+    values, influences, counts = zip(*of, strict=True)
+    influence, value = np.mean(influences, axis=0), float(np.mean(values))
+    error, _ = error_of_numbered(influence, np.arange(len(influence)))
+    return {"value": value, "interval": list(of_logit(value, error, sum(counts), confidence))}
 
 
 def all_right(labels: Labels, side: Any, choices: Any) -> dict[str, Any]:
