@@ -1,4 +1,4 @@
-"""Two files of logits compared: speed and memory beside reading the files.
+"""Two files of logits compared, and a report on one: speed and memory beside reading the files.
 
     python benchmarks/comparison.py --rows 10000000 --markdown docs/benchmarks/comparison.md
 
@@ -38,7 +38,7 @@ def write_other(logits: Path) -> Path:
 
 
 def run_command(*words: object) -> None:
-    result = CliRunner().invoke(app, ["compare", *map(str, words)], prog_name="sigmax")
+    result = CliRunner().invoke(app, list(map(str, words)), prog_name="sigmax")
     if result.exit_code:
         raise RuntimeError(result.output)
 
@@ -50,40 +50,49 @@ def measured(call: Callable[[], object]) -> tuple[float, float, float]:
     return time.perf_counter() - begin, time.process_time() - busy, peak / 1e6
 
 
-def rows_of(folder: Path, rows: int, classes: int) -> list[tuple[str, float, float, float]]:
+def rows_of(folder: Path, rows: int, classes: int) -> list[tuple[str, float, float, float, float]]:
+    """Return name, GB that are read, seconds, those of all processors, and MB, of each call."""
     base, labels = write(folder, rows, classes)
     other = write_other(base)
     x, y, z = (np.load(file, mmap_mode="r") for file in (base, other, labels))
-    page = folder / "comparison.html"
-    calls: dict[str, Callable[[], object]] = {
+    page = ("-o", folder / "page.html")
+    of_two: dict[str, Callable[[], object]] = {
         "read both files": lambda: (read(base), read(other)),
         "`compare`, without labels": lambda: sigmax.compare(x, y),
         "`compare`, with labels": lambda: sigmax.compare(x, y, z),
-        "`sigmax compare BASE OTHER`": lambda: run_command(base, other, "-o", page),
-        "`sigmax compare BASE OTHER LABELS`": lambda: run_command(base, other, labels, "-o", page),
+        "`sigmax compare BASE OTHER`": lambda: run_command("compare", base, other, *page),
+        "`sigmax compare BASE OTHER LABELS`": lambda: run_command(
+            "compare", base, other, labels, *page
+        ),
     }
-    return [(name, *measured(call)) for name, call in calls.items()]
+    of_one: dict[str, Callable[[], object]] = {
+        "read one file": lambda: read(base),
+        "`sigmax report BASE LABELS`": lambda: run_command("report", base, labels, *page),
+    }
+    size = rows * classes * 4 / 1e9
+    found = [(name, 2 * size, *measured(call)) for name, call in of_two.items()]
+    other.unlink()
+    return found + [(name, size, *measured(call)) for name, call in of_one.items()]
 
 
 def markdown(
-    rows: int, classes: int, found: list[tuple[str, float, float, float]], load: float
+    rows: int, classes: int, found: list[tuple[str, float, float, float, float]], load: float
 ) -> str:
-    size = 2 * rows * classes * 4 / 1e9
     lines = [
-        "# Benchmarks of comparisons",
+        "# Benchmarks of comparisons and reports",
         "",
         f"Written by `python benchmarks/comparison.py --rows {rows}` on {os.cpu_count()} CPUs",
         f"({platform.machine()}, {sigmax.show_config(mode='dicts')['isa']}); NumPy {np.__version__}.",
         "The files are in the page cache as far as memory allows. Other processes that wanted a CPU at the start (load",
         f"average): {load:.1f}.",
         "",
-        f"Twice {rows:,} × {classes} float32, memory-mapped: {size:.1f} GB together.",
+        f"Twice {rows:,} × {classes} float32, memory-mapped: {found[0][1]:.1f} GB together.",
         "",
         "| call | seconds | of all processors | GB/s | most memory, MB |",
         "| --- | --- | --- | --- | --- |",
         *(
             f"| {name} | {t:.2f} | {busy:.2f} | {size / t:.2f} | {peak:.0f} |"
-            for name, t, busy, peak in found
+            for name, size, t, busy, peak in found
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -184,3 +184,16 @@ def test_smooth_error():
     p = sigmax.softmax(x)
     expected = smooth_by_sums(p.max(axis=1), p.argmax(axis=1) == labels)
     assert sigmax.calibration_error(x, labels, kind="smooth") == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_interval_of_the_error_of_few_rows_holds_the_truth():
+    """Bins of a few rows that are far off by chance vary as others do: else 1 of 10 intervals is above the truth."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(300, 100)) * 2 - 0.5
+    truth = 0.0983  # of 200,000 rows
+    y = rng.random(x.shape) < sigmax.sigmoid(0.6 * x - 0.5)
+    ends = np.array(
+        [sigmax.evaluate_binary(*of, resamples=200).ece.interval for of in zip(x, y, strict=True)]
+    )
+    missed = (ends[:, 0] > truth) | (ends[:, 1] < truth)
+    assert missed.mean() <= 0.06

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from commands import BAD_DATA, USAGE, run
+from commands import BAD_DATA, FAILED, USAGE, run
 from plain import softmax
 
 import sigmax
@@ -144,6 +144,7 @@ def test_the_json_has_this_form():
         },
         "labels": None,
         "verdict": {"key": str, "headline": str, "text": str, "advice": str},
+        "conditions": list,
         "apply_commands": str,
     }
     check_form(numbers, form, "report.json")
@@ -192,6 +193,41 @@ def test_report_of_a_fit_that_is_none():
 def test_methods(method):
     printed = run("report", "logits.npy", "labels.npy", "--method", method, "--resamples", 50)
     assert ("Overconfident" if method == "none" else "Better with vector scaling") in printed
+
+
+def test_conditions_on_a_report():
+    words = ["report", "logits.npy", "labels.npy", "--resamples", 50]
+    listed = run(*words, "--fail-if", "x > 1", code=BAD_DATA).split("there are ")[1].strip()
+    every = [w for name in listed.split(", ") for w in ("--fail-if", f"{name.strip()} > 1e9")]
+    assert "Failed" not in run(*words, *every)
+    numbers = json.loads(Path("report.json").read_text())
+    values = {c["condition"].split()[0]: c["value"] for c in numbers["conditions"]}
+    assert values["ece"] == numbers["before"]["ece"]["value"]
+    assert values["after_ece"] == numbers["after"]["ece"]["value"]
+    assert values["change_nll"] == numbers["difference"]["nll"]["value"]
+    assert values["smooth_ece"] == numbers["parts"]["smooth_ece"]["before"]
+    assert values["after_auroc"] == numbers["parts"]["decisions"]["after"]["auroc"]["value"]
+    assert values["temperature"] == numbers["fit"]["temperature"]
+    fails = [*words, "--fail-if", "ece > 5%", "--fail-if", "after_ece > 0.5"]
+    printed = run(*fails, code=FAILED)
+    assert f"sigmax: failed: ece is {values['ece']:.6g} (" in printed
+    assert "and --fail-if says ece > 0.05" in printed
+    assert "failed: after_ece" not in printed
+    html = Path("report.html").read_text()
+    assert "Failed: ece is" in html
+    assert "Kept: after_ece is" in html
+    assert 'href="#kept"' in html
+
+
+def test_a_condition_on_what_is_not_there():
+    np.save("labels.npy", np.load("logits.npy").argmax(axis=1))  # separable: no temperature
+    words = ["report", "logits.npy", "labels.npy", "--resamples", 50]
+    assert "after_ece is nan" in run(*words, "--fail-if", "after_ece > 0.5", code=FAILED)
+    condition = ["--fail-if", "after_ece > 0.5"]
+    assert "no number 'after_ece'" in run(*words, "--method", "none", *condition, code=BAD_DATA)
+    np.save("p.npy", np.eye(4)[np.arange(3000) % 4])  # labels of probability 0
+    words = ["report", "p.npy", "labels.npy", "--probabilities", "--resamples", 50]
+    assert "nll is inf" in run(*words, "--fail-if", "nll > 5", code=FAILED)
 
 
 def test_report_of_slices_and_of_many_labels():

@@ -68,6 +68,7 @@ def made(logits, labels, groups=None, names=None, **choices):
         "command": "sigmax report <x>",
         "files": [{"name": "x.npy", "bytes": 12345, "sha256": "f00"}],
         "title": "a <b>bold</b> & title",
+        "conditions": [],
         "apply_commands": None,
         "reading": None,
     }

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import sigmax
+from sigmax.files.find import Options
 from sigmax.files.inputs import Inputs
-from sigmax.report.labels import questions
+from sigmax.files.questions import read_questions
+from sigmax.report.labels import Labels
 from sigmax.report.page import page
 from sigmax.report.study import Choices, study
 
@@ -36,7 +38,7 @@ def halves(rows, seed=0):
 def shown(result):
     beside = {
         "schema": 1, "sigmax": "0", "created": "2026-01-01T00:00:00", "command": "", "files": [], "title": "t",
-        "apply_commands": None,
+        "conditions": [], "apply_commands": None,
     }  # fmt: skip
     return page({**beside, **json.loads(json.dumps(result))})
 
@@ -107,7 +109,10 @@ def test_many_labels(method, per_label, tmp_path):
     rng = np.random.default_rng(3)
     x = rng.normal(size=(500, 4)) * 2
     y = (rng.random(x.shape) < sigmax.sigmoid(x * [0.3, 0.5, 0.8, 1.0])).astype(int)
-    rows, labels = questions(inputs(x, None), y, tmp_path)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    rows, names = read_questions(tmp_path / "x.npy", tmp_path / "y.npy", Options())
+    labels = Labels.of_questions(len(rows.logits), names)
     choices = Choices(method=method, per_label=per_label)
     result = study(rows, choices, labels=labels)
     fit, test = halves(500)
@@ -128,7 +133,7 @@ def test_many_labels(method, per_label, tmp_path):
         alone = sigmax.evaluate_binary(x[test][:, k], y[test][:, k])
         assert row["before"]["roc_auc"]["value"] == pytest.approx(alone.roc_auc)
     right = ((x[test] >= 0) == y[test]).all(axis=1).mean()
-    assert result["labels"]["jointly"]["before"]["all_right"] == pytest.approx(right)
+    assert result["labels"]["jointly"]["before"]["all_right"]["value"] == pytest.approx(right)
     assert 'id="labels"' in shown(result)
 
 

@@ -59,7 +59,7 @@ def platt(x, y):
 
 
 def chosen(rng, count):
-    """Return the interval of the cost of a threshold, and the cost that such thresholds have on average."""
+    """Return a threshold, and the interval of its cost on rows that did not choose it."""
     found = sigmax.choose_threshold(*questions(rng, count), goal="cost", costs=(1, 3))
     return found.threshold, found.scores["cost"].interval
 

@@ -1,4 +1,4 @@
-"""Intervals of shares, of means and of calibration errors, as simulated in tools/simulate_verdicts.py."""
+"""Intervals of shares, of means and of calibration errors, as simulated in tools/simulate_*.py."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ import numpy as np
 _SPREADS = np.concatenate(
     [[0.0], np.geomspace(0.002, 0.7, 40)]
 )  # that the gaps of the bins may have
+
+_MORE = 6  # rows that a bin has for its variance beside its own
 
 
 def quantile(confidence: float) -> float:
@@ -122,14 +124,22 @@ def of_gaps(
     mean = gap / weight
     residuals = table[:, some, 3] - mean * table[:, some, 1]
     rows = weight**2 / squares
-    # Two rows more, of a model as honest as all rows are, or a bin of one row would have no variance.
-    accuracy = np.clip((gap + correct) / weight - gap.sum() / weight.sum(), 0.02, 0.98)
-    variance = (residuals**2).sum(axis=0) / weight**2 * rows / (rows + 1)
-    variance += 2 * accuracy * (1 - accuracy) / (rows * (rows + 1))
+    # And that of more rows, as accurate as a line through all bins says: few that are far off vary too little.
+    accuracy = np.clip(_line((gap + correct) / weight, correct / weight, rows), 0.02, 0.98)
+    more = rows + _MORE - 1
+    variance = (residuals**2).sum(axis=0) / weight**2 * rows / more
+    variance += _MORE * accuracy * (1 - accuracy) / (rows * more)
     drawn = _true_gaps(mean, variance, rows, draws, np.random.default_rng([seed, 1]))
     low, high = percentiles(drawn, confidence)
     by_chance = value <= percentiles(null, confidence)[1]
     return (0.0 if by_chance else low, min(high, 1.0)), float(drawn.mean())
+
+
+def _line(x: Any, y: Any, weight: Any) -> Any:
+    """Return the line of least squares at each x, whose slope is nearer to 1 where x says little of it."""
+    off_x, off_y = (of - weight @ of / weight.sum() for of in (x, y))
+    slope = (weight @ (off_x * off_y) + 1) / (weight @ off_x**2 + 1)
+    return y - off_y + slope * off_x
 
 
 def of_difference(one: Any, other: Any) -> tuple[float, float]:

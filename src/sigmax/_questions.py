@@ -9,9 +9,9 @@ from ._rows import Chunk, Rows
 from .elementwise import sigmoid
 
 
-def questions(logits: Any, labels: Any, axis: Any, **options: Any) -> Rows:
-    """Return the rows of one-dimensional logits, or of any with multilabel=True."""
-    rows = _rows.rows(logits, labels, axis, **options)
+def questions(given: dict[str, Any]) -> Rows:
+    """As `rows_of`, of one-dimensional logits, or of any with multilabel=True."""
+    rows = _rows.rows_of(given)
     if not rows.binary:
         raise ValueError(
             "logits must be one-dimensional with as many labels, or pass multilabel=True, got shape "

@@ -33,34 +33,44 @@ class Order:
         return cls(place, positive, negative, number, true, false, confidence)
 
     def _estimate(self, value: float, influence: Any, count: float) -> tuple[float, Interval]:
+        if math.isnan(value):
+            return value, (0.0, 1.0)
         error, _ = _intervals.error_of_numbered(influence, self.unit)
         return value, _intervals.of_logit(value, error, count, self.confidence)
 
     def area(self) -> tuple[float, Interval]:
         """Return how often a positive is above a negative: the area under the ROC curve."""
+        return self._estimate(*self.area_by_row())
+
+    def area_by_row(self) -> tuple[float, Any, float]:
+        """Return the area, what each row adds to it, and how many rows it rests on."""
         most, none = self.true[-1], self.false[-1]
         if not min(most, none) > 0:
-            return math.nan, (0.0, 1.0)
+            return math.nan, np.zeros(len(self.place)), 0.0
         above = self.true - np.diff(self.true, prepend=0) / 2  # of equal scores half
         below = none - self.false + np.diff(self.false, prepend=0) / 2
         won, lost = below[self.place] / none, above[self.place] / most
         area = float(self.positive @ won / most)
         influence = self.positive * (won - area) / most + self.negative * (lost - area) / none
-        return self._estimate(area, influence, min(most, none))
+        return area, influence, min(most, none)
 
     def average_precision(self) -> tuple[float, Interval]:
         """Return the mean over the positives of the share of positives down to their place."""
+        return self._estimate(*self.average_precision_by_row())
+
+    def average_precision_by_row(self) -> tuple[float, Any, float]:
+        """As `area_by_row`."""
         most = self.true[-1]
         if not most > 0:
-            return math.nan, (0.0, 1.0)
+            return math.nan, np.zeros(len(self.place)), 0.0
         return self._mean_share(self.positive, most)
 
     def mean_share(self) -> tuple[float, Interval]:
         """Return the mean over all rows of the share of positives down to their place."""
         both = self.positive + self.negative
-        return self._mean_share(both, both.sum())
+        return self._estimate(*self._mean_share(both, both.sum()))
 
-    def _mean_share(self, weight: Any, total: float) -> tuple[float, Interval]:
+    def _mean_share(self, weight: Any, total: float) -> tuple[float, Any, float]:
         here = np.bincount(self.place, weight)
         down_to = self.true + self.false
         share = ratio(self.true, down_to)
@@ -72,7 +82,7 @@ class Order:
         )
         influence = weight * (share[self.place] - value)
         influence = influence + self.positive * by_positive - self.negative * by_negative
-        return self._estimate(value, influence / total, total)
+        return value, influence / total, total
 
     def curve(self, most: int) -> tuple[Any, Any]:
         """Return the ROC curve from (0, 0) on, in so many points at most: equally many on each part of its way."""

@@ -280,6 +280,17 @@ class Parts:
         return [dask.delayed(merged)(values) for values in lists]
 
 
+_OPTIONS = (
+    "from_logits", "sample_weight", "temperature", "ignore_index", "where", "groups", "multilabel"
+)  # fmt: skip
+
+
+def rows_of(given: dict[str, Any], **changed: Any) -> Rows:
+    """Return the rows of what a public function is given: its `locals()`, with the options that it has."""
+    options = {name: given[name] for name in _OPTIONS if name in given}
+    return rows(given["logits"], given["labels"], given["axis"], **(options | changed))
+
+
 def rows(
     logits: Any,
     labels: Any,

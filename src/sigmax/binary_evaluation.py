@@ -152,18 +152,7 @@ def evaluate_binary(
     >>> print(e.roc_auc, round(e.average_precision, 6), e.confusion)
     0.75 0.833333 {'tp': 2.0, 'fp': 1.0, 'fn': 0.0, 'tn': 1.0}
     """
-    rows = questions(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        groups=groups,
-        multilabel=multilabel,
-    )
+    rows = questions(locals())
     threshold = _arguments.number(threshold, "threshold", 0.0, 1.0)
     bins = _arguments.integer(bins, "bins", 1)
     confidence = _arguments.confidence(confidence)

@@ -191,16 +191,7 @@ def fit_platt(
     >>> print(fit.apply([2.0, -2.0]).round(12))
     [0.75 0.5 ]
     """
-    rows = questions(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = questions(locals())
     look = _look(rows)
     smoothing = smoothing_of(label_smoothing, look.rows)
     confidence = _arguments.confidence(confidence)
@@ -271,16 +262,7 @@ def fit_beta(
     >>> fit.apply([0.9, 0.5, 0.1], from_logits=False).round(6)      # 3 of 4, 1 of 2, 1 of 3
     array([0.75    , 0.5     , 0.333333])
     """
-    rows = questions(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = questions(locals())
     look = _look(rows)
     smoothing = smoothing_of(label_smoothing, look.rows)
     status, message = _diagnosis(look, smoothing)
@@ -347,16 +329,7 @@ def fit_isotonic(
     >>> fit.apply([-1.0, 0.0, 1.0, 1.5, 2.0])
     array([0.  , 0.5 , 0.5 , 0.75, 1.  ])
     """
-    rows = questions(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = questions(locals())
     look = _look(rows, finite=rows.from_logits)
     smoothing = smoothing_of(label_smoothing, look.rows)
     status, message = _diagnosis(look, smoothing)

@@ -164,17 +164,7 @@ def fit_temperature(
     >>> print(sigmax.fit_temperature(logits, [0, 1, 0, 0, 1]).status)
     separable
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        padded=True,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals(), padded=True)
     confidence = _arguments.confidence(confidence)
     start = _survey(rows)
     smoothing = smoothing_of(label_smoothing, start.rows)
@@ -568,17 +558,7 @@ def fit_vector_scaling(
     >>> print(fit.status, fit.nll_after < fit.nll_before, fit.bias.round(1))
     ok True [ 0.7 -0.7]
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        padded=True,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals(), padded=True)
     largest = _arguments.LARGEST
     strength = _arguments.word_or_number(regularization, "regularization", "auto", 0.0, largest)
     return vector_fit(rows, label_smoothing, strength)

@@ -164,16 +164,7 @@ class ConformalSets:
 
         Arguments are those of :func:`conformal_sets`; of ``groups``, rows are not independent.
         """
-        rows = _rows.rows(
-            logits,
-            labels,
-            axis,
-            from_logits=from_logits,
-            ignore_index=ignore_index,
-            where=where,
-            groups=groups,
-            multilabel=multilabel,
-        )
+        rows = _rows.rows_of(locals())
         _require_hard(rows)
         confidence = _arguments.confidence(confidence)
         held, size, label, unit = rows.collect(self._measured)
@@ -294,16 +285,7 @@ def conformal_sets(
            [ True, False, False]])
     """
     temperature = _arguments.temperatures(temperature, ())
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     _require_hard(rows)
     coverage = _arguments.number(coverage, "coverage", 0.0, 1.0)
     if not 0 < coverage < 1:

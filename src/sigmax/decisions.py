@@ -159,18 +159,7 @@ def risk_coverage(
     >>> print(round(curve.aurc, 6), round(curve.auroc, 6), round(curve.accuracy_at(0.5), 6))
     0.145833 0.666667 1.0
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        groups=groups,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     level = _arguments.confidence(confidence)
     sure, right, weight, unit = rows.collect(_answers)
     if len(sure) == 0:
@@ -281,7 +270,8 @@ def choose_threshold(
     confidence, groups, seed
         As for :func:`evaluate`; the halves have whole groups.
     resamples : int
-        Both halves are resampled together, and each chooses anew: the intervals know that the threshold is chosen.
+        Both halves are resampled together. The one chooses anew, which makes the interval of the threshold; the other
+        says how far the score of such a threshold may be off, which makes those of the scores of this one.
 
     Returns
     -------
@@ -319,19 +309,8 @@ def choose_threshold(
         raise ValueError(
             f"costs must be two numbers, of a false yes and of a false no, got {costs}"
         )
-    make = _rows.rows if goal == "accuracy" else questions
-    rows = make(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        groups=groups,
-        multilabel=multilabel,
-    )
+    make = _rows.rows_of if goal == "accuracy" else questions
+    rows = make(locals())
     level, seed = _arguments.confidence(confidence), _arguments.integer(seed, "seed", 0)
     resamples = _arguments.integer(resamples, "resamples", 1)
     if goal == "accuracy":
@@ -348,12 +327,14 @@ def choose_threshold(
     draws = [half.draw(rng) for _ in range(resamples) for half in halves]
     chosen = [chooser.choose(halves[0], draw) for draw in draws[::2]]
     again = [
-        chooser.scores(halves[1], t, draw) for t, draw in zip(chosen, draws[1::2], strict=True)
+        [chooser.scores(halves[1], t, counts) for counts in (draw, None)]
+        for t, draw in zip(chosen, draws[1::2], strict=True)
     ]
     estimates = {}
     for name, score in scores.items():
-        spread = np.array([resample[name] for resample in again])
-        spread = spread[~np.isnan(spread)]
+        # How far the score of a threshold is off, over thresholds that other rows choose: not how far these differ.
+        spread = score + np.array([drawn[name] - whole[name] for drawn, whole in again])
+        spread = np.clip(spread[~np.isnan(spread)], 0.0, None if name == "cost" else 1.0)
         ends = _intervals.percentiles(spread, level) if len(spread) else (math.nan, math.nan)
         estimates[name] = Estimate(score, ends, spread)
     interval = _intervals.percentiles(np.array(chosen), level)

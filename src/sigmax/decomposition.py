@@ -124,17 +124,7 @@ def decompose(
     """
     _arguments.choice(loss, "loss", ("nll", "brier"))
     temperature = _arguments.temperatures(temperature, ())
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     if method is None:
         method = "isotonic" if rows.classes == 2 else "temperature"
     _arguments.choice(method, "method", ("isotonic", "temperature", "vector"))
@@ -349,17 +339,7 @@ def corp_curve(
     >>> print(curve.confidence, curve.calibrated)
     [0.2 0.2 0.4 0.6 0.8 0.8] [0.  0.  0.5 0.5 1.  1. ]
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     level, seed = _arguments.confidence(confidence), _arguments.integer(seed, "seed", 0)
     resamples = _arguments.integer(resamples, "resamples", 1)
     p, y, weight = rows.collect(_of_class_1 if rows.binary else _of_winner)

@@ -229,18 +229,7 @@ def evaluate(
     >>> print(round(after.difference(before)["ece"], 3))
     -0.182
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-        groups=groups,
-    )
+    rows = _rows.rows_of(locals())
     bins = _arguments.integer(bins, "bins", 1)
     resamples = _arguments.integer(resamples, "resamples", 1)
     confidence = _arguments.confidence(confidence)
@@ -301,17 +290,7 @@ def calibration_error(
     0.45
     """
     _arguments.choice(kind, "kind", (*_KINDS, "smooth"))
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     bins = _arguments.integer(bins, "bins", 1)
     if kind == "smooth":
         weight, sums = rows.sum(sums_of_smooth)
@@ -367,17 +346,7 @@ def brier_score(
     >>> print(round(sigmax.brier_score([[0.9, 0.1], [0.8, 0.2]], [0, 1], from_logits=False), 9))
     0.65
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     total, weight = rows.sum(sums_of_brier)
     if not weight:
         raise ValueError(NOTHING)

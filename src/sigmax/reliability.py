@@ -90,17 +90,7 @@ def reliability_curve(
     >>> curve.count, curve.accuracy
     (array([0, 2]), array([nan, 0.5]))
     """
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals())
     bins = _arguments.integer(bins, "bins", 1)
     quantile = _intervals.quantile(_arguments.confidence(confidence))
     equal_mass = _arguments.flag(equal_mass, "equal_mass")

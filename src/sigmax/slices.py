@@ -117,18 +117,7 @@ def evaluate_by(
     old 20 0.4 True
     """
     names, both, count = _slices(by, groups)
-    rows = _rows.rows(
-        logits,
-        labels,
-        axis,
-        from_logits=from_logits,
-        temperature=temperature,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        where=where,
-        groups=both,
-        multilabel=multilabel,
-    )
+    rows = _rows.rows_of(locals(), groups=both)
     options = (
         _arguments.integer(bins, "bins", 1),
         _arguments.confidence(confidence),

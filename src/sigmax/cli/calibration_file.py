@@ -18,6 +18,8 @@ from sigmax import (
 )
 from sigmax.files.blocks import scaled_block
 from sigmax.files.errors import DataError
+from sigmax.files.questions import ANSWERS
+from sigmax.report.labels import PerLabel
 
 MARKS = ('"temperature"', '"scale"', '"points"', '"beta"')  # one of which a file has
 
@@ -35,6 +37,9 @@ class Calibration:
     binary: PlattFit | BetaFit | IsotonicFit | None = None  # of two classes
     shares: Any = None  # of the classes among the labels that it was fitted on
     sets: ConformalSets | None = None  # of its probabilities
+    labels: "tuple[Calibration, ...] | None" = (
+        None  # of many labels: one of yes and no for all, or for each
+    )
 
     def apply(self, logits: Any, prior: Any = None) -> Any:
         """Return probabilities; with a prior, where classes are as frequent as it says."""
@@ -43,6 +48,19 @@ class Calibration:
             return p
         shifted = p * (prior / self.shares)
         return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(p.dtype)
+
+    def apply_to_labels(self, logits: Any) -> Any:
+        """Return the probability of yes of each label, of the logits of no and yes: (samples, labels, 2)."""
+        assert self.labels is not None
+        each = self.labels * (logits.shape[1] if len(self.labels) == 1 else 1)
+        columns = [of.apply(logits[:, k])[:, 1] for k, of in enumerate(each)]
+        return np.stack(columns, axis=-1)
+
+    @property
+    def _bends(self) -> bool:
+        """Whether it gives something else of logits than of the probabilities that they make."""
+        of_labels = any(of._bends for of in self.labels or ())
+        return self.scale is not None or self.binary is not None or of_labels
 
     def _probabilities(self, logits: Any) -> Any:
         if self.binary is not None:
@@ -63,8 +81,7 @@ class Calibration:
         fitted = self.input == "probabilities"
         if said is None:
             return True if fitted else None
-        own = self.scale is not None or self.binary is not None
-        if said != fitted and self.input is not None and own:
+        if said != fitted and self.input is not None and self._bends:
             raise DataError(
                 f"{path}: was fitted on {self.input}, and scales and biases are for these only"
             )
@@ -73,6 +90,8 @@ class Calibration:
 
 def described(fit: Any) -> dict[str, Any]:
     """Return what is fitted, and what it was fitted on, in types that JSON has."""
+    if isinstance(fit, PerLabel):
+        return _described_per_label(fit)
     if isinstance(fit, PlattFit):
         parameters = {"method": "platt", "scale": fit.scale, "bias": fit.bias}
     elif isinstance(fit, BetaFit):
@@ -94,6 +113,18 @@ def described(fit: Any) -> dict[str, Any]:
         "nll_before": fit.nll_before,
         "nll_after": fit.nll_after,
     }
+
+
+def _described_per_label(fit: PerLabel) -> dict[str, Any]:
+    """Return the fit of each label; a label without one says why, and keeps its probabilities."""
+    whole = fit.described()
+    labels = [
+        described(own) if own.status == "ok" else {"method": "none", "message": own.message}
+        for own in fit.fits
+    ]
+    method = next(label["method"] for label in labels if label["method"] != "none")
+    names = ("message", "rows", "nll_before", "nll_after")
+    return {"method": method, "labels": labels, **{name: whole[name] for name in names}}
 
 
 def load(path: Path) -> Calibration:
@@ -124,9 +155,13 @@ def read(value: Any) -> Calibration:
         "classes": tuple(classes),
         "input": given,
         "normalize": normalize,
-        "shares": _numbers(value["shares"], len(classes)) if "shares" in value else None,
+        "shares": _numbers(value["shares"], len(classes)) if value.get("shares") else None,
         "sets": _sets(value["sets"], len(classes)) if value.get("sets") else None,
     }
+    if value.get("multilabel", False) is True:
+        return Calibration(**common, labels=_labels(value, len(classes)))
+    if method == "none":
+        return Calibration(**common)
     if method in ("platt", "beta", "isotonic"):
         if len(classes) != 2:
             raise ValueError(f"method {method!r} is for two classes, got {len(classes)}")
@@ -141,6 +176,17 @@ def read(value: Any) -> Calibration:
         return Calibration(**common, scale=scale, bias=bias)
     legal = "'temperature', 'vector', 'platt', 'beta' or 'isotonic'"
     raise ValueError(f"method must be {legal}, got {method!r}")
+
+
+def _labels(value: dict[str, Any], count: int) -> tuple[Calibration, ...]:
+    """Return the calibration of yes and no of each label, or one for all."""
+    each = value.get("labels", [value])
+    if not isinstance(each, list) or not all(isinstance(x, dict) for x in each):
+        raise ValueError("labels must be a list of calibrations")
+    if "labels" in value and len(each) != count:
+        raise ValueError(f"must have a calibration for each of {count} labels, got {len(each)}")
+    beside = {"classes": list(ANSWERS), "multilabel": False, "shares": None, "sets": None}
+    return tuple(read({**x, **beside}) for x in each)
 
 
 def _binary(method: str, value: dict[str, Any]) -> PlattFit | BetaFit | IsotonicFit:

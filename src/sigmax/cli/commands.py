@@ -69,11 +69,13 @@ def report(
     costs: options.Costs = "1,1",
     coverage: options.Coverage = 0.9,
     never_empty: options.NeverEmpty = False,
+    fail_if: options.FailIf = [],  # noqa: B006
     scheduler: options.Scheduler = None,
 ) -> None:
     """Find out how good and how honest the probabilities are, and whether calibration helps.
 
-    Half of the rows, drawn at random, fit the calibration; the other half test it. Writes a page and its numbers.
+    Half of the rows, drawn at random, fit the calibration; the other half test it. Writes a page and its numbers;
+    exit code 3 where a condition says that this must fail.
     """
     from . import work
 
@@ -133,7 +135,8 @@ def calibrate(
     method: Annotated[
         options.FitMethod,
         typer.Option(
-            help="One temperature, or a scale and a bias per class; of two classes also a line, a curve or steps."
+            help="One temperature, or a scale and a bias per class; of two classes or many labels also a line, a "
+            "curve or steps."
         ),
     ] = options.FitMethod.temperature,
     logits_key: options.LogitsKey = None,
@@ -149,6 +152,8 @@ def calibrate(
     only: options.Only = None,
     weights: options.Weights = None,
     label_smoothing: options.Smoothing = 0.0,
+    multilabel: options.Multilabel = False,
+    per_label: options.PerLabel = False,
     sets: Annotated[
         options.SetMethod | None,
         typer.Option(help="Find conformal sets too: half of the rows fit, the other half ranks."),

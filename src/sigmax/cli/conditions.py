@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def condition(text: str) -> Condition:
         ) from None
 
 
-def judged(conditions: list[Condition], numbers: dict[str, Any]) -> list[dict[str, Any]]:
+def judged(conditions: Sequence[Condition], numbers: dict[str, Any]) -> list[dict[str, Any]]:
     """Return each condition with the number it is about, and whether it holds."""
     said = []
     for each in conditions:

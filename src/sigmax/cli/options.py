@@ -262,8 +262,8 @@ FailIf = Annotated[
     list[str],
     _option(
         "--fail-if",
-        "End with exit code 3 if this is so: 'ece > 0.05', 'perplexity_ratio > 1.01', 'agreement < 99%'. As often as "
-        "needed.",
+        "End with exit code 3 if this is so: 'ece > 0.05', 'accuracy < 90%'. As often as needed; a name that is "
+        "not known lists all of them.",
         _CONDITIONS,
         metavar="CONDITION",
         show_default=False,

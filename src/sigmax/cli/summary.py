@@ -42,6 +42,7 @@ def print_report(result: Any, page: Path) -> None:
             cells += [words(side[name]["value"]), interval(side[name]["interval"], words)]
         table.add_row(title, *cells)
     out.print(table)
+    _print_conditions(result)
     out.print(f"Report: {page}\nNumbers: {page.with_suffix('.json')}")
 
 
@@ -64,13 +65,19 @@ def print_comparison(result: Any, page: Path) -> None:
     ):
         table.add_row(title, words(of["value"]), between(of["interval"], words))
     out.print(table)
-    for each in result["conditions"]:
-        out.print(f"{'Failed' if each['failed'] else 'Kept'}: {each['sentence']}")
+    _print_conditions(result)
     out.print(f"Comparison: {page}\nNumbers: {page.with_suffix('.json')}")
 
 
+def _print_conditions(result: Any) -> None:
+    for each in result["conditions"]:
+        out.print(f"{'Failed' if each['failed'] else 'Kept'}: {each['sentence']}")
+
+
 def print_fit(value: dict[str, Any], output: Path) -> None:
-    if value["method"] == "temperature":
+    if "labels" in value:
+        out.print(value["message"])
+    elif value["method"] == "temperature":
         low, high = value["interval"]
         out.print(f"temperature {value['temperature']:.6g} ({low:.6g} to {high:.6g})")
         if low <= 1 <= high:

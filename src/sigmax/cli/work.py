@@ -3,7 +3,7 @@
 import math
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -16,8 +16,6 @@ from sigmax import (
     conformal_sets,
     filter_probabilities,
     fit_prior_shift,
-    fit_temperature,
-    fit_vector_scaling,
     sample,
     show_config,
     softmax,
@@ -39,6 +37,7 @@ from sigmax.files.outputs import (
     write_rows,
 )
 from sigmax.files.progress import progress, tracked
+from sigmax.files.questions import read_questions, read_samples, two_columns
 from sigmax.files.standard_input import from_standard_input_of
 from sigmax.sampling import TRUNCATION
 
@@ -80,6 +79,8 @@ def report(context: typer.Context) -> None:
     from sigmax.report.study import Choices
 
     given = context.params
+    with plain_errors():
+        wanted = [condition(text) for text in given["fail_if"]]
     choices = Choices(**{field.name: given[field.name] for field in fields(Choices)})
     choices = replace(choices, method=str(choices.method), costs=_costs(given["costs"]))
     if not 0 < choices.coverage < 1:
@@ -93,19 +94,23 @@ def report(context: typer.Context) -> None:
             options = replace(
                 options, drop=",".join([*(where.names or ()), *filter(None, [options.drop])])
             )
-        if given["multilabel"]:
-            inputs, of_labels = read_questions(logits, labels, options)
-            each = len(of_labels.names)
-            by = None
-            if where is not None:
-                by = np.repeat(slices_of(where, inputs, options, each), each)
-        else:
-            inputs, of_labels = read_inputs(logits, labels, options), None
-            by = None if where is None else slices_of(where, inputs, options)
+        inputs, of_labels = _rows(logits, labels, options, given)
+        each = 1 if of_labels is None else len(of_labels.names)
+        by = None if where is None else np.repeat(slices_of(where, inputs, options, each), each)
         say(inputs)
         title = given["title"] or given["logits"].name
-        result = _report(context, inputs, given["output"], choices, title, by, of_labels)
+        result = _report(context, inputs, given["output"], choices, title, wanted, by, of_labels)
         summary.print_report(result, given["output"])
+    _end_if_failed(result)
+
+
+def _end_if_failed(result: dict[str, Any]) -> None:
+    """Say which conditions have failed, and end with the exit code for it."""
+    failed = [each["sentence"] for each in result["conditions"] if each["failed"]]
+    for sentence in failed:
+        print(f"sigmax: failed: {sentence}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 def _costs(text: str) -> tuple[float, float]:
@@ -119,33 +124,21 @@ def _costs(text: str) -> tuple[float, float]:
     return false_yes, false_no
 
 
-def read_questions(path: Path, labels_path: Path | None, options: Options) -> tuple[Inputs, Any]:
-    """Open logits and labels of a multi-label classifier: as yes-or-no questions, and which label each is about."""
-    from sigmax.files.find import find_labels
-    from sigmax.report.labels import questions
+def _rows(
+    logits: Path, labels: Path | None, options: Options, given: dict[str, Any]
+) -> tuple[Inputs, Any]:
+    """Open logits and labels; return their rows, and of many labels which one each row is about."""
+    from sigmax.report.labels import Labels
 
-    for name in ("weights", "groups", "normalize"):
-        if getattr(options, name):
-            raise DataError(f"--{name} cannot be combined with --multilabel")
-    where = find_labels(path, labels_path, options)
-    inputs = read_logits(path, replace(options, probabilities=False))
-    x = np.asarray(inputs.logits)
-    inside = bool(((x >= 0) & (x <= 1)).all())
-    if options.probabilities is None and inside:
-        raise DataError(f"{path}: all numbers are in [0, 1]: say --probabilities or --logits")
-    if options.probabilities:
-        if not inside:
-            raise DataError(f"{path}: probabilities must be in [0, 1]")
-        with np.errstate(divide="ignore"):
-            inputs = replace(
-                inputs, logits=np.log(x, dtype=np.float64) - np.log1p(-x, dtype=np.float64)
-            )
-    labels = open_file(where.path, where.names, how=options.how).array
-    paths = tuple(dict.fromkeys((path, where.path)))
-    return questions(replace(inputs, paths=paths), labels, where.path)
+    if not given["multilabel"]:
+        if given["per_label"]:
+            raise DataError("--per-label needs --multilabel")
+        return read_inputs(logits, labels, options), None
+    inputs, names = read_questions(logits, labels, options)
+    return inputs, Labels.of_questions(len(inputs.logits), names)
 
 
-def slices_of(where: Where, inputs: Inputs, options: Options, each: int = 1) -> Any:
+def slices_of(where: Where, inputs: Inputs, options: Options, each: int) -> Any:
     """Return the name of the slice of each row, of which `each` are about one sample."""
     opened = open_file(where.path, where.names, text=True, how=options.how)
     names = np.asarray(opened.array).reshape(-1)
@@ -163,12 +156,13 @@ def _report(
     output: Path,
     choices: Any,
     title: str,
+    wanted: Sequence[Condition] = (),
     by: Any = None,
     labels: Any = None,
 ) -> Any:
     """Make the report, write it, and return its numbers."""
     from sigmax.report.page import page
-    from sigmax.report.study import study
+    from sigmax.report.study import jsonable, named_numbers, study
 
     result: Any = {
         "schema": 1,
@@ -176,6 +170,7 @@ def _report(
         "title": title,
         **study(inputs, choices, by, labels),
     }
+    result["conditions"] = jsonable(judged(wanted, named_numbers(result)))
     result["apply_commands"] = _apply_commands(context, result)
     write_report(output, page(result), result)
     return result
@@ -183,11 +178,12 @@ def _report(
 
 def _apply_commands(context: typer.Context, result: dict[str, Any]) -> str | None:
     """Return the commands that put a calibration to use, where it is worth it."""
-    if result["verdict"]["key"] != "better" or result["labels"] is not None:
+    if result["verdict"]["key"] != "better":
         return None
     if context.info_name == "demo":
         return _OF_A_DEMO
-    chosen = ("logits", "labels", "method", *_READING, "label_smoothing", "ignore_index")
+    of_fit = ("method", "label_smoothing", "ignore_index", "multilabel", "per_label")
+    chosen = ("logits", "labels", *of_fit, *_READING)
     calibrate_it = command_line(context, "calibrate", chosen) + " -o calibration.json"
     of_logits = (
         "logits",
@@ -251,11 +247,7 @@ def compare(context: typer.Context) -> None:
         result["conditions"] = jsonable(judged(wanted, named_numbers(result)))
         write_report(given["output"], page(result), result)
         summary.print_comparison(result, given["output"])
-        failed = [each["sentence"] for each in result["conditions"] if each["failed"]]
-    if failed:
-        for sentence in failed:
-            print(f"sigmax: failed: {sentence}", file=sys.stderr)
-        raise typer.Exit(FAILED)
+    _end_if_failed(result)
 
 
 def _pair(given: dict[str, Any]) -> tuple[Inputs, Inputs]:
@@ -274,22 +266,30 @@ def _pair(given: dict[str, Any]) -> tuple[Inputs, Inputs]:
 
 
 def calibrate(context: typer.Context) -> None:
+    from sigmax.report.fits import fitted
+
     given = context.params
     with plain_errors(), cluster(given["scheduler"]):
         paths = _paths(given)
         check_text_place(given["output"], (".json",), "calibration", calibration_file.MARKS, paths)
         logits, labels = from_standard_input_of(given["logits"], given["labels"])
-        inputs = read_inputs(logits, labels, reading_options(given))
+        inputs, of_labels = _rows(logits, labels, reading_options(given), given)
         say(inputs)
+        if of_labels is not None and given["sets"] is not None:
+            raise DataError("--sets cannot be combined with --multilabel")
         inputs, others = _halves(inputs, given)
-        fit = _fitted(inputs, given)
+        options = {name: given[name] for name in ("label_smoothing", "ignore_index")}
+        each = of_labels if given["per_label"] else None
+        with progress("Fitting"):
+            fit = fitted(str(given["method"]), inputs, each, **options)
         if fit.status != "ok":
             raise DataError(f"no calibration: {fit.message}")
         value = {
             **calibration_file.described(fit),
-            "shares": _shares(inputs, given["ignore_index"]),
+            "multilabel": of_labels is not None,
+            "shares": _shares(inputs, given["ignore_index"]) if of_labels is None else None,
             "sets": _sets_of(others, fit, given),
-            "classes": list(inputs.classes),
+            "classes": list(inputs.classes if of_labels is None else of_labels.names),
             "input": "probabilities" if inputs.probabilities else "logits",
             "normalize": given["normalize"],
             "reading": inputs.reading and inputs.reading.to_dict(),
@@ -309,28 +309,6 @@ def _halves(inputs: Inputs, given: dict[str, Any]) -> tuple[Inputs, Inputs | Non
         raise DataError("--sets needs labels that are class indices, and no weights")
     first = np.random.default_rng(given["seed"]).permutation(len(inputs.logits)) % 2 == 0
     return inputs.selected(first), inputs.selected(~first)
-
-
-def _fitted(inputs: Inputs, given: dict[str, Any]) -> Any:
-    rows = inputs.rows_to_fit()
-    fits: dict[str, Any] = {"temperature": fit_temperature, "vector": fit_vector_scaling}
-    logits, labels = rows.logits, rows.labels
-    method = str(given["method"])
-    if method not in fits:
-        from sigmax.report.study import BINARY, differences
-
-        if len(inputs.classes) != 2:
-            raise DataError(f"--method {method} is for two classes, got {len(inputs.classes)}")
-        fits |= BINARY
-        logits, labels = differences(logits), labels if rows.hard else labels[:, 1]
-    with progress("Fitting"):
-        return fits[method](
-            logits,
-            labels,
-            label_smoothing=given["label_smoothing"],
-            ignore_index=given["ignore_index"],
-            sample_weight=rows.weights,
-        )
 
 
 def _shares(inputs: Inputs, ignore_index: int | None) -> Any:
@@ -386,11 +364,14 @@ def apply(context: typer.Context) -> None:
             normalize=options.normalize or fitted.normalize,
         )
         (logits,) = from_standard_input_of(given["logits"])
-        inputs = read_logits(logits, options, fitted.classes)
+        reads = read_logits if fitted.labels is None else read_samples
+        inputs = reads(logits, options, fitted.classes)
         count = inputs.logits.shape[1]
         if count != len(fitted.classes):
             raise DataError(f"{logits}: has {count} classes, {path} is for {len(fitted.classes)}")
         say(inputs)
+        if fitted.labels is not None and given["prior"] is not None:
+            raise DataError(f"{path}: is of many labels, which --prior is not for")
         prior = _prior(given["prior"], fitted, inputs, path)
         if given["scheduler"] and (prior is not None or given["sets"] is not None):
             raise DataError("--prior and --sets cannot be combined with --scheduler")
@@ -400,14 +381,19 @@ def apply(context: typer.Context) -> None:
         if given["scheduler"]:
             write_remotely(output, inputs.logits, fitted.apply, shape, dtype)
         else:
-            applied = (
-                fitted.apply(inputs.logits[rows], prior) for rows in row_blocks(inputs.logits)
-            )
+            applied = (_applied(fitted, inputs, rows, prior) for rows in row_blocks(inputs.logits))
             blocks = tracked(applied, "Writing", len(inputs.logits))
             write_rows(output, blocks, shape, dtype, fitted.classes)
         out.print(f"{output}: {len(inputs.logits):,} rows of {count:,} probabilities")
         if given["sets"] is not None:
             _write_sets(given["sets"], fitted, inputs, prior, shape)
+
+
+def _applied(fitted: Any, inputs: Inputs, rows: slice, prior: Any) -> Any:
+    x = np.asarray(inputs.logits[rows])
+    if fitted.labels is None:
+        return fitted.apply(x, prior)
+    return fitted.apply_to_labels(two_columns(x, inputs.probabilities))
 
 
 def _prior(text: str | None, fitted: Any, inputs: Inputs, path: Path) -> Any:

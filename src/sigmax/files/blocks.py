@@ -20,6 +20,11 @@ def row_blocks(array: Any, numbers: int | None = None) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
+def blocks_of(array: Any) -> Iterator[Any]:
+    """Yield the rows in blocks."""
+    return (np.asarray(array[rows]) for rows in row_blocks(array))
+
+
 def each_block(function: Callable[..., Any], array: Any, *beside: Any) -> list[Any]:
     """Return a function of each block of rows, and of the same rows of the arrays beside it."""
     if not is_dask(array):

@@ -120,26 +120,19 @@ def read_inputs(
     assert reading is not None
     if len(inputs.logits) == 0:
         raise DataError(f"{path}: has no rows")
-    groups = None if of_groups is None else _groups(of_groups, inputs, options)
-    if options.groups == FIRST_AXIS:
-        groups = _groups_of_first_axis(inputs, path)
-    elif groups is None and len(inputs.batch) > 1:
+    paths = dict.fromkeys((path, *(w.path for w in others)))
+    inputs = replace(inputs, paths=tuple(paths))
+    inputs = with_groups_and_weights(inputs, of_groups, of_weights, path, options)
+    if inputs.groups is None and len(inputs.batch) > 1:
         reading.remarks.append(
             f"Rows have the shape {inputs.batch} and count as independent; --groups {FIRST_AXIS} keeps those of one "
             "image or document together"
         )
-    weights = None if of_weights is None else _weights(of_weights, inputs, options)
-    paths = dict.fromkeys((path, *(w.path for w in others)))
-    inputs = replace(inputs, groups=groups, weights=weights, paths=tuple(paths))
-    beside_words = (("groups", of_groups), ("weights", of_weights))
-    reading.beside = {name: str(w) for name, w in beside_words if w is not None}
-    if options.groups == FIRST_AXIS:
-        reading.beside["groups"] = f"{inputs.batch[0]:,}, by the first axis"
     texts: Sequence[str] = ()
     if of_labels is not None:
         labels, form, texts = _labels(of_labels, inputs, options)
         inputs = replace(inputs, labels=labels)
-        inputs = replace(inputs, impossible=_impossible(inputs, of_labels, options))
+        inputs = replace(inputs, impossible=impossible_labels(inputs, of_labels, options))
         _describe(reading, inputs, where, of_labels, form, options)
     doubt_columns(inputs, where, options, texts)
     if of_labels is not None and not reading.doubts:
@@ -611,7 +604,7 @@ class Distributions:
         )
 
 
-def _impossible(inputs: Inputs, where: Where, options: Options) -> Any:
+def impossible_labels(inputs: Inputs, where: Where, options: Options) -> Any:
     """Return which rows have a label of probability 0. A label whose logit is -inf is refused."""
 
     def of_block(x: Any, y: Any) -> Any:
@@ -639,16 +632,37 @@ def _impossible(inputs: Inputs, where: Where, options: Options) -> Any:
 # ---------------------------------------------------------------- groups and weights
 
 
+def with_groups_and_weights(
+    inputs: Inputs, of_groups: Where | None, of_weights: Where | None, path: Path, options: Options
+) -> Inputs:
+    """Return the rows with their groups and weights, where these are given."""
+    groups = None if of_groups is None else _groups(of_groups, inputs, options)
+    weights = None if of_weights is None else _weights(of_weights, inputs, options)
+    said = (("groups", of_groups), ("weights", of_weights))
+    beside = {name: str(where) for name, where in said if where is not None}
+    if options.groups == FIRST_AXIS:
+        groups = _groups_of_first_axis(inputs, path)
+        beside["groups"] = f"{inputs.batch[0]:,}, by the first axis"
+    assert inputs.reading is not None
+    inputs.reading.beside = beside
+    return replace(inputs, groups=groups, weights=weights)
+
+
 def _groups(where: Where, inputs: Inputs, options: Options) -> Any:
-    opened = open_file(where.path, where.names, text=True, how=options.how)
-    groups, batch = opened.array, inputs.batch
-    if groups.size != math.prod(batch) and groups.shape != batch[: groups.ndim]:
+    groups = open_file(where.path, where.names, text=True, how=options.how).array
+    return np.unique(_of_rows(groups, where, inputs, "groups"), return_inverse=True)[1]
+
+
+def _of_rows(values: Any, where: Where, inputs: Inputs, what: str) -> Any:
+    """Return a value for each row, of which there is one in the file, or one for each of the first dimensions."""
+    batch = inputs.batch
+    whole = values.size == math.prod(batch)
+    if not whole and values.shape != batch[: values.ndim]:
         raise DataError(
-            f"{where}: must have {batch[0]} groups, one for each row, got shape {groups.shape}"
+            f"{where}: must have {batch[0]} {what}, one for each row, got shape {values.shape}"
         )
-    groups = groups.reshape(batch) if groups.size == math.prod(batch) else groups
-    spread = groups.reshape(groups.shape + (1,) * (len(batch) - groups.ndim))
-    return np.unique(np.broadcast_to(spread, batch).reshape(-1), return_inverse=True)[1]
+    values = values.reshape(batch if whole else values.shape + (1,) * (len(batch) - values.ndim))
+    return np.broadcast_to(values, batch).reshape(-1)
 
 
 def _groups_of_first_axis(inputs: Inputs, path: Path) -> Any:
@@ -662,11 +676,7 @@ def _groups_of_first_axis(inputs: Inputs, path: Path) -> Any:
 
 def _weights(where: Where, inputs: Inputs, options: Options) -> Any:
     weights = open_file(where.path, where.names, how=options.how).array
-    if weights.size != len(inputs.logits):
-        raise DataError(
-            f"{where}: must have {len(inputs.logits)} weights, one for each row, got shape {weights.shape}"
-        )
-    weights = np.asarray(weights).reshape(-1).astype(np.float64)
+    weights = _of_rows(np.asarray(weights), where, inputs, "weights").astype(np.float64)
     legal = (weights >= 0) & (weights < np.inf)
     if not legal.all():
         row = int(np.argmin(legal))

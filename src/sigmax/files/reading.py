@@ -16,6 +16,7 @@ class Reading:
     values: str  # "logits" or "probabilities"
     why: str  # they are read as that
     class_names: str  # where they come from
+    what: str = "classes"  # or "labels", of which a row has many
     names: tuple[str, ...] = ()
     labels: str | None = None  # which file, and what in it
     label_form: str | None = None
@@ -36,7 +37,7 @@ class Reading:
     def lines(self) -> list[str]:
         """Return the description in sentences."""
         said = [
-            f"Read {self.rows:,} rows of {self.classes:,} classes: {_some(self.names)} ({self.class_names}).",
+            f"Read {self.rows:,} rows of {self.classes:,} {self.what}: {_some(self.names)} ({self.class_names}).",
             f"{self.values.capitalize()}: {self.logits}; {self.why}.",
         ]
         if self.labels is not None:

@@ -12,7 +12,7 @@ from sigmax.files.inputs import Inputs
 from sigmax.files.progress import progress
 
 from . import verdict as of_one
-from .study import jsonable
+from .study import jsonable, told
 from .words import Words, certainty, interval, number, percent, points
 
 ACCURACY = 0.005  # half a point: the least change that is worth a word, as of the ECE
@@ -120,31 +120,26 @@ def named_numbers(result: dict[str, Any]) -> dict[str, tuple[float, Any]]:
     """Return the numbers that conditions may name, with their intervals."""
     found: dict[str, tuple[float, Any]] = {}
 
-    def add(name: str, of: dict[str, Any]) -> None:
-        value = math.nan if of["value"] is None else of["value"]
-        found[name] = (value, None if None in of["interval"] else of["interval"])
-
     for name in ("kl", "reverse_kl"):
         of = result[name]
-        add(name, of["mean"])
+        found[name] = told(of["mean"])
         if of["infinite"]:
             found[name] = (math.inf, None)
         found[f"{name}_largest"] = (_or_infinite(of["largest"]), None)
         for each in of["quantiles"]:
             found[f"{name}_{100 * each['share']:g}"] = (_or_infinite(each["value"]), None)
-    add("agreement", result["agreement"])
+    found["agreement"] = told(result["agreement"])
     share, (low, high) = result["agreement"]["value"], result["agreement"]["interval"]
     found["flips"] = (1 - share, None if low is None else [1 - high, 1 - low])
     if result["other"] is None:
         return found
     for name in of_numbers(result):
-        add(name, result["other"][name])
+        found[name] = told(result["other"][name])
     for name in of_numbers(result):
-        add(f"change_{name}", result["difference"][name])
-    add("perplexity", result["perplexity"]["other"])
-    add("perplexity_ratio", result["perplexity"]["ratio"])
-    add("broken", result["broken"])
-    add("fixed", result["fixed"])
+        found[f"change_{name}"] = told(result["difference"][name])
+    found["perplexity"] = told(result["perplexity"]["other"])
+    found["perplexity_ratio"] = told(result["perplexity"]["ratio"])
+    found["broken"], found["fixed"] = told(result["broken"]), told(result["fixed"])
     return found
 
 

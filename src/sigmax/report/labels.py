@@ -1,72 +1,41 @@
-"""Many labels at once: each of a sample's labels is a yes-or-no question, and its questions are drawn together."""
+"""Many labels at once: each of a sample's labels is a yes-or-no question."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sigmax import evaluate_binary
-from sigmax.files.blocks import row_blocks, spill
-from sigmax.files.errors import DataError
-from sigmax.files.inputs import Inputs
+from sigmax import evaluate_binary, sigmoid
+from sigmax._intervals import error_of_numbered, of_logit, of_ratio
+from sigmax._ranking import Order
 
 _RESAMPLES = 100  # of a label's calibration error
-ANSWERS = ("no", "yes")
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Which label each question is about."""
+    """Which label each question is about, and of which sample."""
 
     of: Any
+    sample: Any
     names: tuple[str, ...]
 
+    @classmethod
+    def of_questions(cls, count: int, names: tuple[str, ...]) -> "Labels":
+        """Return those of so many questions, the labels of a sample one after the other."""
+        sample, of = np.divmod(np.arange(count, dtype=np.int32), len(names))
+        return cls(of, sample, names)
+
     def selected(self, kept: Any) -> "Labels":
-        return replace(self, of=self.of[kept])
-
-
-def questions(inputs: Inputs, labels: Any, where: Path) -> tuple[Inputs, Labels]:
-    """Return the rows of all questions, and the label that each is about, of (samples, labels)."""
-    x = inputs.logits
-    if labels.shape != x.shape:
-        raise DataError(
-            f"{where}: --multilabel needs a label for each of {x.shape[0]} x {x.shape[1]} logits, got shape "
-            f"{tuple(labels.shape)}"
-        )
-    samples, count = x.shape
-    flat = spill(_two_columns(np.asarray(x[rows])) for rows in row_blocks(x))
-    y = np.asarray(labels).reshape(-1)
-    if y.dtype.kind == "f" and np.isin(y, (0.0, 1.0)).all():
-        y = y.astype(np.int64)
-    if y.dtype.kind == "f":
-        y = np.stack([1.0 - y, y], axis=-1)
-    legal = (y >= 0) & (y <= 1)
-    if not legal.all():
-        row = int(np.argmin(legal.reshape(samples, -1).all(axis=1)))
-        raise DataError(f"{where}, row {row}: labels must be in [0, 1], got {y[~legal].flat[0]:g}")
-    groups = np.arange(samples) if inputs.groups is None else inputs.groups
-    rows = replace(
-        inputs,
-        logits=flat,
-        labels=y.astype(np.int64) if y.ndim == 1 else y,
-        groups=np.repeat(groups, count),
-        weights=None if inputs.weights is None else np.repeat(inputs.weights, count),
-        classes=ANSWERS,
-    )
-    return rows, Labels(np.tile(np.arange(count), samples), inputs.classes)
-
-
-def _two_columns(x: Any) -> Any:
-    z = x.reshape(-1, 1)
-    return np.concatenate([np.zeros_like(z), z], axis=1)
+        return Labels(self.of[kept], self.sample[kept], self.names)
 
 
 class PerLabel:
     """A fit for each label; a label without a best one keeps its probabilities."""
 
-    def __init__(self, make: Any, z: Any, y: Any, labels: Labels, options: dict[str, Any]) -> None:
-        weights = options.pop("sample_weight", None)
+    def __init__(
+        self, make: Any, z: Any, y: Any, weights: Any, labels: Labels, options: dict[str, Any]
+    ) -> None:
         self.names, self.fits = labels.names, []
         for k in range(len(labels.names)):
             own = labels.of == k
@@ -81,7 +50,7 @@ class PerLabel:
             self.message = self.fits[0].message
 
     def apply(self, z: Any, of: Any) -> Any:
-        p = 1.0 / (1.0 + np.exp(-z))
+        p = sigmoid(z)
         for k, fit in enumerate(self.fits):
             own = of == k
             if fit.status == "ok" and own.any():
@@ -89,15 +58,20 @@ class PerLabel:
         return p
 
     def described(self) -> dict[str, Any]:
-        total = sum(fit.rows for fit in self.fits) or 1
+        some = [fit for fit in self.fits if fit.rows]
+        total = sum(fit.rows for fit in some)
         means = {
-            name: sum(getattr(fit, name) * fit.rows for fit in self.fits if fit.status == "ok")
-            / total
-            for name in ("nll_before", "nll_after")
+            "nll_before": sum(fit.nll_before * fit.rows for fit in some) / total,
+            "nll_after": sum(_nll_after(fit) * fit.rows for fit in some) / total,
         }
         fits = [{"name": n, **vars(fit)} for n, fit in zip(self.names, self.fits, strict=True)]
         beside = {"status": self.status, "message": self.message, "rows": self.rows}
         return {**beside, **means, "iterations": 0, "labels": fits}
+
+
+def _nll_after(fit: Any) -> float:
+    """Return the loss of a label, which without a fit stays as it is."""
+    return float(fit.nll_after if fit.status == "ok" else fit.nll_before)
 
 
 def _but(names: list[str]) -> str:
@@ -128,13 +102,10 @@ def per_label(labels: Labels, before: Any, after: Any, choices: Any) -> list[dic
 
 
 def _numbers(side: Any, own: Any, choices: Any) -> dict[str, Any]:
-    x = np.asarray(side.logits[own]).astype(np.float64)
-    labels = np.asarray(side.labels[own])
-    with np.errstate(invalid="ignore"):
-        z = np.where(x[:, 1] == x[:, 0], 0.0, x[:, 1] - x[:, 0])
+    z, y = _questions(side, own)
     found = evaluate_binary(
         z,
-        labels if labels.ndim == 1 else labels[:, 1],
+        y,
         threshold=choices.threshold,
         temperature=side.temperature,
         sample_weight=None if side.weights is None else side.weights[own],
@@ -147,36 +118,80 @@ def _numbers(side: Any, own: Any, choices: Any) -> dict[str, Any]:
     return {name: x for name, x in found.items() if name not in ("curve", "roc")}
 
 
+def _questions(side: Any, own: Any) -> tuple[Any, Any]:
+    """Return the logits of yes against no of some rows, and their labels."""
+    x = np.asarray(side.logits[own]).astype(np.float64)
+    y = np.asarray(side.labels[own])
+    with np.errstate(invalid="ignore"):
+        z = np.where(x[:, 1] == x[:, 0], 0.0, x[:, 1] - x[:, 0])
+    return z, y if y.ndim == 1 else y[:, 1]
+
+
 def jointly(
-    rows: list[dict[str, Any]], before: Any, after: Any, threshold: float
+    rows: list[dict[str, Any]], labels: Labels, before: Any, after: Any, choices: Any
 ) -> dict[str, Any]:
     """Return what labels have together: means over them, and the share of samples of which all are right."""
     result = {}
     for name, side in (("before", before), ("after", after)):
         if side is not None:
+            errors = [row[name]["ece"]["value"] for row in rows]
             result[name] = {
-                **_means([row[name] for row in rows]),
-                "all_right": all_right(side, threshold),
+                **_means(labels, side, choices),
+                "ece": float(np.mean(errors)),
+                "all_right": all_right(labels, side, choices),
             }
     return result
 
 
-def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
-    names = ("roc_auc", "average_precision", "f1", "ece")
-    columns = {name: np.array([row[name]["value"] for row in rows], float) for name in names}
-    return {
-        name: float(x[~np.isnan(x)].mean()) if (~np.isnan(x)).any() else float("nan")
-        for name, x in columns.items()
-    }
+def _means(labels: Labels, side: Any, choices: Any) -> dict[str, Any]:
+    """Return means over the labels, whose intervals know that labels of one sample are not independent."""
+    _, unit = np.unique(side.groups, return_inverse=True)
+    units = int(unit.max()) + 1
+    found: dict[str, list[Any]] = {"roc_auc": [], "average_precision": [], "f1": []}
+    for k in range(len(labels.names)):
+        own = np.flatnonzero(labels.of == k)
+        if not len(own):
+            continue
+        z, y = _questions(side, own)
+        weight = np.ones(len(own)) if side.weights is None else side.weights[own]
+        order = Order.of(z, weight * y, weight * (1 - y), unit[own], choices.confidence)
+        yes = sigmoid(z / side.temperature) >= choices.threshold
+        by_row = (order.area_by_row(), order.average_precision_by_row(), _f1(weight, y, yes))
+        for of, (value, influence, count) in zip(found.values(), by_row, strict=True):
+            if not np.isnan(value):
+                of.append((value, np.bincount(unit[own], influence, units), count))
+    return {name: _mean(of, choices.confidence) for name, of in found.items()}
 
 
-def all_right(side: Any, threshold: float) -> float:
+def _f1(weight: Any, y: Any, yes: Any) -> tuple[float, Any, float]:
+    """Return the F1 of answers, what each row adds to it, and how many rows it rests on."""
+    part, whole = 2 * weight * y * yes, weight * (y + yes)
+    total = whole.sum()
+    if not total > 0:
+        return float("nan"), part, 0.0
+    value = float(part.sum() / total)
+    return value, (part - value * whole) / total, total
+
+
+def _mean(of: list[Any], confidence: float) -> dict[str, Any]:
+    if not of:
+        return {"value": float("nan"), "interval": [float("nan")] * 2}
+    values, influences, counts = zip(*of, strict=True)
+    influence, value = np.mean(influences, axis=0), float(np.mean(values))
+    error, _ = error_of_numbered(influence, np.arange(len(influence)))
+    return {"value": value, "interval": list(of_logit(value, error, sum(counts), confidence))}
+
+
+def all_right(labels: Labels, side: Any, choices: Any) -> dict[str, Any]:
     """Return the share of the samples of which all labels are right."""
     if np.ndim(side.labels) > 1:
-        return float("nan")
+        return {"value": float("nan"), "interval": [float("nan")] * 2}
     x = np.asarray(side.logits).astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        p = 1.0 / (1.0 + np.exp(-(x[:, 1] - x[:, 0]) / side.temperature))
-    right = (p >= threshold) == (np.asarray(side.labels) == 1)
-    _, of = np.unique(side.groups, return_inverse=True)
-    return float((np.bincount(of, ~right) == 0).mean())
+    right = (sigmoid((x[:, 1] - x[:, 0]) / side.temperature) >= choices.threshold) == side.labels
+    _, first, of = np.unique(labels.sample, return_index=True, return_inverse=True)
+    every = np.bincount(of, ~right) == 0
+    weight = np.ones(len(first))
+    if side.weights is not None:
+        weight = np.bincount(of, side.weights) / np.bincount(of)
+    share, interval = of_ratio(every * weight, weight, side.groups[first], choices.confidence)
+    return {"value": share, "interval": list(interval)}

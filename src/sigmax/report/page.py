@@ -62,6 +62,7 @@ def _contents(result: Report) -> list[tuple[str, str]]:
     """Return the anchors and names of the sections that the page has."""
     parts = result["parts"]
     sections = {
+        "kept": ("Conditions", result["conditions"]),
         "use": ("To use it", result["apply_commands"]),
         "honesty": ("Confidence and accuracy", True),
         "binary": ("Yes or no", parts["binary"]),

@@ -147,4 +147,5 @@ class Report(Judged):
     command: str
     files: list[File]
     title: str
+    conditions: list[dict[str, Any]]
     apply_commands: str | None

@@ -10,20 +10,16 @@ from sigmax import (
     calibration_error,
     cross_entropy,
     evaluate,
-    fit_beta,
-    fit_isotonic,
-    fit_platt,
-    fit_temperature,
-    fit_vector_scaling,
     softmax,
 )
 from sigmax import reliability_curve as curve_of
-from sigmax.files.blocks import each_block, row_blocks, scaled, select, spill
+from sigmax.files.blocks import blocks_of, each_block, scaled, select, spill
 from sigmax.files.errors import DataError
 from sigmax.files.inputs import Inputs
 from sigmax.files.progress import progress
 
 from .classes import per_class
+from .fits import differences, fitted
 from .labels import Labels, PerLabel, jointly, per_label
 from .parts import parts
 from .result import Data, Judged, Split
@@ -149,46 +145,22 @@ def _split(groups: Any, for_fit: Any, for_test: Any) -> Split:
 
 def _labels(labels: Labels, before: Any, after: Any, choices: Choices) -> dict[str, Any]:
     rows = per_label(labels, before, after, choices)
-    samples = len(np.unique(before.groups))
     return {
-        "samples": samples,
+        "samples": len(np.unique(labels.sample)),
         "count": len(labels.names),
         "rows": rows,
-        "jointly": jointly(rows, before, after, choices.threshold),
+        "jointly": jointly(rows, labels, before, after, choices),
     }
 
 
 def _fit(inputs: Inputs, rows: Any, choices: Choices, labels: Labels | None) -> Any:
     if choices.method == "none":
         return None
-    half = inputs.selected(rows).rows_to_fit()
-    options: dict[str, Any] = {
-        "label_smoothing": choices.label_smoothing,
-        "sample_weight": half.weights,
-    }
-    if choices.method == "vector":
-        return fit_vector_scaling(half.logits, half.labels, **options)
-    y = half.labels if half.hard else half.labels[:, 1]
-    if choices.per_label and labels is not None:
-        make = {"temperature": fit_temperature, **BINARY}[choices.method]
-        possible = rows if inputs.impossible is None else rows & ~inputs.impossible
-        chosen = labels.selected(possible)
-        return PerLabel(make, differences(half.logits), y, chosen, options)
-    if choices.method in BINARY:
-        if len(inputs.classes) != 2:
-            raise DataError(
-                f"--method {choices.method} is for two classes, got {len(inputs.classes)}"
-            )
-        return BINARY[choices.method](differences(half.logits), y, **options)
-    return fit_temperature(half.logits, half.labels, confidence=choices.confidence, **options)
-
-
-def differences(logits: Any) -> Any:
-    """Return the logits of the second class against the first."""
-    return np.concatenate([x[:, 1].astype(np.float64) - x[:, 0] for x in blocks_of(logits)])
-
-
-BINARY: dict[str, Any] = {"platt": fit_platt, "beta": fit_beta, "isotonic": fit_isotonic}
+    options: dict[str, Any] = {"label_smoothing": choices.label_smoothing}
+    if choices.method == "temperature":
+        options["confidence"] = choices.confidence
+    of_labels = labels.selected(rows) if labels is not None and choices.per_label else None
+    return fitted(choices.method, inputs.selected(rows), of_labels, **options)
 
 
 class _Side:
@@ -255,10 +227,6 @@ def _calibrated(
     return _Side(replace(test, logits=logits), 1.0, choices, before.by)
 
 
-def blocks_of(logits: Any) -> Any:
-    return (np.asarray(logits[rows]) for rows in row_blocks(logits))
-
-
 def columns_of(fit: Any, x: Any) -> Any:
     """Return the logits of two classes that have the probabilities of a fit of yes-or-no questions."""
     return logits_of(fit.apply(x[:, 1].astype(np.float64) - x[:, 0]))
@@ -316,6 +284,55 @@ def _temperature_curve(before: _Side, fit: Any, seed: int) -> dict[str, Any]:
             for t in temperatures
         ],
     }
+
+
+# ---------------------------------------------------------------- conditions
+
+
+def named_numbers(result: Judged) -> dict[str, tuple[float, Any]]:
+    """Return the numbers that conditions may name, with their intervals: as the model is, and after calibration."""
+    found = _numbers_of(result, "before")
+    if result["options"]["method"] == "none":
+        return found
+    nothing = dict.fromkeys(found, (math.nan, None))  # of a fit that has found no calibration
+    after = nothing if result["after"] is None else _numbers_of(result, "after")
+    found |= {f"after_{name}": after[name] for name in tuple(found)}
+    for name in _CHANGES:
+        difference = result["difference"]
+        found[f"change_{name}"] = (math.nan, None) if difference is None else told(difference[name])
+    if result["options"]["method"] == "temperature" and "labels" not in (result["fit"] or {}):
+        fit: Any = result["fit"]
+        found["temperature"] = told({"value": fit["temperature"], "interval": fit["interval"]})
+    return found
+
+
+_CHANGES = (
+    "accuracy", "nll", "brier", "ece", "adaptive_ece", "classwise_ece", "mce", "debiased_ece"
+)  # fmt: skip
+_ANSWERS = ("roc_auc", "average_precision", "precision", "recall", "specificity", "f1")
+
+
+def _numbers_of(result: Judged, side: Literal["before", "after"]) -> dict[str, tuple[float, Any]]:
+    of: Any = result[side]
+    found = {name: told(of[name]) for name in (*_CHANGES, "null_ece")}
+    if of["nll"]["value"] is None and result["data"]["impossible"]:
+        found["nll"] = (math.inf, None)
+    parts = result["parts"]
+    found["mean_confidence"] = told({"value": of["mean_confidence"]})
+    found["smooth_ece"] = told({"value": parts["smooth_ece"][side]})
+    for name in ("aurc", "auroc"):
+        found[name] = told(parts["decisions"][side][name])
+    if result["labels"] is not None:
+        found["all_right"] = told(result["labels"]["jointly"][side]["all_right"])
+    if parts["binary"] is not None:
+        found |= {name: told(parts["binary"][side][name]) for name in _ANSWERS}
+    return found
+
+
+def told(of: Any) -> tuple[float, Any]:
+    """Return a number, NaN where there is none, and its interval, if it has one."""
+    value, interval = of["value"], of.get("interval", [None])
+    return math.nan if value is None else value, None if None in interval else interval
 
 
 def jsonable(value: Any) -> Any:

@@ -307,7 +307,7 @@ def _calibration(result: Numbers, method: str) -> str:
 def _what_to_do(result: Numbers, method: str) -> str:
     fit = result["fit"]
     if fit is not None and "labels" in fit:
-        return "Use the fit of each label: the JSON file has them."
+        return "Apply the fit of each label, as below."
     if method != "temperature" or fit is None:
         return _USE[method]
     return (
