@@ -38,6 +38,12 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports without drawings, which take most of their time: for tests of what is read and said."""
+    monkeypatch.setattr("sigmax.report.figures._svg", lambda *_: "<svg></svg>")
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Two worker processes of Dask."""

@@ -34,8 +34,9 @@ CONTRACT = {
 
 
 def lengths(classes: tuple[int, ...]) -> pytest.MarkDecorator:
-    """Balls take their time: the longest rows are slow tests."""
-    values = [*classes[:-1], pytest.param(classes[-1], marks=pytest.mark.slow)]
+    """Balls take their time: the second border between vectors and the longest rows are slow tests."""
+    slow = (63, 64, 65, 1000)
+    values = [pytest.param(n, marks=pytest.mark.slow if n in slow else ()) for n in classes]
     return pytest.mark.parametrize("classes", values)
 
 

@@ -275,6 +275,7 @@ def test_demo(here):
 # ---------------------------------------------------------------- calibrate, apply, softmax, info
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet"])
 @pytest.mark.parametrize("method", ["temperature", "vector"])
 @pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])

@@ -75,6 +75,7 @@ def columns(logits, **more):
 # ---------------------------------------------------------------- F1: guesses
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.csv", "x.parquet"])
 @pytest.mark.parametrize("command", ["report", "calibrate", "info", "softmax"])
 def test_f1_probabilities_are_not_taken_for_logits(name, command, logits, labels):
@@ -142,6 +143,7 @@ STRAY = {
 }
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", STRAY)
 @pytest.mark.parametrize("suffix", [".csv", pytest.param(".parquet", marks=pytest.mark.slow)])
 def test_f1_a_column_that_is_no_class(kind, suffix, rng, logits, labels):
@@ -429,6 +431,7 @@ def test_f4_numbers_that_are_shown_alike_stay():
     assert verdicts._move(result, "nll", words.nats) == "NLL stays at 5.962 (significant)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [30, 100, 1000])
 def test_f4_intervals_of_the_calibration_error_hold_its_true_value(rows):
     """95 of 100 do; 82 is 6 standard errors off. The table of tools/simulate_verdicts.py has all of them."""
