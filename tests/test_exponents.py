@@ -16,30 +16,10 @@ import sigmax
 
 CASES = 24
 
-# What does not hold yet; a line is taken out when it does.
-FAILING: dict[str, tuple[str, ...]] = {
-    "logsumexp": ("float64", "float16"),
-    "inverse_softmax": ("float64",),
-    "vjp(inverse_softmax)": ("float64",),
-    "binary_cross_entropy": ("float16",),
-    "binary_cross_entropy of probabilities": ("float16",),
-    "cross_entropy of indices": ("float16",),
-    "cross_entropy of distributions": ("float64",),
-    "cross_entropy of probabilities and distributions": ("float64",),
-    "kl_divergence of logits": ("float64",),
-    "distillation_loss of indices": ("float64", "float32"),
-    "distillation_loss of distributions": TYPES,
-    "linear_cross_entropy of indices": ("float64",),
-}
-
-
-def known(plan: str, dtype: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.xfail(strict=True)] if dtype in FAILING.get(plan, ()) else []
-
 
 @pytest.mark.parametrize(
     ("plan", "dtype"),
-    [pytest.param(p, t, marks=known(p, t), id=f"{p}, {t}") for p in PLANS for t in TYPES],
+    [pytest.param(p, t, id=f"{p}, {t}") for p in PLANS for t in TYPES],
 )
 def test_exponents(plan: str, dtype: str) -> None:
     failures = check_all(0, indices(plan, dtype, CASES))
@@ -127,16 +107,9 @@ CASES_WITH_VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
         (1e200, [[1.0, -1.0]]),
     ),
 }
-FAILING_CASES: tuple[str, ...] = ("distillation, cold",)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(n, marks=[pytest.mark.xfail(strict=True)] if n in FAILING_CASES else [])
-        for n in CASES_WITH_VALUES
-    ],
-)
+@pytest.mark.parametrize("name", CASES_WITH_VALUES)
 def test_cases(name: str) -> None:
     call, expected = CASES_WITH_VALUES[name]
     with np.errstate(all="raise"), warnings.catch_warnings():

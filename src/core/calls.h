@@ -58,7 +58,7 @@ struct Partial {
   double largest, second_largest, pivot, magnitude;
   double label_x, label_second;  // the same in all
   bool has_nan;  // known where nothing is above -inf
-  double sums[20];
+  double sums[22];
 };
 
 struct RowsKernel {

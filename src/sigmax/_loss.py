@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _arguments, _core
 from ._arguments import ONE, Reduction, classes_last, exact_arithmetic
-from ._reduction import ROOM, Extended, divisor, exponents, is_ordinary, product, reduced
+from ._reduction import Extended, divisor, exponents, is_ordinary, product, reduced
 
 P = ParamSpec("P")
 
@@ -255,7 +255,8 @@ class Rows:
         """Return the rows with the gradient's scale, and weights that kernels can multiply."""
         nothing = type(self.over) is float and self.over == np.inf
         over = 1.0 if nothing else self.over
-        if is_ordinary(over, self.weight, self.z_loss, self.class_weight):
+        ordinary = is_ordinary(over, self.weight, self.z_loss, self.class_weight, self.smoothing)
+        if ordinary and not self._has_tiny_labels():
             self.scale = 1.0 / self.over
             return self
         if nothing:
@@ -267,16 +268,15 @@ class Rows:
         weight, class_weight, power = Extended.of(self._row_weight()), self.class_weight, 0
         if class_weight is not None and self.soft is None and not self.smoothing:
             weight, class_weight = weight * Extended.of(class_weight[self.index]), None
-        elif not is_ordinary(class_weight):
-            power = int(np.frexp(class_weight.max())[1])
-            power -= min(ROOM, max(0, power))  # the small ones shall not vanish
-            class_weight = np.ldexp(class_weight, -power)
+        elif self._needs_room() or not is_ordinary(class_weight):
+            power, class_weight = self._scaled_class_weight()
         weight, z_loss = weight * Extended(1.0, power), Extended.of(self.z_loss)
         if self.x.shape[-1] == 1 and z_loss.m.any():  # all of the loss of a single class
             weight = Extended.of(0.0)
-        narrow = self.from_logits and self.x.dtype != np.float64
+        wide = self.x.dtype == np.float64 or not self.from_logits
+        mass = 0 if class_weight is None else max(0, int(np.frexp(class_weight.max())[1]))
         temperature = 1.0 if self.kernel == "distillation" else self.temperature  # labels have 1
-        exponent, of_scale = exponents((weight, z_loss), over, temperature, narrow)
+        exponent, of_scale = exponents((weight, z_loss), over, temperature, wide, mass)
         exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
         return self.changed(
             weight=weight.to(power=-exponent),
@@ -285,6 +285,29 @@ class Rows:
             scale=np.ldexp(1.0 / over.m, of_scale),
             exponent=exponent,
         )
+
+    def _has_tiny_labels(self) -> bool:
+        """Whether a class's part of a label is so small that it needs room to keep its digits."""
+        parts = (self.smoothing, self.class_weight, self.prior)
+        return any(_least(part) < _TINY for part in parts if part is not None)
+
+    def _needs_room(self) -> bool:
+        relative = "relative" in self.kernel  # Σ q·log q needs the weights as they are
+        return not relative and (not self.from_logits or self._has_tiny_labels())
+
+    def _scaled_class_weight(self) -> tuple[int, Any]:
+        """Return a power of two and the class weights without it, with room for those that are much smaller."""
+        given = 1.0 if self.class_weight is None else self.class_weight
+        weights = np.broadcast_to(given, (self.classes,))
+        power = int(np.frexp(weights.max())[1])
+        room = 1020 - self.classes.bit_length() if self.x.dtype == np.float64 else _ROOM_OF_CLASSES
+        least = 0
+        if self._needs_room():
+            least = 100 if self.from_logits else 54  # less where they are divided by probabilities
+        power -= min(room, max(least, power))
+        if self.class_weight is None:
+            return power, np.broadcast_to(2.0**-power, weights.shape)
+        return power, np.ldexp(weights, -power)
 
     def changed(self, **attributes: Any) -> "Rows":
         other: Rows = object.__new__(Rows)
@@ -295,13 +318,31 @@ class Rows:
 
     def losses(self, place: Any) -> Any:
         """Return the losses; with a place, the gradient times `scale` is written there."""
-        return self.with_exponents(self.run(place))
+        losses = self.run(place)
+        if (
+            self.x.dtype != np.float64
+            or type(losses) is not np.ndarray
+            or np.isfinite(losses).all()
+        ):
+            return self.with_exponents(losses)
+        small, power = self.beyond(losses)
+        m, e = np.frexp(small)
+        return Extended(m, e + power + self.exponent)
 
     def with_exponents(self, losses: Any) -> Any:
         if type(self.exponent) is int:
             return losses
         m, e = np.frexp(losses)
         return Extended(m, e + self.exponent)
+
+    def beyond(self, losses: Any) -> tuple[Any, Any]:
+        """Return losses of which some are too large for float64 times a power of two, and what gives it back."""
+        weights = (self._row_weight(), self.z_loss)
+        power = _MOST + min(int(np.frexp(_least(np.abs(w)))[1]) for w in weights if np.any(w))
+        weight, z_loss = (np.ldexp(w, -power) for w in weights)
+        small = self.changed(weight=weight, z_loss=z_loss).run(None)
+        finite = np.isfinite(losses)
+        return np.where(finite, losses, small), np.where(finite, 0, power)
 
     def run(self, place: Any) -> Any:
         """Return the losses but for `exponent`, as float64."""
@@ -314,12 +355,14 @@ class Rows:
         if self.mask is not None and not self.from_logits:
             losses = np.where(self._refuted(), self._row_weight() * np.inf, losses)[()]
         if "relative_entropy" in kernel:
-            losses = np.where((losses < 0) & (losses >= self._rounding()), 0.0, losses)[()]
+            losses = np.where(self._are_rounding(losses), 0.0, losses)[()]
         return losses
 
-    def _rounding(self) -> Any:
-        """Return how negative a divergence may be because its labels are rounded: it is 0."""
-        return -abs(self._row_weight()) * _arguments.tolerance(self.soft_type) ** 2
+    def _are_rounding(self, losses: Any) -> Any:
+        """Return which divergences are negative only because their labels are rounded: they are 0."""
+        weight = self._row_weight()
+        least = abs(weight) * _arguments.tolerance(self.soft_type) ** 2
+        return np.where(weight < 0, losses > 0, losses < 0) & (abs(losses) <= least)
 
     def _run_ufunc(self, ufunc: Any, place: Any) -> Any:
         operands = (
@@ -404,9 +447,18 @@ class Rows:
     def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
         self.require_place(out)
         direct = out is not None and out.dtype == self.x.dtype and self._is_apart(out)
+        direct = direct and not (np.may_share_memory(out, self.x) and self._may_be_needed_twice())
         place = out if direct else self.new_place(self.x.dtype)
         value = self.reduced(self.scaled().losses(classes_last(place, self.axis)))
         return value, place if direct else self.put(place, out)
+
+    def _may_be_needed_twice(self) -> bool:
+        """Whether a loss may be too large for float64, and not the mean."""
+        x = self.x
+        if x.dtype != np.float64 or x.size == 0:
+            return False
+        most = max(float(np.max(x)), -float(np.min(x, where=x > -np.inf, initial=0.0)))
+        return not most < 2.0**700 * float(np.min(self.temperature)) or not is_ordinary(self.z_loss)
 
     def require_place(self, out: Any) -> None:
         """Check where a gradient goes."""
@@ -467,6 +519,14 @@ class Rows:
 
 
 _UNMASKED = np.ones(1, np.bool_)
+_ROOM_OF_CLASSES = 400
+_TINY, _MOST = 2.0**-800, 1000
+
+
+def _least(numbers: Any) -> float:
+    """Return the smallest number that is not 0."""
+    least = float(np.min(numbers))
+    return least if least > 0.0 else float(np.min(numbers, where=numbers > 0.0, initial=np.inf))
 
 
 def _exponent_of_range(x: Any, mask: Any) -> Any:

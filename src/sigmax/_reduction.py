@@ -28,6 +28,13 @@ class Extended(NamedTuple):
         m, e = np.frexp(self.m / other.m)
         return Extended(m, e + self.e - other.e)
 
+    def __add__(self, other: "Extended") -> "Extended":  # type: ignore[override]
+        e = np.maximum(
+            np.where(self.m == 0, other.e, self.e), np.where(other.m == 0, self.e, other.e)
+        )
+        m, k = np.frexp(self.to(power=-e) + other.to(power=-e))
+        return Extended(m, k + e)
+
     def to(self, dtype: Any = np.float64, power: Any = 0) -> Any:
         """Return the numbers times 2^power, in a type."""
         return np.ldexp(self.m, np.clip(self.e + power, -4096, 4096)).astype(dtype)
@@ -41,8 +48,8 @@ class Extended(NamedTuple):
         return Extended(m, k + top)
 
 
-# Exponents: of ordinary numbers, of float64 with some room, of what a narrow number makes 0 or infinite.
-ROOM, _MOST, _ENOUGH, _ROOM_OF_WEIGHTS = 250, 1000, 600, 150
+# Exponents: of ordinary numbers, of float64 with some room, of what makes a gradient 0 or infinite.
+ROOM, _MOST, _ENOUGH, _ENOUGH_NARROW = 250, 1000, 1200, 900
 _SMALL, _LARGE = 2.0**-ROOM, 2.0**ROOM
 
 
@@ -82,22 +89,25 @@ def product(*factors: Any) -> Any:
 
 
 def exponents(
-    weights: tuple[Extended, ...], divisor: Extended, temperature: Any, narrow: bool
+    weights: tuple[Extended, ...], divisor: Extended, temperature: Any, wide: bool, mass: int = 0
 ) -> tuple[Any, Any]:
     """Return the exponents to take out of the weights, 0 for ordinary ones, and those of weights over divisor.
 
-    The latter are no further from 0 than a float64 can be, or than matters to a gradient of a narrow type, which is
-    divided by the temperature.
+    The latter are no further from 0 than a float64 can be, or than matters to a gradient, which is divided by the
+    temperature; what is beyond stays with the weights. Those of rows are multiplied by weights of classes up to 2^mass.
     """
     exponent = functools.reduce(np.maximum, (np.where(x.m == 0, -_FAR, x.e) for x in weights))
     exponent = np.where((np.abs(exponent) <= ROOM) | (exponent == -_FAR), 0, exponent)
-    of_scale = exponent - divisor.e
-    if narrow:
-        power = np.frexp(temperature)[1]
-        return exponent, np.clip(of_scale - power, -_ENOUGH, _ENOUGH) + power
-    rest = np.clip(of_scale, -_MOST - _ROOM_OF_WEIGHTS, _MOST + _ROOM_OF_WEIGHTS)
-    of_scale = np.clip(of_scale, -_MOST, _MOST)
-    return exponent - (rest - of_scale), of_scale
+    power = np.frexp(temperature)[1]
+    slope = exponent - divisor.e - power
+    least = functools.reduce(np.minimum, (np.where(x.m == 0, _FAR, x.e) for x in weights))
+    enough = (_ENOUGH if wide else _ENOUGH_NARROW) + np.clip(exponent - least, 0, _MOST)
+    nothing = slope < -_ENOUGH - mass  # the gradient is 0
+    of_scale = np.minimum(slope, enough) + power
+    within = np.clip(of_scale, -_MOST, _MOST)
+    rest = np.clip(of_scale - within, -min(_MOST, ROOM + mass), _MOST)
+    rest = np.where(nothing, 0, rest)
+    return exponent - rest, np.where(nothing, -2 * _MOST, within)
 
 
 _FAR = 1 << 20
@@ -150,12 +160,17 @@ def reduced(losses: Any, reduction: Reduction, divisor: Any, dtype: Any) -> Any:
 
 @np.errstate(all="ignore")
 def _reduced_extended(losses: Any, reduction: Reduction, divisor: Any, dtype: Any) -> Any:
-    losses = Extended.of(losses)
+    return reduced_to_extended(losses, reduction, divisor).to(dtype)
+
+
+@np.errstate(all="ignore")
+def reduced_to_extended(losses: Any, reduction: Reduction, divisor: Any) -> Extended:
+    extended = Extended.of(losses)
     if reduction == "none":
-        return losses.to(dtype)
+        return extended
     if isinstance(divisor, float) and divisor == np.inf:
-        return dtype.type(0)
-    return (losses.total() / Extended.of(divisor)).to(dtype)
+        return Extended.of(0.0)
+    return extended.total() / Extended.of(divisor)
 
 
 def quotient(total: Any, divisor: float, dtype: Any) -> Any:

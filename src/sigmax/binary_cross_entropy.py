@@ -104,18 +104,22 @@ def binary_cross_entropy(
     reduction, normalizer = _arguments.reduction(reduction, normalizer)
     each = None if weight is None else np.broadcast_to(weight, x.shape)
     over = divisor(each, x.size, reduction, normalizer)
-    scale, exponent = over, None
+    scale, exponent = 1.0 if over == np.inf else over, None  # all weights are 0 then
     if over != np.inf and not is_ordinary(weight, over, positive):
-        weight, scale, exponent = _with_exponents(weight, Extended.of(over), positive, x)
+        weight, scale, exponent = _with_exponents(weight, Extended.of(over))
     options = (1.0 if weight is None else weight, positive, smoothing)
     return _Elements(kernel, logits, given, x, y, options, reduction, over, scale, exponent)
 
 
-def _with_exponents(weight: Any, over: Extended, pos_weight: Any, x: Any) -> tuple[Any, Any, Any]:
-    """Return weights and divisors that kernels can multiply with, and the exponents taken out of the weights."""
+def _with_exponents(weight: Any, over: Extended) -> tuple[Any, Any, Any]:
+    """Return weights and divisors of which float64 has the quotients, and the exponents taken out of the weights."""
     w = Extended.of(1.0 if weight is None else weight)
-    large = w * Extended(1.0, np.where(pos_weight > 2.0**400, 600, 0))  # as the kernel takes it
-    exponent, of_scale = exponents((large,), over, 1.0, x.dtype != np.float64)
+    exponent, of_scale = exponents((w,), over, 1.0, True)
+    nothing = of_scale < -1000  # the gradient is 0
+    exponent, of_scale = (
+        np.where(nothing, exponent + 250, exponent),
+        np.where(nothing, -1000, of_scale),
+    )
     return w.to(power=-exponent), np.ldexp(over.m, -of_scale), exponent
 
 

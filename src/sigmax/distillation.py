@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from . import _arguments
 from ._arguments import Reduction, classes_last
 from ._loss import Rows, loss
-from ._reduction import Extended, is_ordinary, product, reduced
+from ._reduction import Extended, is_ordinary, product, reduced, reduced_to_extended
 from .soft_labels import SparseDistillation, SparseLabels
 
 __all__ = ["distillation_loss"]
@@ -167,7 +167,14 @@ class _Both:
             reduced(part, rows.reduction, rows.over, np.dtype(np.float64))
             for part, rows in zip(losses, (self.soft, self.hard), strict=True)
         ]
-        return reduced(sum(both), "none", 1.0, self.soft.given.dtype)
+        total = sum(both)
+        if np.isnan(total).any():  # inf - inf
+            soft, hard = (
+                reduced_to_extended(part, rows.reduction, rows.over)
+                for part, rows in zip(losses, (self.soft, self.hard), strict=True)
+            )
+            total = soft + hard
+        return reduced(total, "none", 1.0, self.soft.given.dtype)
 
     def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
         self.soft.require_place(out)
@@ -178,7 +185,8 @@ class _Both:
         place = np.empty_like(self.soft.given)
         rows_of_place = classes_last(place, self.soft.axis)
         if at_once:
-            np.copyto(rows_of_place, _arguments.cast(slopes[0] + slopes[1], place.dtype))
+            slope = _finite(slopes[0] + slopes[1], parts)
+            np.copyto(rows_of_place, _arguments.cast(slope, place.dtype))
         else:
             _write_gradient(parts, rows_of_place)
         return self.reduced(losses), self.soft.put(place, out)
@@ -190,16 +198,28 @@ def _write_gradient(parts: tuple[Rows, Rows], place: Any) -> None:
     begin = 0
     step = max(1, _GROUP // max(1, place.shape[-1]))
     for group in zip(*(rows.groups(step) for rows in parts), strict=True):
-        slope: Any = 0.0
         for rows in group:
             rows.x = rows.x.astype(np.float64)
             rows.soft = None if rows.soft is None else rows.soft.astype(np.float64)
-            one = np.empty_like(rows.x)
-            rows.run(one)
-            slope = slope + one
+        slope = _finite(_sum_of_slopes(group, 0), group)
         flat[begin : begin + len(slope)] = _arguments.cast(slope, place.dtype)
         begin += len(slope)
     np.copyto(place, flat.reshape(place.shape))
+
+
+def _sum_of_slopes(parts: tuple[Rows, ...], power: int) -> Any:
+    """Return the sum of the gradients times 2^power."""
+    total: Any = 0.0
+    for rows in parts:
+        slope = np.empty_like(rows.x)
+        rows.changed(scale=np.ldexp(rows.scale, power)).run(slope)
+        total = total + slope
+    return total
+
+
+def _finite(total: Any, parts: tuple[Rows, ...]) -> Any:
+    """Return the sum of the gradients, also where both are infinite."""
+    return np.ldexp(_sum_of_slopes(parts, -1000), 1000) if np.isnan(total).any() else total
 
 
 _GROUP = 1 << 16  # numbers of a group of rows, which stays in the cache

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _core
 from ._arguments import Reduction
 from ._loss import Rows, loss
-from ._reduction import reduced
+from ._reduction import Extended, reduced
 
 __all__ = ["linear_cross_entropy"]
 
@@ -110,7 +110,10 @@ class _LinearLoss:
 
     def reduced(self, gradient: "_Gradient | None") -> Any:
         rows = self.rows.scaled()
-        losses = rows.with_exponents(self.layer.losses(rows, gradient).reshape(rows.batch))
+        losses, powers = (each.reshape(rows.batch) for each in self.layer.losses(rows, gradient))
+        losses = rows.with_exponents(losses)
+        if powers.any():
+            losses = Extended.of(losses) * Extended(1.0, powers)
         return reduced(losses, rows.reduction, rows.over, self.layer.features.dtype)
 
     def value_and_gradient(self, out: Any) -> tuple[Any, Any]:
@@ -191,9 +194,9 @@ class _Layer:
             for block in self.blocks():
                 yield block, self.weight[block].astype(self.kind)
 
-    def losses(self, rows: Rows, gradient: "_Gradient | None") -> Any:
-        """Return the losses of all rows; the gradient grows by them."""
-        losses = np.empty(self.count)
+    def losses(self, rows: Rows, gradient: "_Gradient | None") -> tuple[Any, Any]:
+        """Return the losses of all rows times powers of two, and what gives these back; the gradient grows by them."""
+        losses, powers = np.empty(self.count), np.zeros(self.count, np.int64)
         chunks = zip(self.chunks(), rows.groups(self.step), strict=True)
         for (part, x, logits), group in chunks:
             group.x = logits
@@ -202,9 +205,12 @@ class _Layer:
             losses[part] = group.run(place)
             if gradient is not None:
                 gradient.add(x, logits, part, not (group.kept is None and group.mask is None))
+            if self.kind == np.float64 and not np.isfinite(losses[part]).all():
+                self.write_logits(x, logits)  # the gradient took their place
+                losses[part], powers[part] = group.beyond(losses[part])
         if gradient is not None:
             gradient.finish()
-        return losses
+        return losses, powers
 
     def chunks(self) -> Iterator[tuple[slice, Any, Any]]:
         """Yield slices of the rows, their features, and their logits in memory that is used again."""

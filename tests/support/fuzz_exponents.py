@@ -181,7 +181,10 @@ def axis_arguments(draw: Draw, name: str) -> tuple[Array, dict[str, Any], str]:
     options: dict[str, Any] = {"temperature": draw.temperature(shape[0])}
     x = draw.signed("x", shape, draw.dtype)
     if name == "logsumexp" and draw.has("weights"):
-        options["weights"] = draw.weights("weights", shape, draw.dtype)
+        weights = draw.weights("weights", shape, draw.dtype)
+        # A class that is e^1020 below the largest logit counts as 0, whatever its weight.
+        least = weights.max(axis=1, keepdims=True).astype(float) * 2.0**-700 * 2.0**-700
+        options["weights"] = np.where(weights < least, 0, weights).astype(draw.dtype)
     return x, options, name
 
 
@@ -388,7 +391,11 @@ def binary(draw: Draw, of_probabilities: bool) -> Case:
 def cross_entropy_options(draw: Draw, classes: int) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if draw.has("class_weight"):
-        options["class_weight"] = draw.weights("class_weight", (classes,))
+        weights = draw.weights("class_weight", (classes,))
+        # Those that are further below the largest count as 0: one scale serves all classes.
+        options["class_weight"] = np.where(
+            weights < weights.max() * 2.0**-700 * 2.0**-700, 0.0, weights
+        )
     if draw.has("label_smoothing"):
         options["label_smoothing"] = draw.share("label_smoothing")
         if draw.has("smoothing_prior"):
@@ -507,7 +514,7 @@ def cross_entropy(draw: Draw, hard: bool, of_probabilities: bool) -> Case:
         x = draw.distributions("x", shape, draw.dtype)
         options["from_logits"] = False
     else:
-        x = draw.signed("x", shape, draw.dtype)
+        x = logits(draw, shape)
         options["temperature"] = draw.temperature(shape[0])
         if draw.has("z_loss"):
             options["z_loss"] = float(draw.positive("z_loss"))
@@ -557,8 +564,15 @@ def divergence_part(
             return [[arb(0)] * len(row) for row in xs]
         return [[k[n] * v for v in slope_size(xs[n], teacher(n), **each[n])] for n in count]
 
+    def row_value(n: int) -> arb:
+        """Of labels that sum to less than 1 by a rounding it may be negative: it is 0 then."""
+        of_row = {name: v for name, v in each[n].items() if name != "sample_weight"}
+        plain = value(xs[n], ys[n], **of_row, **flags)
+        weight = each[n].get("sample_weight", arb(1))
+        return reference.times(k[n] * weight, plain if not plain < 0 else arb(0))
+
     return Part(
-        lambda: [reference.times(k[n], value(xs[n], ys[n], **each[n], **flags)) for n in count],
+        lambda: [row_value(n) for n in count],
         lambda: [
             [reference.times(k[n], v) for v in slope(xs[n], ys[n], **each[n], **flags)]
             for n in count
@@ -606,7 +620,7 @@ def near_or_far(draw: Draw, x: Array) -> Array:
 
 def distillation(draw: Draw, hard: bool) -> Case:
     shape = rows_and_classes(draw)
-    x = draw.signed("x", shape, draw.dtype)
+    x = logits(draw, shape)
     teacher = near_or_far(draw, x)
     options = reductions(draw, shape[:1]) | cross_entropy_options(draw, shape[1])
     options["temperature"] = draw.temperature(shape[0])
@@ -624,10 +638,17 @@ def distillation(draw: Draw, hard: bool) -> Case:
     return loss_case(sigmax.distillation_loss, (x, teacher, labels), options, parts)
 
 
+def logits(draw: Draw, shape: tuple[int, int]) -> Array:
+    """Below 2^1000 beside any z: z·lse² is infinite where lse² is beyond 2^2000 (docs/numerics/losses.md)."""
+    x = draw.signed("x", shape, draw.dtype)
+    wide = draw.dtype == "float64"
+    return np.clip(x, -(2.0**1000), 2.0**1000) if wide and "z_loss" in draw.swept else x
+
+
 def linear(draw: Draw, hard: bool) -> Case:
     """Each row has a feature of its own, a power of two: the products are exact, and are the logits that were drawn."""
     rows, classes = int(draw.random.integers(1, 4)), int(draw.random.integers(1, 6))
-    x = draw.signed("x", (rows, classes), draw.dtype)
+    x = logits(draw, (rows, classes))
     low, high = RANGES[draw.dtype]
     room = min(-low, high + 1 - int(np.frexp(abs(x.astype(float)).max())[1]))
     shift = draw.random.integers(0, room, rows, endpoint=True)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "elementwise.h"
+#include "../simd/scaled.h"
 
 namespace sigmax {
 namespace {
@@ -21,7 +22,13 @@ struct LossOptions {
   Vec weight, pos_weight, smoothing, divisor;
 };
 
-// A large pos_weight leaves 2^600 of u and v to the weight of the element, so that products of theirs do not overflow.
+// Whether products of these neither overflow nor lose digits, nor bring back what is 0 as e^-|x|.
+SIGMAX_INLINE Mask is_between(Vec x, double least, double most) { return (x == 0.0) | ((abs(x) >= least) & (abs(x) <= most)); }
+SIGMAX_INLINE Mask has_ordinary_weights(const LossOptions& options) {
+  return is_between(options.weight, 0x1p-200, 0x1p26) & is_between(options.pos_weight, 0x1p-200, 0x1p26) & is_between(options.smoothing, 0x1p-200, 1.0);
+}
+SIGMAX_INLINE Mask is_ordinary(const LossOptions& options) { return has_ordinary_weights(options) & is_between(options.divisor, 0x1p-26, 0x1p200); }
+
 template <class W>
 struct Targets {
   W u, v;
@@ -35,10 +42,29 @@ SIGMAX_INLINE Targets<W> targets(Vec y, const LossOptions& options) {
   W kept = difference<W>(splat(1.0), options.smoothing);
   W one = add(multiply(kept, y), share);
   W zero = add(multiply(kept, difference<W>(splat(1.0), y)), share);
-  Mask large = options.pos_weight > 0x1p400;
-  Vec room = select(large, splat(0x1p-600), splat(1.0));
-  return {multiply(one, options.pos_weight * room), scale(zero, room),
-          select(large, options.weight * 0x1p600, options.weight), (leading(one) != 0.0) & (options.pos_weight != 0.0), leading(zero) != 0.0};
+  return {multiply(one, options.pos_weight), zero, options.weight, (leading(one) != 0.0) & (options.pos_weight != 0.0), leading(zero) != 0.0};
+}
+
+// Options of any size: s·u, s·v and 1/D with exponents of their own.
+template <class W>
+struct FarTargets {
+  Scaled<W> u, v, per_divisor;
+
+  SIGMAX_INLINE FarTargets(Vec y, const LossOptions& options) {
+    const Targets<W> plain = targets<W>(y, {splat(1.0), splat(1.0), options.smoothing, splat(1.0)});
+    const Scaled<W> weight(wide<W>(options.weight)), divisor(wide<W>(options.divisor));
+    u = weight * Scaled<W>(wide<W>(options.pos_weight)) * Scaled<W>(plain.u);
+    v = weight * Scaled<W>(plain.v);
+    per_divisor = {reciprocal(divisor.number), -divisor.exponent};
+  }
+};
+template <class W>
+SIGMAX_INLINE Scaled<W> negate(const Scaled<W>& x) {
+  return {negate(x.number), x.exponent};
+}
+template <class W>
+SIGMAX_INLINE Scaled<W> choose(Mask mask, const Scaled<W>& yes, const Scaled<W>& no) {
+  return {choose(mask, yes.number, no.number), select(mask, yes.exponent, no.exponent)};
 }
 
 // As a double e^-800 is 0 to any weight below 2^80, e^-700 to any narrow number.
@@ -65,6 +91,25 @@ struct BinaryCrossEntropy {
     return {keep_nan(x, loss(x, magnitude, t, target)),
             keep_nan(x, times_quotient(slope(x, t, target, one_plus(scale(t, splat(unscale)))), target.weight,
                                        options.divisor, unscale))};
+  }
+
+  // With t = (e^(-|x|/4))^4, for as long as any options bring it back.
+  template <class W>
+  static SIGMAX_NOINLINE LossAndGradient apply_far(Vec x, Vec y, const LossOptions& options) {
+    constexpr double exponent = kExpScale<W> == 1.0 ? 0.0 : 512.0;
+    const FarTargets<W> target(y, options);
+    const Vec magnitude = abs(x);
+    const Mask positive = x >= 0.0;
+    Scaled<W> root(exp_scaled(wide<W>(max(opaque(-700.0), -0.25 * magnitude))));
+    root.exponent = root.exponent - exponent;
+    const Scaled<W> t = only_where(magnitude < 2800.0, root * root * root * root);
+    const W one_plus_t = one_plus(t.at(Vec{}));
+    const Scaled<W> log1p_t = choose(magnitude > -kFarBelow, t, Scaled<W>(log1p_fraction(t.at(Vec{}))));
+    const Scaled<W> wrong = choose(positive, target.v, target.u);
+    const Scaled<W> loss = (target.u + target.v) * log1p_t + only_where(leading(wrong.number) != 0.0, wrong * Scaled<W>(wide<W>(magnitude)));
+    const Scaled<W> minus_u = negate(target.u);
+    const Scaled<W> slope = choose(positive, target.v, minus_u) + choose(positive, minus_u, target.v) * t;
+    return {keep_nan(x, loss.rounded()), keep_nan(x, (slope * target.per_divisor * Scaled<W>(reciprocal(one_plus_t))).rounded())};
   }
 
   // v·σ(x) - u·σ(-x), the difference divided once by 1 + t: times kExpScale<W>, as t is.
@@ -135,6 +180,20 @@ struct BinaryCrossEntropyOfProbabilities {
     Vec away = select(zero, -options.weight, options.weight);
     return {select(refuted, infinite(options.weight), bounded_product(terms, wide<W>(target.weight))),
             select(refuted, infinite(away), slope(above_0, below_1, finite, options.divisor))};
+  }
+
+  template <class W>
+  static SIGMAX_NOINLINE LossAndGradient apply_far(Vec p, Vec y, const LossOptions& options) {
+    const FarTargets<W> target(y, options);
+    const Mask zero = p == 0.0, one = p == 1.0, has_one = leading(target.u.number) != 0.0, has_zero = leading(target.v.number) != 0.0;
+    const Vec above_0 = select(zero, splat(1.0), p), below_1 = select(one, splat(0.0), p);
+    const Scaled<W> u = only_where(~zero, target.u), v = only_where(~one, target.v), divisor(wide<W>(above_0));
+    const Scaled<W> loss = u * Scaled<W>(minus_log<W>(above_0)) + v * Scaled<W>(minus_log1m<W>(below_1));
+    const Scaled<W> per_p(reciprocal(divisor.number), -divisor.exponent), per_rest(reciprocal(difference<W>(splat(1.0), below_1)));
+    const Scaled<W> slope = (v * per_rest + negate(u * per_p)) * target.per_divisor;
+    const Mask refuted = (zero & has_one) | (one & has_zero);
+    const Vec away = select(zero, -options.weight, options.weight);
+    return {select(refuted, infinite(options.weight), loss.rounded()), select(refuted, infinite(away), slope.rounded())};
   }
 
   // A p below 2^-900 is lifted by 2^108, and v/(1-p) lowered as much.

@@ -32,14 +32,14 @@ struct Strengths {
   N own, pull, all;
 };
 
-// From -Σ a·y without its 1/T, and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
+// From -Σ a·y and the mass A; `infinite` where a class with a weight is impossible. 0 times infinity is 0.
 // Without `has_z_loss` the weight of the z-loss is 0.
 template <class N, bool has_z_loss, class W>
-SIGMAX_INLINE Strengths<N> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W cross, W information, W mass, Mask infinite, const Options& o) {
+SIGMAX_INLINE Strengths<N> finish_loss(LossRow<W>& row, const ApartSums<W>& e, const N& cross, W information, W mass, Mask infinite, const Options& o) {
   const W log = e.log();
   const Mask counts = o.weight != 0.0;
   const N beta(row.energy.beta), weight(wide<W>(o.weight)), own = weight * beta * N(wide<W>(o.scale));
-  const N of_classes = only_where(counts, weight * (N(cross) * beta + N(mass) * N(log) + N(information)));
+  const N of_classes = only_where(counts, weight * (cross + N(mass) * N(log) + N(information)));
   row.inverse = reciprocal(e.total());
   Strengths<N> strengths = {own, N(W{}), N(mass) * own};
   Vec value;
@@ -50,7 +50,7 @@ SIGMAX_INLINE Strengths<N> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W
     value = (of_classes + only_where(pulls, z * lse * lse)).rounded();
     value = select(pulls & (abs(o.top) == kInfinity), o.z_loss * kInfinity, value);
     matters = matters | pulls;
-    strengths.pull = only_where(pulls, z * lse * beta * N(wide<W>(o.scale)) * N(wide<W>(splat(2.0))));
+    strengths.pull = bounded(only_where(pulls, z * lse * beta * N(wide<W>(o.scale)) * N(wide<W>(splat(2.0)))));
     strengths.all = strengths.all + strengths.pull;
   } else {
     value = of_classes.rounded();
@@ -60,11 +60,15 @@ SIGMAX_INLINE Strengths<N> finish_loss(LossRow<W>& row, const ApartSums<W>& e, W
   return strengths;
 }
 
+// How far below 1 the factors of a gradient are taken, so that a class's weight is there beside a large z-loss.
+template <class W>
+constexpr double kHeadroom = 0.0;
+template <>
+constexpr double kHeadroom<Pair> = 400.0;
+
 // m - x of a class that may be impossible: a Pair keeps to finite numbers, infinity would become NaN.
-SIGMAX_INLINE Vec distance(Vec x, const Energy<Vec>& energy) { return energy.max - x; }
-SIGMAX_INLINE Pair distance(Vec x, const Energy<Pair>& energy) {
-  return keep(x > -kInfinity, difference<Pair>(energy.max, x));
-}
+SIGMAX_INLINE Vec distance(Vec x, const Energy<Vec>& energy) { return energy.distance(x); }
+SIGMAX_INLINE Pair distance(Vec x, const Energy<Pair>& energy) { return keep(x > -kInfinity, energy.distance(x)); }
 
 // Labels that are class indices: all terms of the gradient have one factor, and the label a number of its own. With
 // `smoothed`, every class has the weight `least` besides, or there is a z-loss, whose factor needs more digits of the sum.
@@ -77,6 +81,7 @@ struct IndexCrossEntropy : ApartProgram<W> {
     Vec label_x;
     W factor, own;  // of a class: its output is e·factor - own
     W others, ties, share_of_others, share;
+    Vec alone, target_alone;  // outputs of classes without a probability
   };
   typedef typename ApartProgram<W>::First PlainFirst;
   struct SmoothedFirst : PlainFirst {
@@ -119,34 +124,36 @@ struct IndexCrossEntropy : ApartProgram<W> {
     if constexpr (smoothed) {
       const Smoothing<W> smoothing(o.smoothing, o.prior_total);
       slope = multiply(smoothing.kept, o.class_weight);
-      least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
+      least = smoothing.least(o.class_weight, o.prior);
       of_others = multiply(least, o.classes - 1.0);
     }
     const W of_label = smoothed ? add(slope, least) : slope, mass = smoothed ? add(of_label, of_others) : slope;
     const Mask counts = leading(slope) != 0.0;
-    W cross = keep(counts, multiply(distance(row.label_x, row.energy), slope));
+    N cross = only_where(counts, N(distance(row.label_x, row.energy)) * N(slope));
     Mask infinite = counts & (row.label_x == -kInfinity);
     if constexpr (smoothed) {
       const Mask least_counts = leading(least) != 0.0;
-      cross = add(cross, keep(least_counts, multiply(sums.first.distance, least)));
+      cross = cross + only_where(least_counts, N(sums.first.distance) * N(least));
       infinite = infinite | (least_counts & ((leading(sums.first.impossible) > 0.0) | (leading(sums.first.distance) == kInfinity)));
     }
-    const Strengths<N> strengths = finish_loss<N, smoothed>(row, sums.apart.e, cross, W{}, mass, infinite, o);
+    const Strengths<N> strengths = finish_loss<N, smoothed>(row, sums.apart.e, cross * N(row.energy.per_distance()), W{}, mass, infinite, o);
     row.others = sums.apart.e.others;
     row.ties = sums.apart.e.ties;
     const N inverse(row.inverse);
-    const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all) + exponent_of(leading(add(of_label, wide<W>(splat(1.0)))));
+    const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all) + exponent_of(leading(add(of_label, wide<W>(splat(1.0))))) - kHeadroom<W>;
     row.gain = Gain<W>(exponent);
     row.factor = row.gain.factor(inverse * strengths.all, exponent);
     if constexpr (smoothed) {
       row.own = scale(row.gain.factor(N(least) * strengths.own, exponent), splat(kExpScale<W>));
+      row.alone = -(N(least) * strengths.own).rounded();
+      row.target_alone = -(N(of_label) * strengths.own).rounded();
       row.share = row.gain.factor(N(of_label) * strengths.own * inverse, exponent);
       row.share_of_others = row.gain.factor(N(of_others) * strengths.own * inverse + strengths.pull * inverse, exponent);
     }
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) {
     const W of_class = multiply(e, row.factor);
-    if constexpr (smoothed) return row.gain.rounded(add(of_class, negate(row.own)));
+    if constexpr (smoothed) return select(leading(e) == 0.0, row.alone, row.gain.rounded(add(of_class, negate(row.own))));
     return row.gain.rounded(of_class);
   }
   // s·((A - a)·e - a·(Σe - e)) + pull·e, over Σe; without smoothing A = a.
@@ -157,7 +164,8 @@ struct IndexCrossEntropy : ApartProgram<W> {
     const W all = add(row.others, scale(row.ties, s)), ties_but_one = scale(add(row.ties, splat(-1.0)), s);
     const W rest = choose(tie, add(row.others, ties_but_one), add(all, negate(e)));
     const W of_rest = smoothed ? less_product(multiply(row.share_of_others, e), row.share, rest) : negate(multiply(row.factor, rest));
-    return one_nan(row.gain.rounded(of_rest));
+    const Vec result = row.gain.rounded(of_rest);
+    return one_nan(smoothed ? select(leading(e) == 0.0, row.target_alone, result) : result);
   }
   static SIGMAX_INLINE Vec health(const Row& row) { return smoothed ? leading(row.factor) + leading(row.own) : leading(row.factor); }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
@@ -176,7 +184,9 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     W slope, least;
     W others, tied_mass, other_mass;
     W factor, own_factor, tie_factor, tie_own_factor, tie_pull;  // of p, of a; of a tie's (A - a)·s, its a·s·others, its pull
-    Mask confident;
+    Mask confident, out_of_reach;
+    Gain<W> own_gain;  // of the weight of a class without a probability, in a row where its factor is out of reach
+    W own_alone;
   };
   struct PlainFirst {
     W total, mass, cross;  // Σ a·(m - x), NaN where a class without a weight is impossible
@@ -188,8 +198,9 @@ struct WeightedCrossEntropy : ApartProgram<W> {
   struct Apart {
     ApartSums<W> e;
     SplitSums<W> mass;
-    W cross, impossible;
+    W cross, far_cross, impossible;  // far: the terms of at least kFar, times kUnit²
   };
+  static constexpr double kUnit = kExpScale<W> == 1.0 ? 1.0 : 0x1p-600, kFar = kExpScale<W> == 1.0 ? kInfinity : 0x1p850;
   struct Sums {
     First first;
     Apart apart;
@@ -201,7 +212,7 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     if (shared) {
       const Smoothing<W> smoothing(o.smoothing, o.prior_total);
       row.slope = multiply(smoothing.kept, o.class_weight);
-      row.least = multiply(multiply(smoothing.spread, o.prior), o.class_weight);
+      row.least = smoothing.least(o.class_weight, o.prior);
     }
     return row;
   }
@@ -219,16 +230,20 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     const W a = weight_of(c, row);
     const Mask counts = leading(a) != 0.0;
     sums.mass.add(tie, a);
-    accumulate(sums.cross, keep(counts, multiply(distance(x, row.energy), a)));
+    const W in_units = multiply(scale(a, splat(kUnit)), difference<W>(row.energy.max * kUnit, x * kUnit));
+    const Mask there = counts & (x > -kInfinity), near = leading(in_units) < kFar * kUnit * kUnit;
+    accumulate(sums.cross, keep(there & near, multiply(a, difference<W>(row.energy.max, x))));
+    accumulate(sums.far_cross, keep(there & ~near, in_units));
     count(sums.impossible, counts & (x == -kInfinity));
   }
   static SIGMAX_INLINE Mask is_confident(const First& first) {
-    return ApartProgram<W>::is_confident(first) | (leading(first.cross) != leading(first.cross));
+    return ApartProgram<W>::is_confident(first) | ~(abs(leading(first.cross)) < kInfinity);
   }
   static SIGMAX_INLINE void settle(Mask confident, const First& first, Apart& apart) {
     ApartProgram<W>::settle(confident, first, apart);
     apart.mass.settle(confident, first.mass);
     apart.cross = choose(confident, apart.cross, first.cross);
+    apart.far_cross = keep(confident, apart.far_cross);
     apart.impossible = keep(confident, apart.impossible);
   }
   static SIGMAX_INLINE W weight_of(Number c, const Row& row) {
@@ -254,23 +269,36 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     row.other_mass = sums.apart.mass.other;
     W known = {};
     if constexpr (relative) known = sums.first.information;
-    const Mask infinite = (leading(sums.apart.impossible) > 0.0) | (leading(sums.apart.cross) == kInfinity);
-    const Strengths<N> strengths = finish_loss<N, true>(row, sums.apart.e, sums.apart.cross, known, add(row.tied_mass, row.other_mass), infinite, o);
+    const N per_unit(wide<W>(splat(1.0 / kUnit)));
+    const N cross = (N(sums.apart.cross) + N(sums.apart.far_cross) * per_unit * per_unit) * N(row.energy.beta);
+    const Strengths<N> strengths = finish_loss<N, true>(row, sums.apart.e, cross, known, add(row.tied_mass, row.other_mass), leading(sums.apart.impossible) > 0.0, o);
     row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
     const N inverse(row.inverse);
-    const Vec exponent = common_exponent(strengths.own, strengths.pull, strengths.all);
+    const Vec common = common_exponent(strengths.own, strengths.pull, strengths.all), exponent = common - kHeadroom<W>;
     row.gain = Gain<W>(exponent);
     row.factor = row.gain.factor(inverse * strengths.all, exponent);
     row.own_factor = scale(row.gain.factor(strengths.own, exponent), splat(kExpScale<W>));
     row.tie_factor = scale(row.gain.factor(inverse * strengths.own, exponent), splat(kExpScale<W>));
     row.tie_own_factor = multiply(row.others, row.gain.factor(inverse * strengths.own, exponent));
+    row.out_of_reach = is_out_of_reach(strengths.own, common);
+    const Vec of_own = exponent_of(strengths.own);
+    row.own_gain = Gain<W>(of_own);
+    row.own_alone = scale(row.own_gain.factor(strengths.own, of_own), splat(kExpScale<W>));
     row.tie_pull = scale(row.gain.factor(inverse * strengths.pull, exponent), splat(kExpScale<W>));
   }
-  static SIGMAX_INLINE Vec output(Vec, Number c, W e, const Row& row) { return row.gain.rounded(slope(weight_of(c, row), e, row)); }
+  static SIGMAX_INLINE Vec output(Vec, Number c, W e, const Row& row) {
+    const W a = weight_of(c, row);
+    const Vec result = row.gain.rounded(slope(a, e, row));
+    return any(row.out_of_reach) ? without_probability(a, e, result, row) : result;
+  }
+  static SIGMAX_INLINE Vec without_probability(W a, W e, Vec result, const Row& row) {
+    return select(row.out_of_reach & (leading(e) == 0.0), -row.own_gain.rounded(multiply(a, row.own_alone)), result);
+  }
   static SIGMAX_INLINE Vec output_apart(Vec x, Number c, W e, const Row& row) {
     const W a = weight_of(c, row), of_others = add(add(row.tied_mass, negate(a)), row.other_mass);
     const W of_tie = less_product(add(multiply(of_others, row.tie_factor), row.tie_pull), a, row.tie_own_factor);
-    return row.gain.rounded(choose((x == row.energy.max) & row.confident, of_tie, slope(a, e, row)));
+    const Vec result = row.gain.rounded(choose((x == row.energy.max) & row.confident, of_tie, slope(a, e, row)));
+    return any(row.out_of_reach) ? without_probability(a, e, result, row) : result;
   }
   static SIGMAX_INLINE W slope(W a, W e, const Row& row) { return less_product(multiply(e, row.factor), a, row.own_factor); }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.own_factor) + leading(row.tie_own_factor); }
@@ -324,8 +352,7 @@ struct CrossEntropyOfProbabilities : Program {
     const Vec lift = select(p < kTiny, splat(kLift), splat(1.0));
     const W quotient = multiply(divide(a, wide<W>(lifted(p))), row.factor);
     const Vec at_zero = select((leading(a) == 0.0) | (row.sign == 0.0), splat(0.0), row.sign * kInfinity);
-    const Vec result = row.gain.rounded(quotient);
-    return one_nan(select(p == 0.0, at_zero, result * lift));
+    return one_nan(select(p == 0.0, at_zero, row.gain.lifted(quotient, lift)));
   }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };

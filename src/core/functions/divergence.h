@@ -21,7 +21,9 @@ SIGMAX_INLINE Pair add_scaled(Pair a, Vec power, Pair b) { return add(scale(a, p
 template <class W>
 struct TwoFactors {
   W f, difference, excess;  // of e - f, and f·(e^d - 1 - d)
+  W far;                    // the excess where it is at least kFar, then in units of kFarUnit
 };
+constexpr double kFarExponent = 900.0, kFarUnit = 1600.0;  // exponents of both
 
 template <class W>
 struct TwoEnergies {
@@ -39,7 +41,7 @@ struct TwoEnergies {
     const W curve = multiply(multiply(reduced.r, reduced.r), half_and_more(reduced.r));
     const W line = add_scaled(reduced.r, power, add(difference<W>(power, splat(1.0)), negate(d)));
     const W excess = add_scaled(curve, power, line), f = second.precise_factor(z);
-    TwoFactors<W> term = {f, multiply(f, add(excess, d)), multiply(f, excess)};
+    TwoFactors<W> term = {f, multiply(f, add(excess, d)), multiply(f, excess), W{}};
     if (any(is_rare(x, z))) mend(term, x, z);
     return term;
   }
@@ -60,24 +62,30 @@ struct TwoEnergies {
     const Mask rare = is_rare(x, z), has_x = x > -kInfinity, has_z = z > -kInfinity;
     const Mask absent = (x == -kInfinity) & (z == -kInfinity);
     const W e = keep(has_x, first.precise_factor(x)), f = keep(has_z, second.precise_factor(z));
-    const W d = add(first.at(x), negate(second.at(z)));
-    W far = add(e, negate(f));
-    far = choose(x + z == x + z, far, wide<W>(splat(kNaN)));
-    const W linear = keep(has_x & has_z, multiply(f, d));
+    const Scaled<W> half_d = Scaled<W>(half_difference(first.max, x)) + Scaled<W>(half_difference(z, second.max));
+    const Scaled<W> minus_linear = only_where(has_x & has_z, Scaled<W>(f) * half_d * Scaled<W>(first.beta));
+    const Mask is_far = minus_linear.exponent > kFarExponent;
+    W change = add(e, negate(f));
+    change = choose(x + z == x + z, change, wide<W>(splat(kNaN)));
     term.f = keep(~absent, choose(rare, f, term.f));
-    term.difference = keep(~absent, choose(rare, far, term.difference));
-    term.excess = keep(~absent, choose(rare, add(far, negate(linear)), term.excess));
+    term.difference = keep(~absent, choose(rare, change, term.difference));
+    const W excess = add(change, keep(~is_far, scale(minus_linear.at(Vec{}), splat(2.0))));
+    term.excess = keep(~absent, choose(rare, excess, term.excess));
+    term.far = keep(rare & is_far, minus_linear.at(splat(kFarUnit - 1.0)));
   }
+  // (a - b)/2, which does not overflow.
+  static SIGMAX_INLINE W half_difference(Vec a, Vec b) { return difference<W>(0.5 * a, 0.5 * b); }
 };
 
 template <class W>
 struct DivergenceSums {
-  W total, mass, moment, impossible;
+  W total, mass, moment, far, impossible;
 
   SIGMAX_INLINE void add(const TwoFactors<W>& term, Vec x, Vec z) {
     accumulate(total, term.f);
     accumulate(mass, term.difference);
     accumulate(moment, term.excess);
+    accumulate(far, term.far);
     count(impossible, (x == -kInfinity) & (z > -kInfinity));
   }
 };
@@ -100,14 +108,15 @@ struct DivergenceRow {
   Scaled<W> of_rows;  // the factor, before it has a common exponent with others
 
   // The divergence without its weight, where it is finite.
-  SIGMAX_INLINE W finish(const DivergenceSums<W>& sums, const Options& o) {
+  SIGMAX_INLINE Scaled<W> finish(const DivergenceSums<W>& sums, const Options& o) {
     const Mask there = leading(sums.total) != 0.0;  // without a teacher there is nothing to diverge from
     const W inverse_total = reciprocal(choose(there, sums.total, wide<W>(splat(1.0))));
     mean = multiply(sums.mass, inverse_total);
     const W inverse = reciprocal(scale(add(sums.total, sums.mass), splat(1.0 / kExpScale<W>)));
     of_rows = Scaled<W>(wide<W>(o.weight)) * Scaled<W>(wide<W>(o.scale)) * Scaled<W>(energies.first.beta) * Scaled<W>(inverse);
     of_rows = only_where(there, of_rows);
-    return keep(there, add(multiply(sums.moment, inverse_total), negate(less_its_log1p(mean))));
+    const W near = keep(there, add(multiply(sums.moment, inverse_total), negate(less_its_log1p(mean))));
+    return Scaled<W>(near) + Scaled<W>(sums.far) * Scaled<W>(inverse_total) * Scaled<W>(wide<W>(splat(1.0)), splat(kFarUnit));
   }
   SIGMAX_INLINE W slope(const TwoFactors<W>& term) const { return multiply(less_product(term.difference, term.f, mean), factor); }
 };
@@ -135,7 +144,7 @@ struct Divergence : Program {
   static SIGMAX_INLINE Term term(Vec x, Vec z, const Row& row) { return row.energies.factors(x, z); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec z, const Term& term, const Row&) { sums.add(term, x, z); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    const Scaled<W> value = only_where(o.weight != 0.0, Scaled<W>(row.finish(sums, o)) * Scaled<W>(wide<W>(o.weight)));
+    const Scaled<W> value = only_where(o.weight != 0.0, row.finish(sums, o) * Scaled<W>(wide<W>(o.weight)));
     row.value = select(is_infinite(sums, o), o.weight * kInfinity, value.rounded());
     row.gain = Gain<W>(row.of_rows.exponent);
     row.factor = row.gain.factor(row.of_rows, row.of_rows.exponent);
@@ -153,8 +162,8 @@ template <class W>
 struct Distillation : Program {
   typedef W Wide;
   struct Term {
-    TwoFactors<W> soft;
     W e;
+    TwoFactors<W> soft;
   };
   struct Row {
     DivergenceRow<W> soft;
@@ -168,7 +177,7 @@ struct Distillation : Program {
   };
   static constexpr Second second = Second::kLogits;
   static constexpr bool has_value = true, has_mask = true, has_label = true;
-  static constexpr int kept = 4;
+  static constexpr int kept = 3;
 
   static SIGMAX_INLINE Row begin(const Options& o) {
     Row row;
@@ -181,14 +190,14 @@ struct Distillation : Program {
     return row;
   }
   static SIGMAX_INLINE Term term(Vec x, Vec z, const Row& row) {
-    return {row.soft.energies.factors(x, z), keep(x != -kInfinity, row.at_one.precise_factor(x))};
+    return {keep(x != -kInfinity, row.at_one.precise_factor(x)), row.soft.energies.factors(x, z)};
   }
   static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec z, const Term& term, const Row& row) {
     sums.soft.add(term.soft, x, z);
     sums.e.add(x == row.at_one.max, term.e);
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    const Scaled<W> soft = only_where(o.weight != 0.0, Scaled<W>(row.soft.finish(sums.soft, o)) * Scaled<W>(wide<W>(o.weight)));
+    const Scaled<W> soft = only_where(o.weight != 0.0, row.soft.finish(sums.soft, o) * Scaled<W>(wide<W>(o.weight)));
     const Vec weight = o.z_loss;
     const Mask counts = weight != 0.0, impossible = row.label_x == -kInfinity;
     const W gap = keep(~impossible, difference<W>(row.at_one.max, row.label_x));

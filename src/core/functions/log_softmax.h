@@ -96,7 +96,7 @@ struct LogSoftmax : ApartProgram<W> {
   static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec, W e, const Row& row) { sums.e.add(x == row.energy.max, e); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.minus_log = negate(sums.apart.e.log()); }
   static SIGMAX_INLINE Vec output(Vec x, Vec, W, const Row& row) {
-    const W y = row.energy.at(x);
+    const W y = negate(multiply(row.energy.distance(x), row.energy.per_distance()));
     return one_nan(select(leading(y) > -kInfinity, rounded(add(y, row.minus_log)), leading(y) + leading(row.minus_log)));
   }
 };
@@ -113,6 +113,7 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     Unit<W> unit;
     Gain<W> gain;
     W factor, inverse, others, tied_cotangent, other_cotangent, cotangent;
+    Vec exponent;  // of the factor
     Mask confident;
   };
   static constexpr bool has_apart_outputs = true;
@@ -152,6 +153,7 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     const Scaled<W> factor(row.energy.beta);
     row.gain = Gain<W>(factor.exponent + row.unit.exponent());
     row.factor = row.gain.factor(factor, factor.exponent);
+    row.exponent = factor.exponent;
     row.confident = ApartProgram<W>::is_confident(sums.first);
     row.inverse = reciprocal(sums.apart.e.total());
     row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
@@ -159,16 +161,25 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     row.other_cotangent = sums.apart.cotangent.other;
     row.cotangent = multiply(add(row.tied_cotangent, row.other_cotangent), row.inverse);
   }
-  static SIGMAX_INLINE Vec output(Vec, Vec c, W e, const Row& row) { return row.gain.rounded(multiply(slope(c, e, row), row.factor)); }
+  static SIGMAX_INLINE Vec output(Vec, Vec c, W e, const Row& row) {
+    return with_tiny(c, e, row.gain.rounded(multiply(slope(c, e, row), row.factor)), row);
+  }
+  // c/T where there is no probability and c has no digits beside the largest.
+  static SIGMAX_INLINE Vec with_tiny(Vec c, W e, Vec result, const Row& row) {
+    if constexpr (kExpScale<W> == 1.0) return result;
+    const Mask tiny = (leading(e) == 0.0) & (abs(row.unit.scaled(c)) < 0x1p-900);
+    if (!any(tiny)) return result;
+    return select(tiny, times_power(rounded(multiply(row.factor, c * 0x1p600)), row.exponent - 600.0), result);
+  }
   static SIGMAX_INLINE Vec output_apart(Vec x, Vec c, W e, const Row& row) {
     const Vec unit_c = row.unit.of(c);
     const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
     const W of_tie = multiply(add(multiply(row.others, unit_c), scale(rest, splat(kExpScale<W>))), row.inverse);
     const W sum = choose((x == row.energy.max) & row.confident, of_tie, slope(c, e, row));
-    return row.gain.rounded(multiply(sum, row.factor));
+    return with_tiny(c, e, row.gain.rounded(multiply(sum, row.factor)), row);
   }
   static SIGMAX_INLINE W slope(Vec c, W e, const Row& row) {
-    return less_product(wide<W>(row.unit.of(c) * kExpScale<W>), e, row.cotangent);
+    return less_product(wide<W>(row.unit.scaled(c)), e, row.cotangent);
   }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.cotangent); }
 };

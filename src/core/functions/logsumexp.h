@@ -44,37 +44,55 @@ struct Logsumexp : ApartProgram<W> {
 SIGMAX_INLINE Vec times_ln2(Vec n, Vec) { return n * (kLn2Hi + kLn2Lo); }
 SIGMAX_INLINE Pair times_ln2(Vec n, Pair) { return {n * kLn2Hi, n * kLn2Lo}; }
 
-// Weights of 0 take a class out, a negative sum has no logarithm. Weights beyond 2^±400 are taken times a power of two.
+// A weight in two parts, of which one is 0: large ones are taken times a power of two, so that no product overflows.
+struct SplitWeight {
+  static constexpr double kLarge = 0x1p400, kUnit = 0x1p-600, kUnitExponent = 600.0;
+  Vec small, large;
+
+  explicit SIGMAX_INLINE SplitWeight(Vec weight) {
+    const Mask is_large = abs(weight) > kLarge;
+    small = only_where(~is_large, weight);
+    large = only_where(is_large, weight * kUnit);
+  }
+};
+
+// Σ w·e from sums of both parts, which are times `scale`.
+template <class W>
+SIGMAX_INLINE Scaled<W> weighted_total(W small, W large, double scale) {
+  const Scaled<W> unit(wide<W>(splat(1.0 / scale)));
+  return (Scaled<W>(small) + Scaled<W>(large) * Scaled<W>(wide<W>(splat(1.0 / SplitWeight::kUnit)))) * unit;
+}
+
+// Weights of 0 take a class out, a negative sum has no logarithm.
 template <class W>
 struct LogsumexpWeighted : Logsumexp<W> {
   static constexpr Second second = Second::kWeights;
-  static constexpr bool needs_magnitude = true, is_apart = false;
+  static constexpr bool is_apart = false;
   struct Row {
     Energy<W> energy;
-    Vec top, exponent, unit;  // unit = 2^-exponent
+    Vec top;
     W log;
   };
-  typedef ApartSums<W> Sums;
+  struct Sums {
+    ApartSums<W> small, large;
+  };
 
-  static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row;
-    row.energy = Energy<W>(o.largest, o);
-    row.top = o.top;
-    const Vec exponent = min(opaque(1022.0), exponent_of(o.magnitude));
-    row.exponent = only_where((abs(exponent) > 400.0) & (o.magnitude > 0.0), exponent);
-    row.unit = two_to(-row.exponent);
-    return row;
-  }
+  static SIGMAX_INLINE Row begin(const Options& o) { return {Energy<W>(o.largest, o), o.top, W{}}; }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec weight, W e, const Row& row) {
-    weight = weight * row.unit;
-    sums.add(x == row.energy.max, multiply(e, weight), weight);
+  static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec c, W e, const Row& row) {
+    const SplitWeight weight(c);
+    const Mask tie = x == row.energy.max;
+    sums.small.add(tie, multiply(e, weight.small), weight.small);
+    sums.large.add(tie, multiply(e, weight.large), weight.large);
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
-    const Vec total = rounded(sums.total());
-    const Vec special = select(total == 0.0, splat(-kInfinity), select(total > 0.0, total, splat(kNaN)));
-    const W log = add(sums.log(), times_ln2(row.exponent, W{}));
-    row.log = choose((total > 0.0) & (total < kInfinity), log, wide<W>(special));
+    const Scaled<W> total = weighted_total(sums.small.ties, sums.large.ties, 1.0) + weighted_total(sums.small.others, sums.large.others, kExpScale<W>);
+    const Mask plain = (leading(sums.large.ties) == 0.0) & (leading(sums.large.others) == 0.0) & (leading(sums.small.ties) > 0x1p-400);
+    const Vec sum = leading(total.number);
+    const Scaled<W> one_to_two(total.number);
+    const W far_log = add(log_of_sum(leading(one_to_two.number), wide<W>(trailing(one_to_two.number))), times_ln2(one_to_two.exponent + total.exponent, W{}));
+    const Vec special = select(sum == 0.0, splat(-kInfinity), select(sum > 0.0, sum, splat(kNaN)));
+    row.log = choose((sum > 0.0) & (sum < kInfinity), choose(plain, sums.small.log(), far_log), wide<W>(special));
   }
   static SIGMAX_INLINE Vec result(const Row& row) {
     return select(abs(leading(row.log)) == kInfinity, leading(row.log), with_largest(row.log, row.energy, row.top));
@@ -104,13 +122,15 @@ struct LogsumexpVjp : Program {
   }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.factor(x); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
-  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { set_factor(row, sums.total); }
-  template <class AnyRow>
-  static SIGMAX_INLINE void set_factor(AnyRow& row, W total) {
-    const W inverse = reciprocal(scale(total, splat(1.0 / kExpScale<W>)));
-    const Scaled<W> factor = Scaled<W>(inverse) * Scaled<W>(row.energy.beta) * Scaled<W>(wide<W>(row.cotangent));
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    set_factor(row, Scaled<W>(reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)))));
+  }
+  // The exponent of the factor.
+  static SIGMAX_INLINE Vec set_factor(Row& row, const Scaled<W>& inverse) {
+    const Scaled<W> factor = inverse * Scaled<W>(row.energy.beta) * Scaled<W>(wide<W>(row.cotangent));
     row.gain = Gain<W>(factor.exponent);
     row.factor = row.gain.factor(factor, factor.exponent);
+    return factor.exponent;
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return row.gain.rounded(multiply(e, row.factor)); }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor); }
@@ -120,32 +140,33 @@ struct LogsumexpVjp : Program {
 template <class W>
 struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
   static constexpr Second second = Second::kWeights;
-  static constexpr bool needs_magnitude = true;
-  struct Row {
-    Energy<W> energy;
-    Gain<W> gain;
-    Vec unit, cotangent;
-    W factor;
+  struct Row : LogsumexpVjp<W>::Row {
+    Gain<W> large_gain;
   };
-  typedef typename LogsumexpVjp<W>::Sums Sums;
+  struct Sums {
+    W small, large;
+  };
 
-  static SIGMAX_INLINE Row begin(const Options& o) {
-    Row row;
-    row.energy = Energy<W>(o.largest, o);
-    row.cotangent = o.cotangent;
-    const Vec exponent = min(opaque(1022.0), exponent_of(o.magnitude));
-    row.unit = two_to(-only_where((abs(exponent) > 400.0) & (o.magnitude > 0.0), exponent));
-    return row;
+  static SIGMAX_INLINE Row begin(const Options& o) { return {LogsumexpVjp<W>::begin(o), Gain<W>()}; }
+
+  static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec c, W e, const Row&) {
+    const SplitWeight weight(c);
+    accumulate(sums.small, multiply(e, weight.small));
+    accumulate(sums.large, multiply(e, weight.large));
   }
-  static SIGMAX_INLINE W term(Vec x, Vec weight, const Row& row) {
-    return multiply(row.energy.factor(x), weight * row.unit);
-  }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec, W e, const Row&) { accumulate(sums.total, e); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
-    LogsumexpVjp<W>::set_factor(row, choose(rounded(sums.total) > 0.0, sums.total, wide<W>(splat(kNaN))));
+    Scaled<W> total = weighted_total(sums.small, sums.large, kExpScale<W>);
+    total.number = choose(leading(total.number) > 0.0, total.number, wide<W>(splat(kNaN)));
+    const Scaled<W> inverse(reciprocal(total.number), -total.exponent);
+    const Vec exponent = LogsumexpVjp<W>::set_factor(row, inverse);
+    row.large_gain = Gain<W>(exponent + SplitWeight::kUnitExponent);
   }
-  static SIGMAX_INLINE Vec output(Vec, Vec, W e, const Row& row) { return row.gain.rounded(multiply(e, row.factor)); }
-  static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor); }
+  static SIGMAX_INLINE Vec output(Vec, Vec c, W e, const Row& row) {
+    const SplitWeight weight(c);
+    const Mask is_large = weight.large != 0.0;
+    const W product = multiply(multiply(e, select(is_large, weight.large, weight.small)), row.factor);
+    return select(is_large, row.large_gain.rounded(product), row.gain.rounded(product));
+  }
 };
 
 }  // namespace

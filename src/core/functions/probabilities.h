@@ -17,13 +17,13 @@ struct OfProbabilities : Program {
 // log(p_i/p_max), by way of log(1 + (p_i - p_max)/p_max), exact for equal probabilities.
 template <class W>
 SIGMAX_INLINE W log_ratio(Vec p, Vec largest) {
-  const Vec lift = select(largest < kTiny, splat(kLift), splat(1.0));
-  const W difference_ratio = divide(difference<W>(p * lift, largest * lift), wide<W>(largest * lift));
-  const W ratio = divide(wide<W>(p * lift), wide<W>(largest * lift));
+  const Vec lift = select(largest < kTiny, splat(kLift), splat(1.0)), unit = largest * lift;
+  const W difference_ratio = divide(difference<W>(p * lift, unit), wide<W>(unit));
+  const W ratio = divide(wide<W>(lifted(p)), wide<W>(unit));
   Pair near = two_sum(splat(1.0), leading(difference_ratio));
   near.lo = near.lo + trailing(difference_ratio);
   const Decomposed<W> parts = decompose<W>(choose(p > 0.75 * largest, near, as_pair(ratio)));
-  return log_of_odds(parts.s, parts.k);
+  return log_of_odds(parts.s, parts.k - select((p < kTiny) & (lift == 1.0), splat(kLiftExponent), splat(0.0)));
 }
 
 template <class W>
@@ -61,34 +61,45 @@ struct InverseSoftmax : OfProbabilities<W> {
   }
 };
 
-// (c_i - mean c)/p_i over the possible classes, 0 for the impossible ones.
+// (c_i - mean c)/p_i over the possible classes, 0 for the impossible ones: as (n·c_i - Σ c)/(n·p_i), which is exact but for
+// the division.
 template <class W>
 struct InverseSoftmaxVjp : OfProbabilities<W> {
   static constexpr Second second = Second::kNumbers;
   static constexpr int kept = 0;
-  static constexpr bool needs_largest = false, needs_magnitude = true;
+  static constexpr bool needs_largest = false;
+  static constexpr double kUnit = 0x1p-60;
   struct Row {
-    Vec unit, back;  // of cotangents: a power of two, and what takes it back
-    W mean;
+    Vec unit;  // of cotangents whose sum would overflow
+    W total, possible;
   };
-  typedef PossibleSums<W> Sums;
+  struct Sums : PossibleSums<W> {
+    W total_in_units;
+  };
 
-  static SIGMAX_INLINE Row begin(const Options& o) {
-    const Vec exponent = only_where(Mask{} - (o.magnitude > 0x1p900), splat(200.0));
-    return {two_to(-exponent), two_to(exponent), W{}};
-  }
+  static SIGMAX_INLINE Row begin(const Options&) { return Row(); }
   static SIGMAX_INLINE W term(Vec, Vec, const Row&) { return W{}; }
-  static SIGMAX_INLINE void collect(Sums& sums, Vec p, Vec c, W, const Row& row) {
-    accumulate(sums.total, wide<W>(only_where(p > 0.0, c * row.unit)));
+  static SIGMAX_INLINE void collect(Sums& sums, Vec p, Vec c, W, const Row&) {
+    const Vec counted = only_where(p > 0.0, c);
+    accumulate(sums.total, wide<W>(counted));
+    accumulate(sums.total_in_units, wide<W>(counted * kUnit));
     count(sums.possible, p > 0.0);
     accumulate(sums.improper, wide<W>(improper(p)));
   }
-  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.mean = sums.negative_mean(); }
+  static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
+    const Mask in_units = ~(abs(leading(sums.total_in_units)) < 0x1p900);
+    row.unit = select(in_units, splat(kUnit), splat(1.0));
+    const W total = choose(in_units, sums.total_in_units, sums.total);
+    row.total = choose(leading(sums.improper) == 0.0, total, wide<W>(splat(kNaN)));
+    row.possible = sums.possible;
+  }
   static SIGMAX_INLINE Vec output(Vec p, Vec c, W, const Row& row) {
-    const W deviation = scale(add(row.mean, c * row.unit), select(p < kTiny, splat(kLift), splat(1.0)));
-    Vec result = rounded(divide(deviation, wide<W>(lifted(p))));
-    result = select(result == result, result, leading(deviation) / lifted(p)) * row.back;  // infinite
-    return one_nan(select((p == 0.0) & (leading(row.mean) == leading(row.mean)), splat(0.0), result));
+    const Vec lift = select(p < kTiny, splat(kLift), splat(1.0));
+    const W deviation = scale(add(multiply(row.possible, c * row.unit), negate(row.total)), lift);
+    const W divisor = multiply(row.possible, lifted(p));
+    Vec result = rounded(divide(deviation, divisor));
+    result = select(result == result, result, leading(deviation) / leading(divisor)) * (1.0 / row.unit);  // infinite
+    return one_nan(select((p == 0.0) & (leading(row.total) == leading(row.total)), splat(0.0), result));
   }
 };
 

@@ -192,13 +192,21 @@ void run_element(const ElementwiseCall& call, std::ptrdiff_t begin, std::ptrdiff
 
 struct LossBlock {
   alignas(64) double x[kBlock], labels[kBlock], weight[kBlock], pos_weight[kBlock], smoothing[kBlock], divisor[kBlock], loss[kBlock], gradient[kBlock];
+  bool is_ordinary;  // the options of all elements are
+
+  SIGMAX_INLINE LossOptions options(std::ptrdiff_t i) const { return {load(weight + i), load(pos_weight + i), load(smoothing + i), load(divisor + i)}; }
 };
 
 template <class F, class W, bool has_gradient>
 SIGMAX_NOINLINE void compute(LossBlock& block, std::ptrdiff_t n) {
   for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
-    const LossOptions options = {load(block.weight + i), load(block.pos_weight + i), load(block.smoothing + i), load(block.divisor + i)};
-    const LossAndGradient result = F::template apply<W>(load(block.x + i), load(block.labels + i), options);
+    const LossOptions options = block.options(i);
+    const Vec x = load(block.x + i), labels = load(block.labels + i);
+    LossAndGradient result = F::template apply<W>(x, labels, options);
+    if (!block.is_ordinary && any(~is_ordinary(options))) {
+      const LossAndGradient far = F::template apply_far<W>(x, labels, options);
+      result = {select(has_ordinary_weights(options), result.loss, far.loss), select(is_ordinary(options), result.gradient, far.gradient)};
+    }
     store(block.loss + i, result.loss);
     if (has_gradient) store(block.gradient + i, result.gradient);
   }
@@ -218,6 +226,7 @@ void run_binary_loss(const BinaryLossCall& call, std::ptrdiff_t begin, std::ptrd
       load_block<double>(call.pos_weight, at, n, block.pos_weight);
       load_block<double>(call.smoothing, at, n, block.smoothing);
       load_block<double>(call.divisor, at, n, block.divisor);
+      block.is_ordinary = same && !any(~is_ordinary(block.options(0)));
     }
     compute<F, typename Arithmetic<S>::W, has_gradient>(block, n);
     if (call.sums != nullptr)

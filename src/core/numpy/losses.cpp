@@ -92,7 +92,7 @@ constexpr Option axis = {"axis", take_axis}, ignore_index = {"ignore_index", tak
                  labels_from_logits = {"labels_from_logits", [](Options& o, PyObject* value) { return take_flag(value, &o.of_logits); }},
                  temperature = {"temperature", [](Options& o, PyObject* value) { return take_number(value, 0x1p-1022, 0x1p1000, &o.temperature); }},
                  alpha = {"alpha", [](Options& o, PyObject* value) { return take_number(value, 0.0, 1.0, &o.alpha); }},
-                 label_smoothing = {"label_smoothing", [](Options& o, PyObject* value) { return take_number(value, 0.0, 1.0, &o.smoothing); }},
+                 label_smoothing = {"label_smoothing", [](Options& o, PyObject* value) { return take_number(value, 0.0, 1.0, &o.smoothing) && (o.smoothing == 0.0 || is_ordinary(o.smoothing)); }},
                  z_loss = {"z_loss", [](Options& o, PyObject* value) { return take_number(value, 0.0, kLargest, &o.z_loss) && (o.z_loss == 0.0 || is_ordinary(o.z_loss)); }},
                  pos_weight = {"pos_weight", [](Options& o, PyObject* value) { return value == Py_None || take_number(value, kSmallest, kLargest, &o.pos_weight); }};
 }  // namespace option
@@ -138,15 +138,17 @@ PyObject* scalar(double value, Type type) {
   return result;
 }
 
+bool are_finite(const double* losses, npy_intp count) {
+  bool finite = true;
+  for (npy_intp i = 0; i < count; ++i) finite &= std::isfinite(losses[i]);
+  return finite;
+}
+
 // The sum of losses over their divisor. Where losses are finite and their sum is not, the general way has a wider range.
 Outcome reduce(const double* losses, npy_intp count, double over, double* value) {
   double total;
   if (!run_total(kernels->elements->total, losses, count, &total)) return kNoMemory;
-  if (!std::isfinite(total)) {
-    bool finite = true;
-    for (npy_intp i = 0; i < count; ++i) finite &= std::isfinite(losses[i]);
-    if (finite) return kGeneral;
-  }
+  if (!std::isfinite(total) && are_finite(losses, count)) return kGeneral;
   *value = total / over;
   return kDone;
 }
@@ -296,7 +298,9 @@ class RowsLoss {
     }
     rows_.set(kScale, 1.0 / over_);
     rows_.call[kValue] = {reinterpret_cast<char*>(losses), sizeof(double), 0};
-    return run_rows(function, rows_.call) ? kDone : kNoMemory;
+    if (!run_rows(function, rows_.call)) return kNoMemory;
+    // A loss of float64 logits may be too large by itself.
+    return rows_.call.type == kFloat64 && !are_finite(losses, rows_.call.rows) ? kGeneral : kDone;
   }
 
   // Σ q of each row, which is to be 1; Σ w·q with the weights of classes.
@@ -333,8 +337,9 @@ class RowsLoss {
   void mend_rounding(double* losses) const {
     const double squared = tolerance(rows_.call.type) * tolerance(rows_.call.type);
     for (npy_intp i = 0; i < rows_.call.rows; ++i) {
-      const double weight = weights() != nullptr ? std::fabs(weights()[i]) : 1.0;
-      if (losses[i] < 0.0 && losses[i] >= -weight * squared) losses[i] = 0.0;
+      const double weight = weights() != nullptr ? weights()[i] : 1.0;
+      const bool is_negative = weight < 0.0 ? losses[i] > 0.0 : losses[i] < 0.0;
+      if (is_negative && std::fabs(losses[i]) <= std::fabs(weight) * squared) losses[i] = 0.0;
     }
   }
 

@@ -24,6 +24,9 @@ struct Energy<Vec> {
   SIGMAX_INLINE Energy(Vec max, const Options& o) : Energy(max, o.temperature, o.beta) {}
 
   SIGMAX_INLINE Vec at(Vec x) const { return (x - max) * beta; }
+  // m - x, and what makes -y of it.
+  SIGMAX_INLINE Vec distance(Vec x) const { return max - x; }
+  SIGMAX_INLINE Vec per_distance() const { return beta; }
   SIGMAX_INLINE Vec bounded(Vec x) const { return sigmax::max(lowest, x - max) * beta; }
   // e^y with a relative error of 2^-34, which is 0.0005 ULP of float32, ...
   SIGMAX_INLINE Vec factor(Vec x) const { return above_floor(x - max, kExp2Narrow); }
@@ -49,12 +52,14 @@ struct Energy<Pair> {
   Pair beta;
   Vec scale, shift, lowest;  // x·scale + shift, no lower than `lowest`
   Vec top, of_top, rate, offset, step, rest, minus_beta;
+  Vec unit;  // of distances
 
   Energy() = default;
   SIGMAX_INLINE Energy(Vec max, const Options& o) : max(max) {
     beta = {o.beta, o.beta * residual(o.temperature, o.beta, splat(1.0))};
     const Vec exponent = exponent_of(o.temperature);
     scale = two_to(min(opaque(1022.0), min(-exponent, opaque(1000.0) - exponent_of(max))));
+    unit = select((o.temperature >= 0x1p-800) | ((abs(max) >= 0x1p-700) & (o.temperature >= 0x1p-960)), splat(0x1p-60), splat(1.0));
     const Vec temperature = sigmax::max(o.temperature * scale, opaque(0x1p-900)), inverse = 1.0 / temperature;
     const Vec scaled_max = max * scale;
     const Mask far = abs(scaled_max) * inverse > kFar;
@@ -73,6 +78,9 @@ struct Energy<Pair> {
   }
 
   SIGMAX_INLINE Pair at(Vec x) const { return multiply(difference<Pair>(x, max), beta); }
+  // m - x in a unit that leaves room for sums of such; what it makes subnormal is nothing beside log Σ e.
+  SIGMAX_INLINE Pair distance(Vec x) const { return difference<Pair>(max * unit, x * unit); }
+  SIGMAX_INLINE Pair per_distance() const { return sigmax::scale(beta, 1.0 / unit); }
   SIGMAX_INLINE Pair bounded(Vec x) const { return at_least_floor(at(x)); }
   SIGMAX_INLINE Pair factor(Vec x) const {
 #if !SIGMAX_HAS_FMA  // x - n·step is exact only where it is fused

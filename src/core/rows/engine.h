@@ -76,7 +76,7 @@ class Engine {
   static constexpr int kWide = sizeof(W) / sizeof(Vec);
   static constexpr int kPlanes = P::kept * kWide;  // of doubles per class that are kept
   static constexpr int kWeightPlanes = kHasLabelWeights ? kWide : 0;
-  static_assert(sizeof(Sums) <= 20 * sizeof(Vec), "a Partial holds them");
+  static_assert(sizeof(Sums) <= 22 * sizeof(Vec), "a Partial holds them");
 
   // Second numbers: in a tile or in place, or planes of wide label weights with the same steps.
   struct Seconds {

@@ -20,10 +20,11 @@ struct Gain<Vec> {
   explicit SIGMAX_INLINE Gain(Vec) {}
   // A factor of the row's outputs, which all are at `exponent`.
   static SIGMAX_INLINE Vec factor(const Scaled<Vec>& x, Vec exponent) {
-    return x.at(exponent) * two_to(max(opaque(-900.0), min(opaque(900.0), exponent)));
+    return x.at(exponent) * two_to(max(opaque(-1000.0), min(opaque(1000.0), exponent)));
   }
   static SIGMAX_INLINE Vec factor(const Plain<Vec>& x, Vec) { return x.number; }
   SIGMAX_INLINE Vec rounded(Vec x) const { return x; }
+  SIGMAX_INLINE Vec lifted(Vec x, Vec lift) const { return x * lift; }
 };
 
 template <>
@@ -39,6 +40,7 @@ struct Gain<Pair> {
   }
   static SIGMAX_INLINE Pair factor(const Scaled<Pair>& x, Vec exponent) { return x.at(exponent); }
   SIGMAX_INLINE Vec rounded(Pair x) const { return sigmax::rounded(x) * power1 * power2; }
+  SIGMAX_INLINE Vec lifted(Pair x, Vec lift) const { return sigmax::rounded(x) * power1 * lift * power2; }
 };
 
 // A power of two that brings cotangents of this magnitude to 1, and its exponent; narrow ones need none.
@@ -50,14 +52,22 @@ struct Unit<Vec> {
   explicit SIGMAX_INLINE Unit(Vec) {}
   SIGMAX_INLINE Vec exponent() const { return Vec{}; }
   SIGMAX_INLINE Vec of(Vec c) const { return c; }
+  SIGMAX_INLINE Vec scaled(Vec c) const { return c; }
 };
 template <>
 struct Unit<Pair> {
-  Vec power;
+  Vec power, half, rest;  // half·rest = power·kExpScale
   Unit() = default;
-  explicit SIGMAX_INLINE Unit(Vec magnitude) : power(two_to(-min(opaque(1022.0), exponent_of(magnitude)))) {}
+  explicit SIGMAX_INLINE Unit(Vec magnitude) {
+    const Vec exponent = min(opaque(1022.0), exponent_of(magnitude)), even = (exponent * 0.5 + kRoundToInteger) - kRoundToInteger;
+    power = two_to(-exponent);
+    half = two_to(256.0 - even);
+    rest = two_to(256.0 - (exponent - even));
+  }
   SIGMAX_INLINE Vec exponent() const { return -exponent_of(power); }
   SIGMAX_INLINE Vec of(Vec c) const { return c * power; }
+  // Times kExpScale; so cotangents far below the largest keep their digits.
+  SIGMAX_INLINE Vec scaled(Vec c) const { return c * half * rest; }
 };
 
 // In float64 a p_i comes times kExpScale, and so does the number it is multiplied with; half of each scale goes before the

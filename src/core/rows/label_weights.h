@@ -39,14 +39,19 @@ SIGMAX_INLINE bool has_z_loss(const RowsCall& call, std::ptrdiff_t row) { return
 
 template <class W>
 struct Smoothing {
-  W kept, spread;  // 1 - smoothing, smoothing/prior_total
+  static constexpr double kLift = 0x1p200;  // a tiny smoothing keeps its digits
+  W kept, spread;                           // 1 - smoothing, kLift·smoothing/prior_total
 
   SIGMAX_INLINE Smoothing(Vec smoothing, Vec prior_total) {
     kept = difference<W>(splat(1.0), smoothing);
-    spread = divide(wide<W>(smoothing), wide<W>(select(prior_total > 0.0, prior_total, splat(1.0))));
+    spread = divide(wide<W>(smoothing * kLift), wide<W>(select(prior_total > 0.0, prior_total, splat(1.0))));
   }
   SIGMAX_INLINE W weight(Vec q, Vec class_weight, Vec prior) const {
-    return multiply(add(multiply(kept, q), multiply(spread, prior)), class_weight);
+    return add(multiply(multiply(kept, q), class_weight), least(class_weight, prior));
+  }
+  SIGMAX_INLINE W least(Vec class_weight, Vec prior) const {
+    const Vec before = select(class_weight > 1.0, splat(1.0 / kLift), splat(1.0));
+    return multiply(scale(multiply(spread, class_weight * before), (1.0 / kLift) / before), prior);
   }
 };
 

@@ -35,7 +35,10 @@ struct Scaled {
     return {add(at(larger), other.at(larger)), larger};
   }
   // The number for another, larger exponent: what is far below is 0.
-  SIGMAX_INLINE W at(Vec other) const { return scale(number, two_to(max(opaque(-1000.0), min(opaque(1000.0), exponent - other)))); }
+  SIGMAX_INLINE W at(Vec other) const {
+    const Vec power = exponent - other;
+    return keep(power > -1000.0, scale(number, two_to(max(opaque(-1000.0), min(opaque(1000.0), power)))));
+  }
   SIGMAX_INLINE Vec rounded() const { return times_power(sigmax::rounded(number), exponent); }
 };
 
@@ -77,6 +80,29 @@ template <class W>
 SIGMAX_INLINE Vec common_exponent(const Scaled<W>& a, const Scaled<W>& b, const Scaled<W>& c) {
   const auto exponent = [](const Scaled<W>& x) SIGMAX_ALWAYS { return select(leading(x.number) != 0.0, x.exponent, splat(-4000.0)); };
   return max(max(exponent(a), exponent(b)), exponent(c));
+}
+// Of narrow rows: what makes everything infinite that is not 0 need not be larger.
+SIGMAX_INLINE Scaled<Vec> bounded(const Scaled<Vec>& x) { return {x.number, min(opaque(1000.0), x.exponent)}; }
+template <class N>
+SIGMAX_INLINE N bounded(const N& x) {
+  return x;
+}
+// Whether x at this exponent may be 0 without being so.
+template <class W>
+SIGMAX_INLINE Mask is_out_of_reach(const Scaled<W>& x, Vec common) {
+  return (leading(x.number) != 0.0) & ((x.exponent < common - 900.0) | (common > 900.0));
+}
+template <class W>
+SIGMAX_INLINE Mask is_out_of_reach(const Plain<W>&, Vec) {
+  return Mask{};
+}
+template <class W>
+SIGMAX_INLINE Vec exponent_of(const Scaled<W>& x) {
+  return x.exponent;
+}
+template <class W>
+SIGMAX_INLINE Vec exponent_of(const Plain<W>&) {
+  return Vec{};
 }
 template <class W>
 SIGMAX_INLINE Vec common_exponent(const Plain<W>&, const Plain<W>&, const Plain<W>&) {

@@ -237,12 +237,12 @@ SIGMAX_INLINE void store_singles(BFloat* to, Singles s) {
 }
 
 // x rounded once, ties to even, to `digits` binary digits and never below the quantum of `tiny`, the
-// smallest normal number: adding 1.5·2^52 quanta leaves no room for the digits beyond.
+// smallest normal number: adding 1.5·2^52 quanta leaves no room for the digits beyond. Too large for any of them stays so.
 SIGMAX_INLINE Vec round_to(Vec x, int digits, double tiny) {
   Vec power = bit_cast<Vec>(bit_cast<Bits>(x) & 0x7ff0000000000000u);
   Vec anchor = max(power, splat(tiny)) * (1.5 * static_cast<double>(std::uint64_t{1} << (53 - digits)));
   Bits rounded = bit_cast<Bits>((x + anchor) - anchor) | (bit_cast<Bits>(x) & 0x8000000000000000u);
-  return power < kInfinity ? bit_cast<Vec>(rounded) : x;
+  return power < 0x1p900 ? bit_cast<Vec>(rounded) : x;
 }
 
 SIGMAX_INLINE Vec load(const double* from) { return load_vector<Vec>(from); }
