@@ -275,6 +275,7 @@ class Rows:
             weight = Extended.of(0.0)
         wide = self.x.dtype == np.float64 or not self.from_logits
         mass = 0 if class_weight is None else max(0, int(np.frexp(class_weight.max())[1]))
+        mass += 0 if self.from_logits else 1100  # and divided by probabilities
         temperature = 1.0 if self.kernel == "distillation" else self.temperature  # labels have 1
         exponent, of_scale = exponents((weight, z_loss), over, temperature, wide, mass)
         exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
