@@ -685,6 +685,7 @@ def test_f9_a_share_has_no_ticks_above_100_percent():
         "apply_commands": None,
         "command": "",
         "files": [],
+        "conditions": [],
         "sigmax": "",
     }
     html = page({"schema": 1, **about, **result})
