@@ -2,6 +2,7 @@
 
 python benchmarks/elementwise.py                 a table
 python benchmarks/elementwise.py --beside FOLDER a second build's, as its "before": the src folder of another checkout
+python benchmarks/elementwise.py --nearest       how many float32 sigmoids of SciPy and PyTorch are not the nearest number
 """
 
 from __future__ import annotations
@@ -48,6 +49,20 @@ def measure() -> None:
     print(json.dumps({f"{name} {d}": nanoseconds(name, d) for d in DTYPES for name in NAMES}))
 
 
+def others_than_the_nearest() -> None:
+    """Of a million numbers of the spread 3; ours are the nearest, which tools/accuracy.py --sweep shows."""
+    import scipy.special
+    import torch
+
+    x = np.random.default_rng(0).normal(0, 3, 10**6).astype(np.float32)
+    nearest = sigmax.sigmoid(x)
+    for name, result in (
+        ("SciPy", scipy.special.expit(x)),
+        ("PyTorch", torch.sigmoid(torch.from_numpy(x)).numpy()),
+    ):
+        print(f"{name}: {(result != nearest).mean():.1%}")
+
+
 def of_level(level: str, folder: Path) -> dict[str, float]:
     environment = os.environ | {"SIGMAX_ISA": level, "PYTHONPATH": str(folder)}
     command = [sys.executable, __file__, "--measure"]
@@ -59,7 +74,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--beside", type=Path, help="the src folder of the build to compare with")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--nearest", action="store_true", help="count those of other libraries")
     arguments = parser.parse_args()
+    if arguments.nearest:
+        return others_than_the_nearest()
     if arguments.measure:
         return measure()
     folders = [HERE, *([arguments.beside] if arguments.beside else [])][::-1]

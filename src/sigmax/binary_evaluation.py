@@ -38,7 +38,7 @@ class BinaryEvaluation:
     base_nll, base_brier : float
         The Brier score is the sum over both classes, twice (p − y)².
     ece : Estimate
-        Mean |p − share of positives| in bins of equal width of the probability p of class 1.
+        Mean distance of p and the share of positives in bins of equal width of p, the probability of class 1.
     smooth_ece : float
         The same without bins, as in :func:`calibration_error`.
     threshold : float
