@@ -2,7 +2,7 @@
 
 python benchmarks/elementwise.py                 a table
 python benchmarks/elementwise.py --beside FOLDER a second build's, as its "before": the src folder of another checkout
-python benchmarks/elementwise.py --nearest       how many float32 sigmoids of SciPy and PyTorch are not the nearest number
+python benchmarks/elementwise.py --nearest       how many sigmoids of SciPy and PyTorch are not the nearest float32
 """
 
 from __future__ import annotations
