@@ -9,6 +9,7 @@ tests/support/kernel_inputs.py. clang is `clang++`; zig is what the build back e
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,15 +23,28 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = sigmax.show_config(mode="dicts")["isa_available"]
 
 
-def environment(compiler: str) -> dict[str, str]:
-    chosen = {"clang": {"CXX": "clang++"}, "zig": {"PATH": str(Path(sys.executable).parent)}}
-    return {name: value for name, value in os.environ.items() if name != "CXX"} | chosen[compiler]
+def without_compilers(folder: Path) -> str:
+    """A PATH with what builds call, and without the compilers that the back end would take."""
+    folder.mkdir()
+    for name in ("rm", "env", "uname"):
+        program = shutil.which(name)
+        if program:
+            (folder / name).symlink_to(program)
+    return f"{Path(sys.executable).parent}{os.pathsep}{folder}"
+
+
+def environment(compiler: str, folder: Path) -> dict[str, str]:
+    others = {name: value for name, value in os.environ.items() if name != "CXX"}
+    if compiler == "zig":
+        return others | {"PATH": without_compilers(folder / "programs")}
+    return others | {"CXX": "clang++"}
 
 
 def build(compiler: str, source: Path, place: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps"]
     command += ["--target", str(place), str(source)]
-    subprocess.run(command, check=True, env=environment(compiler))
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(command, check=True, env=environment(compiler, Path(folder)))
     (core,) = place.glob("sigmax/_core*.so")
     if core.read_bytes() == Path(sigmax._core.__file__).read_bytes():
         sys.exit(f"{compiler} must have built another module than the installed one")

@@ -122,11 +122,11 @@ SIGMAX_INLINE bool any(M mask) {
 SIGMAX_INLINE Vec mul_add(Vec a, Vec b, Vec c) {
 #if !SIGMAX_HAS_FMA
   return a * b + c;
-#elif defined(__clang__)
+#elif defined(__clang__) && __has_builtin(__builtin_elementwise_fma)
   return __builtin_elementwise_fma(a, b, c);
-#elif defined(__AVX512F__)
+#elif defined(__AVX512F__) && !defined(__clang__)
   return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, kCurrentRounding);
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && !defined(__clang__)
   return __builtin_ia32_vfmaddpd256(a, b, c);
 #else
   Vec r;
