@@ -443,9 +443,9 @@ def _arrays_of_chunks(rows: Rows, function: Any, *options: Any) -> list[tuple[An
 def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
     """Yield a function of each item in order. Threads compute a few items ahead, whose number changes no result."""
     threads = get_num_threads()
-    first = list(itertools.islice(items, 2))
+    first = list(itertools.islice(items, 2 if threads > 1 else 0))
     items = itertools.chain(first, items)
-    if threads == 1 or len(first) < 2:
+    if len(first) < 2:
         yield from map(function, items)
         return
     from concurrent.futures import Future, ThreadPoolExecutor  # which is slow to import

@@ -6,6 +6,7 @@ import numpy as np
 
 from sigmax import softmax
 from sigmax._rows import Chunk, rows
+from sigmax._tables import bin_of
 
 
 def per_class(names: tuple[str, ...], before: Any, after: Any) -> list[dict[str, Any]]:
@@ -49,8 +50,7 @@ def _sums(chunk: Chunk, bins: int) -> tuple[Any, ...]:
         y[np.arange(n), chunk.index] = 1.0
     else:
         y = chunk.soft
-    bin_of = np.maximum(np.searchsorted(np.arange(bins + 1) / bins, p, "left") - 1, 0)
-    cell = np.arange(classes) * bins + bin_of
+    cell = np.arange(classes) * bins + bin_of(p, bins)
     gaps = np.bincount(cell.ravel(), (w[:, None] * (p - y)).ravel(), classes * bins)
     return (
         y.sum(axis=0),
