@@ -106,6 +106,58 @@ CASES_WITH_VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
         lambda: both(sigmax.cross_entropy)([[1e200, 0.0]], [1]),
         (1e200, [[1.0, -1.0]]),
     ),
+    "binary losses beyond float64, with a mean": (
+        lambda: sigmax.binary_cross_entropy([-3.0, 0.0], [1, 0], pos_weight=8e307),
+        4e307 * 3.048587351573742,
+    ),
+    "a tiny pos_weight under a huge weight": (
+        lambda: sigmax.binary_cross_entropy(
+            [0.0], [1], pos_weight=2.0**-1073, sample_weight=2.0**1000, reduction="none"
+        ),
+        [2.0**-73 * LOG_2],
+    ),
+    "binary, of a tiny probability, gradient": (
+        lambda: both(sigmax.binary_cross_entropy)(
+            [2.0**-1073], [0], label_smoothing=2.0**-600, from_logits=False
+        )[1],
+        [-(2.0**472)],
+    ),
+    "a tiny share of a class of probability 0": (
+        lambda: both(sigmax.cross_entropy)(
+            [[0.0, 1.0]],
+            [1],
+            label_smoothing=2.0**-600,
+            smoothing_prior=[2.0**-600, 1.0],
+            from_logits=False,
+        ),
+        (INF, [[-INF, -1.0]]),
+    ),
+    "a gradient of weights and probabilities beyond float64": (
+        lambda: both(sigmax.cross_entropy)(
+            [[5e-324, 1.0]], [0], class_weight=[1e109, 1.0], reduction="sum", from_logits=False
+        )[1],
+        [[-INF, 0.0]],
+    ),
+    "divergence of a tiny label, gradient": (
+        lambda: both(sigmax.kl_divergence)(
+            [[0.25, 0.75]], [[2.0**-1074, 1.0]], normalizer=2.0**-900, from_logits=False
+        )[1],
+        [[-(2.0**-172), -(2.0**900) / 0.75]],
+    ),
+    "entropy of tiny logits, gradient": (
+        lambda: sigmax.vjp(sigmax.entropy, [0.0, 2.0**-1070], 2.0**900, temperature=3.0),
+        [2.0**-172 / 9, -(2.0**-172) / 9],
+    ),
+    "inverse softmax, cotangents whose difference is beyond float64": (
+        lambda: sigmax.vjp(sigmax.inverse_softmax, [0.5, 0.5], [2.0**1023, -(2.0**1023)]),
+        [INF, -INF],
+    ),
+    "distillation of parts beyond float32, gradient": (
+        lambda: both(sigmax.distillation_loss)(
+            narrow, -narrow, 0, alpha=0.5, label_smoothing=2.0**-1073, normalizer=2.0**-1000
+        )[1],
+        [INF, -INF, INF],
+    ),
 }
 
 

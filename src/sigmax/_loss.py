@@ -83,6 +83,8 @@ class Rows:
     reduction: Reduction = "mean"
     scale: Any = 1.0  # of the gradient
     exponent: Any = 0  # losses are to be multiplied by 2^exponent
+    added: bool = False  # whether the gradient is part of a sum, in float64
+    far: Any = None  # rows of probabilities whose gradient has products of any size
 
     def __init__(
         self, logits: Any, axis: Any, name: str = "logits", *, from_logits: Any = True
@@ -261,7 +263,8 @@ class Rows:
             return self
         if nothing:
             return self.changed(weight=0.0, z_loss=0.0, class_weight=None, scale=0.0)
-        return self._with_exponents(Extended.of(over))
+        scaled = self._with_exponents(Extended.of(over))
+        return scaled if self.from_logits else scaled.changed(far=self)
 
     def _with_exponents(self, over: Extended) -> "Rows":
         """Take a power of two out of the weights of rows and classes and of z where they are not ordinary."""
@@ -273,11 +276,9 @@ class Rows:
         weight, z_loss = weight * Extended(1.0, power), Extended.of(self.z_loss)
         if self.x.shape[-1] == 1 and z_loss.m.any():  # all of the loss of a single class
             weight = Extended.of(0.0)
-        wide = self.x.dtype == np.float64 or not self.from_logits
         mass = 0 if class_weight is None else max(0, int(np.frexp(class_weight.max())[1]))
-        mass += 0 if self.from_logits else 1100  # and divided by probabilities
         temperature = 1.0 if self.kernel == "distillation" else self.temperature  # labels have 1
-        exponent, of_scale = exponents((weight, z_loss), over, temperature, wide, mass)
+        exponent, of_scale = exponents((weight, z_loss), over, temperature, self.is_wide(), mass)
         exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
         return self.changed(
             weight=weight.to(power=-exponent),
@@ -287,9 +288,13 @@ class Rows:
             exponent=exponent,
         )
 
+    def is_wide(self) -> bool:
+        return self.added or bool(self.x.dtype == np.float64)
+
     def _has_tiny_labels(self) -> bool:
         """Whether a class's part of a label is so small that it needs room to keep its digits."""
-        parts = (self.smoothing, self.class_weight, self.prior)
+        labels = None if self.from_logits or type(self.soft) is not np.ndarray else self.soft
+        parts = (self.smoothing, self.class_weight, self.prior, labels)
         return any(_least(part) < _TINY for part in parts if part is not None)
 
     def _needs_room(self) -> bool:
@@ -302,10 +307,7 @@ class Rows:
         weights = np.broadcast_to(given, (self.classes,))
         power = int(np.frexp(weights.max())[1])
         room = 1020 - self.classes.bit_length() if self.x.dtype == np.float64 else _ROOM_OF_CLASSES
-        least = 0
-        if self._needs_room():
-            least = 100 if self.from_logits else 54  # less where they are divided by probabilities
-        power -= min(room, max(least, power))
+        power -= min(room, max(100 if self._needs_room() else 0, power))
         if self.class_weight is None:
             return power, np.broadcast_to(2.0**-power, weights.shape)
         return power, np.ldexp(weights, -power)
@@ -347,14 +349,19 @@ class Rows:
 
     def run(self, place: Any) -> Any:
         """Return the losses but for `exponent`, as float64."""
+        if self.far is not None and place is not None:
+            losses = self.run(None)  # the gradient may take the place of the probabilities
+            np.copyto(place, _arguments.cast(self.far.slopes_of_probabilities(), place.dtype))
+            return losses
         kernel = self.kernel if place is None else self.kernel + "_gradient"
         losses = None
         if type(self.x) is np.ndarray:
             losses = self._run_direct(_core.rows_functions[kernel], place)
         if losses is None:
             losses = self._run_ufunc(getattr(_core, kernel), place)
-        if self.mask is not None and not self.from_logits:
-            losses = np.where(self._refuted(), self._row_weight() * np.inf, losses)[()]
+        if not self.from_logits and (self.mask is not None or self.far is not None):
+            infinite = np.copysign(np.inf, self._row_weight())
+            losses = np.where(self._refuted(), infinite, losses)[()]
         if "relative_entropy" in kernel:
             losses = np.where(self._are_rounding(losses), 0.0, losses)[()]
         return losses
@@ -420,22 +427,61 @@ class Rows:
             return 1.0
         if self.mask is None:
             return float(self.classes) if self.prior is None else 1.0
-        prior = 1.0 if self.prior is None else self.prior
-        return _arguments.row_sums(np.where(self.mask, prior, 0.0))
+        return _arguments.row_sums(self._priors())
 
     def _refuted(self) -> Any:
-        """Return which rows have a label of a masked class; the core sees to it for logits alone."""
-        if self.soft is None:
-            index = np.maximum(self.index, 0)
-            wrong = ~np.take_along_axis(self.mask, index[..., None], axis=-1)[..., 0]
-            wrong = wrong if self.class_weight is None else wrong & (self.class_weight[index] > 0)
-        else:
-            of_label = (self.soft > 0) & ~self.mask
-            wrong = (
-                of_label if self.class_weight is None else of_label & (self.class_weight > 0)
-            ).any(-1)
-        counts = wrong if self.kept is None else wrong & self.kept
-        return counts if self.smoothing < 1.0 else np.zeros_like(counts)
+        """Return which rows have a label of a class of probability 0.
+
+        The core sees to masks for logits alone, and may take a tiny weight for 0.
+        """
+        impossible = self.x == 0
+        if self.class_weight is not None:
+            impossible &= self.class_weight > 0
+        wrong = np.zeros(self.batch, np.bool_)
+        if self.smoothing < 1.0:
+            wrong |= self._of_label(impossible)
+        if self.smoothing > 0.0:
+            wrong |= (impossible & (self._priors() > 0)).any(-1)
+        return wrong if self.kept is None else wrong & self.kept
+
+    def _of_label(self, classes: Any) -> Any:
+        """Return which rows have a label of one of these classes."""
+        if self.soft is not None:
+            return (classes & (self.soft > 0)).any(-1)
+        index = np.maximum(self.index, 0)
+        return np.take_along_axis(classes, index[..., None], axis=-1)[..., 0]
+
+    def _priors(self) -> Any:
+        """Return the prior of each class, 0 where masked."""
+        prior = 1.0 if self.prior is None else self.prior
+        return prior if self.mask is None else np.where(self.mask, prior, 0.0)
+
+    @np.errstate(all="ignore")
+    def slopes_of_probabilities(self) -> Any:
+        """Return the gradient -s·a/(p·D) with weights a of classes; no product leaves the range of float64."""
+        p = self.x.astype(np.float64)
+        weight, over = Extended.of(self._row_weight()), Extended.of(self.over)
+        weight = Extended(*(np.broadcast_to(v, self.batch)[..., None] for v in weight))
+        factor = self._label_weights() * weight / over
+        infinite = np.where(factor.m == 0, 0.0, np.copysign(np.inf, -factor.m))
+        return np.where(p == 0, infinite, -(factor / Extended.of(p)).to())
+
+    def _label_weights(self) -> Extended:
+        """Return the weights of classes in each label, 0 of rows that do not count."""
+        counts = np.True_ if self.mask is None else self.mask
+        if self.kept is not None:
+            counts = counts & self.kept[..., None]
+        labels = self.soft
+        if labels is None:
+            labels = np.arange(self.classes) == np.asarray(self.index)[..., None]
+        weights = Extended.of(labels.astype(np.float64))
+        if self.smoothing:
+            total = np.asarray(self._prior_total())[..., None]
+            spread = Extended.of(self.smoothing) * Extended.of(self._priors()) / Extended.of(total)
+            weights = Extended.of(1.0 - self.smoothing) * weights + spread
+        if self.class_weight is not None:
+            weights = Extended.of(self.class_weight) * weights
+        return weights._replace(m=np.where(counts, weights.m, 0.0))
 
     # ------------------------------------------------------------ value and gradient
 

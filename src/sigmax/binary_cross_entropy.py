@@ -104,23 +104,9 @@ def binary_cross_entropy(
     reduction, normalizer = _arguments.reduction(reduction, normalizer)
     each = None if weight is None else np.broadcast_to(weight, x.shape)
     over = divisor(each, x.size, reduction, normalizer)
-    scale, exponent = 1.0 if over == np.inf else over, None  # all weights are 0 then
-    if over != np.inf and not is_ordinary(weight, over, positive):
-        weight, scale, exponent = _with_exponents(weight, Extended.of(over))
+    far = over != np.inf and not is_ordinary(weight, over, positive)
     options = (1.0 if weight is None else weight, positive, smoothing)
-    return _Elements(kernel, logits, given, x, y, options, reduction, over, scale, exponent)
-
-
-def _with_exponents(weight: Any, over: Extended) -> tuple[Any, Any, Any]:
-    """Return weights and divisors of which float64 has the quotients, and the exponents taken out of the weights."""
-    w = Extended.of(1.0 if weight is None else weight)
-    exponent, of_scale = exponents((w,), over, 1.0, True)
-    nothing = of_scale < -1000  # the gradient is 0
-    exponent, of_scale = (
-        np.where(nothing, exponent + 250, exponent),
-        np.where(nothing, -1000, of_scale),
-    )
-    return w.to(power=-exponent), np.ldexp(over.m, -of_scale), exponent
+    return _Elements(kernel, logits, given, x, y, options, reduction, over, far)
 
 
 def _weight(sample_weight: Any, where: Any, x: Any) -> Any:
@@ -164,26 +150,54 @@ class _Elements:
     options: tuple[Any, Any, float]  # weight, pos_weight, smoothing
     reduction: Reduction
     over: Any
-    scale: Any  # what the gradient is divided by
-    exponent: Any  # losses are to be multiplied by 2^exponent; None: as they are
+    far: bool  # whether products of the weights may leave the range of float64
 
     def value(self) -> Any:
-        total = self.sum(self.kernel, None)
+        total = self.sum(self.kernel, self.scale(), None)
         if total is not None and np.isfinite(total):
             return quotient(np.float64(total), self.over, self.x.dtype)
-        return self.reduced(getattr(_core, self.kernel)(self.x, self.y, *self.options))
+        return self.reduced(self.losses())
 
     def reduced(self, losses: Any) -> Any:
-        if self.exponent is not None:
-            losses = Extended.of(losses) * Extended(1.0, self.exponent)
         return reduced(losses, self.reduction, self.over, self.x.dtype)
 
-    def sum(self, kernel: str, out: Any) -> Any:
+    def losses(self) -> Any:
+        """Return the losses; `Extended` where float64 may not have them."""
+        if self.far:
+            return self.far_losses()
+        losses = getattr(_core, self.kernel)(self.x, self.y, *self.options)
+        here = isinstance(losses, np.ndarray | np.generic)  # else another library's
+        if here and np.any(np.isinf(losses) & np.isfinite(self.x)):
+            return self.far_losses()
+        return losses
+
+    def far_losses(self) -> Extended:
+        """Return losses of any size: what the kernel gets as a weight makes of each a number about 1."""
+        weight, *options = self.options
+        s, power = Extended.of(weight), self.exponents()
+        small = getattr(_core, self.kernel)(self.x, self.y, np.ldexp(s.m, -power), *options)
+        return Extended.of(small) * Extended(1.0, power + s.e)
+
+    def exponents(self) -> Any:
+        """Return the exponents of the losses without their weights, about."""
+        _, positive, smoothing = self.options
+        x, y = self.x.astype(np.float64), self.y.astype(np.float64)
+        one, zero = ((1.0 - smoothing) * v + 0.5 * smoothing for v in (y, 1.0 - y))
+        if "probabilities" in self.kernel:
+            right, wrong = np.log(-np.log(x)), np.log(-np.log1p(-x))
+        else:
+            right, wrong = (np.where(v > 30.0, -v, np.log(np.logaddexp(0.0, -v))) for v in (x, -x))
+        size = np.logaddexp(np.log(positive) + np.log(one) + right, np.log(zero) + wrong)
+        most = 1000.0 * np.log(2.0)
+        size = np.clip(np.nan_to_num(size, nan=0.0), -most, most)
+        return np.rint(size / np.log(2.0)).astype(np.int64)
+
+    def sum(self, kernel: str, scale: Any, out: Any) -> Any:
         """Return the sum of the losses, with the kernel's gradient; None where they are needed one by one."""
-        if self.reduction == "none" or self.exponent is not None:
+        if self.reduction == "none" or self.far:
             return None
         function = _core.binary_loss_functions[kernel]
-        return _core.binary_loss_sum(function, self.x, self.y, *self.options, self.scale, out)
+        return _core.binary_loss_sum(function, self.x, self.y, *self.options, scale, out)
 
     def may_be_needed_twice(self) -> bool:
         """Whether logits are so large that the sum of the losses may overflow, and not their mean."""
@@ -199,15 +213,37 @@ class _Elements:
         twice = self.may_be_needed_twice()
         if out is not None and twice and np.may_share_memory(out, self.x):
             place = None
-        both = self.sum(kernel, place)
+        both = self.sum(kernel, self.scale(), place)
         if both is not None and (np.isfinite(both[0]) or not twice):
             value, slopes = quotient(np.float64(both[0]), self.over, self.x.dtype), both[1]
         else:
-            options = (*self.options, self.scale)
-            losses, slopes = getattr(_core, kernel)(self.x, self.y, *options, out=(None, place))
-            value = self.reduced(losses)
+            value, slopes = self.reduced(self.losses()), self.slopes(kernel, place)
         if out is None:
             return value, _arguments.as_given(slopes, self.argument)
         if slopes is not out:
             np.copyto(out, slopes)
         return value, out
+
+    def scale(self) -> Any:
+        """Return what the gradient is divided by: where nothing counts, all weights are 0."""
+        return 1.0 if self.over == np.inf else self.over
+
+    def slopes(self, kernel: str, place: Any) -> Any:
+        """Return the gradient."""
+        weight, *options = self.options
+        scale = self.scale()
+        if self.far:
+            weight, scale = _of_quotient(weight, Extended.of(scale))
+        return getattr(_core, kernel)(self.x, self.y, weight, *options, scale, out=(None, place))[1]
+
+
+def _of_quotient(weight: Any, over: Extended) -> tuple[Any, Any]:
+    """Return weights and divisors with the same quotients, which float64 has."""
+    w = Extended.of(weight)
+    exponent, of_scale = exponents((w,), over, 1.0, True)
+    nothing = of_scale < -1000  # the gradient is 0
+    exponent, of_scale = (
+        np.where(nothing, exponent + 250, exponent),
+        np.where(nothing, -1000, of_scale),
+    )
+    return w.to(power=-exponent), np.ldexp(over.m, -of_scale)

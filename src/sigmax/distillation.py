@@ -123,7 +123,8 @@ def distillation_loss(
     if share == 0.0:
         return hard  # whatever the teacher holds
     if hard.soft is not None or hard.smoothing or hard.z_loss:
-        return _Both(soft, _with_share(hard, 1.0 - share))
+        hard = _with_share(hard, 1.0 - share)
+        return _Both(soft.changed(added=True), hard.changed(added=True))
     return _in_one_pass(soft, hard, 1.0 - share)
 
 

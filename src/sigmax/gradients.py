@@ -159,7 +159,18 @@ def _log_softmax(
 
 
 def _inverse_softmax(p: Any, c: Any, axis: Axis = -1, *, where: Any = None) -> Any:
-    return _per_class(_core.inverse_softmax_vjp, p, c, axis, where=where, of_probabilities=True)
+    c, power = _with_room_for_sums(c)
+    ufunc = _core.inverse_softmax_vjp
+    gradient = _per_class(ufunc, p, c, axis, where=where, of_probabilities=True)
+    return np.ldexp(gradient, power) if power else gradient
+
+
+def _with_room_for_sums(c: Any) -> tuple[Any, int]:
+    """Return cotangents whose sum cannot overflow, and the exponent of what gives them back."""
+    is_wide = type(c) is np.ndarray and c.dtype == np.float64
+    if not is_wide or not np.max(np.abs(c), initial=0.0) > 2.0**900:
+        return c, 0
+    return c * 2.0**-100, 100
 
 
 def _per_row(

@@ -15,7 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -369,12 +369,12 @@ def binary(draw: Draw, of_probabilities: bool) -> Case:
 
     def slope_sizes() -> list[Exact]:
         """Of both terms where there are two."""
-        return [
-            [abs(slope(a, arb(1), arb(1), c, w, e)) + abs(slope(a, arb(1), arb(0), c, w, e))]
-            if 0 < reference.smoothed(b, e) < 1
-            else [arb(0)]
-            for a, b, c in rows
-        ]
+        sizes = []
+        for a, b, c in rows:
+            one = reference.smoothed(b, e)
+            terms = [one * slope(a, arb(1), arb(1), c, w), (1 - one) * slope(a, arb(1), arb(0), c)]
+            sizes.append([sum(map(abs, terms), arb(0)) if 0 < one < 1 else arb(0)])
+        return sizes
 
     part = Part(
         lambda: [value(a, b, c, w, e) for a, b, c in rows],
@@ -635,7 +635,20 @@ def distillation(draw: Draw, hard: bool) -> Case:
         divergence_part(x, teacher, of_teacher, [alpha * v**2 for v in t]),
         cross_entropy_part(x, qs, at_one, [1 - alpha] * shape[0]),
     ]
+    if draw.dtype == "float64":
+        parts = [with_gradient_of_its_size(part) for part in parts]
     return loss_case(sigmax.distillation_loss, (x, teacher, labels), options, parts)
+
+
+def with_gradient_of_its_size(part: Part) -> Part:
+    """Of two that are rounded before they are added: the error is in units of the larger."""
+    room = arb(CANCELLATION["float64"])
+
+    def sizes() -> list[Exact]:
+        rows = zip(part.slope_sizes(), part.slopes(), strict=True)
+        return [[s + room * abs(g) for s, g in zip(*row, strict=True)] for row in rows]
+
+    return replace(part, slope_sizes=sizes)
 
 
 def logits(draw: Draw, shape: tuple[int, int]) -> Array:
@@ -812,6 +825,7 @@ class Failure:
 
 def drawn(seed: int, index: int) -> tuple[str, Draw, Case]:
     """The case of this index: every plan and type in turn, then one or two of its numbers at random."""
+    ctx.prec = 256
     names = list(PLANS)
     plan, dtype = names[index % len(names)], TYPES[index // len(names) % len(TYPES)]
     random = np.random.default_rng([seed, index])

@@ -55,7 +55,7 @@ struct FarTargets {
     const Scaled<W> weight(wide<W>(options.weight)), divisor(wide<W>(options.divisor));
     u = weight * Scaled<W>(wide<W>(options.pos_weight)) * Scaled<W>(plain.u);
     v = weight * Scaled<W>(plain.v);
-    per_divisor = {reciprocal(divisor.number), -divisor.exponent};
+    per_divisor = reciprocal(divisor);
   }
 };
 template <class W>
@@ -80,6 +80,9 @@ SIGMAX_INLINE Vec times_quotient(W slope, Vec weight, Vec divisor, double unscal
   result = select(result == result, result, leading(product) / divisor);  // infinite
   return select(large, result, result * unscale);
 }
+
+// 0·inf = 0.
+SIGMAX_INLINE Vec infinite(Vec weight) { return select(weight == 0.0, splat(0.0), weight * kInfinity); }
 
 struct BinaryCrossEntropy {
   template <class W>
@@ -106,10 +109,12 @@ struct BinaryCrossEntropy {
     const W one_plus_t = one_plus(t.at(Vec{}));
     const Scaled<W> log1p_t = choose(magnitude > -kFarBelow, t, Scaled<W>(log1p_fraction(t.at(Vec{}))));
     const Scaled<W> wrong = choose(positive, target.v, target.u);
-    const Scaled<W> loss = (target.u + target.v) * log1p_t + only_where(leading(wrong.number) != 0.0, wrong * Scaled<W>(wide<W>(magnitude)));
+    const Scaled<W> straight(wide<W>(min(opaque(0x1.fffffffffffffp1023), magnitude)));
+    const Scaled<W> loss = (target.u + target.v) * log1p_t + only_where(leading(wrong.number) != 0.0, wrong * straight);
+    const Vec value = select(magnitude == kInfinity, infinite(leading(wrong.number)), loss.rounded());
     const Scaled<W> minus_u = negate(target.u);
     const Scaled<W> slope = choose(positive, target.v, minus_u) + choose(positive, minus_u, target.v) * t;
-    return {keep_nan(x, loss.rounded()), keep_nan(x, (slope * target.per_divisor * Scaled<W>(reciprocal(one_plus_t))).rounded())};
+    return {keep_nan(x, value), keep_nan(x, (slope * target.per_divisor * Scaled<W>(reciprocal(one_plus_t))).rounded())};
   }
 
   // v·σ(x) - u·σ(-x), the difference divided once by 1 + t: times kExpScale<W>, as t is.
@@ -164,9 +169,6 @@ SIGMAX_INLINE Vec bounded_product(W a, W b) {
   return select(product == product, product, leading(a) * leading(b));
 }
 
-// 0·inf = 0.
-SIGMAX_INLINE Vec infinite(Vec weight) { return select(weight == 0.0, splat(0.0), weight * kInfinity); }
-
 // loss = s·(-u·log p - v·log(1-p)), gradient = s/D·(v/(1-p) - u/p). What is 0 or infinite at p = 0 and 1 is set apart.
 struct BinaryCrossEntropyOfProbabilities {
   template <class W>
@@ -189,7 +191,7 @@ struct BinaryCrossEntropyOfProbabilities {
     const Vec above_0 = select(zero, splat(1.0), p), below_1 = select(one, splat(0.0), p);
     const Scaled<W> u = only_where(~zero, target.u), v = only_where(~one, target.v), divisor(wide<W>(above_0));
     const Scaled<W> loss = u * Scaled<W>(minus_log<W>(above_0)) + v * Scaled<W>(minus_log1m<W>(below_1));
-    const Scaled<W> per_p(reciprocal(divisor.number), -divisor.exponent), per_rest(reciprocal(difference<W>(splat(1.0), below_1)));
+    const Scaled<W> per_p = reciprocal(divisor), per_rest(reciprocal(difference<W>(splat(1.0), below_1)));
     const Scaled<W> slope = (v * per_rest + negate(u * per_p)) * target.per_divisor;
     const Mask refuted = (zero & has_one) | (one & has_zero);
     const Vec away = select(zero, -options.weight, options.weight);

@@ -46,7 +46,7 @@ struct EntropyVjp : Program {
   struct Row {
     Energy<W> energy;
     Gain<W> gain;
-    Vec cotangent;
+    Vec cotangent, lift, scale;
     W factor, mean;
   };
   struct Sums {
@@ -57,22 +57,24 @@ struct EntropyVjp : Program {
     Row row;
     row.energy = Energy<W>(o.largest, o);
     row.cotangent = o.cotangent;
+    row.lift = row.energy.lift();
+    row.scale = kExpScale<W> / row.lift;
     return row;
   }
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec, W e, const Row& row) {
     accumulate(sums.total, e);
-    accumulate(sums.moment, multiply(e, row.energy.bounded(x)));
+    accumulate(sums.moment, multiply(e, row.energy.lifted(x, row.lift)));
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
     const W inverse = reciprocal(scale(sums.total, splat(1.0 / kExpScale<W>)));
-    row.mean = multiply(sums.moment, inverse);
+    row.mean = scale(multiply(sums.moment, inverse), 1.0 / row.lift);
     const Scaled<W> factor = Scaled<W>(inverse) * Scaled<W>(row.energy.beta) * Scaled<W>(wide<W>(row.cotangent));
     row.gain = Gain<W>(factor.exponent);
     row.factor = row.gain.factor(factor, factor.exponent);
   }
   static SIGMAX_INLINE Vec output(Vec x, Vec, W e, const Row& row) {
-    const W deviation = add(row.mean, negate(scale(row.energy.bounded(x), splat(kExpScale<W>))));
+    const W deviation = add(row.mean, negate(scale(row.energy.lifted(x, row.lift), row.scale)));
     return row.gain.rounded(scaled_product(multiply(e, row.factor), deviation));
   }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.mean); }

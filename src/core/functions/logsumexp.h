@@ -157,8 +157,7 @@ struct LogsumexpWeightedVjp : LogsumexpVjp<W> {
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
     Scaled<W> total = weighted_total(sums.small, sums.large, kExpScale<W>);
     total.number = choose(leading(total.number) > 0.0, total.number, wide<W>(splat(kNaN)));
-    const Scaled<W> inverse(reciprocal(total.number), -total.exponent);
-    const Vec exponent = LogsumexpVjp<W>::set_factor(row, inverse);
+    const Vec exponent = LogsumexpVjp<W>::set_factor(row, reciprocal(total));
     row.large_gain = Gain<W>(exponent + SplitWeight::kUnitExponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec c, W e, const Row& row) {

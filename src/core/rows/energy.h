@@ -28,6 +28,8 @@ struct Energy<Vec> {
   SIGMAX_INLINE Vec distance(Vec x) const { return max - x; }
   SIGMAX_INLINE Vec per_distance() const { return beta; }
   SIGMAX_INLINE Vec bounded(Vec x) const { return sigmax::max(lowest, x - max) * beta; }
+  SIGMAX_INLINE Vec lift() const { return splat(1.0); }
+  SIGMAX_INLINE Vec lifted(Vec x, Vec) const { return bounded(x); }
   // e^y with a relative error of 2^-34, which is 0.0005 ULP of float32, ...
   SIGMAX_INLINE Vec factor(Vec x) const { return above_floor(x - max, kExp2Narrow); }
   // ... and of 2^-46, for sums that may cancel.
@@ -82,6 +84,13 @@ struct Energy<Pair> {
   SIGMAX_INLINE Pair distance(Vec x) const { return difference<Pair>(max * unit, x * unit); }
   SIGMAX_INLINE Pair per_distance() const { return sigmax::scale(beta, 1.0 / unit); }
   SIGMAX_INLINE Pair bounded(Vec x) const { return at_least_floor(at(x)); }
+  // The same times a power of two, with which tiny ones keep their digits.
+  SIGMAX_INLINE Vec lift() const { return select(beta.hi >= 0x1p-700, splat(0x1p256), splat(1.0)); }
+  SIGMAX_INLINE Pair lifted(Vec x, Vec lift) const {
+    const Pair y = multiply(sigmax::scale(difference<Pair>(x, max), lift), beta);
+    const Vec least = lift * kExpFloor;
+    return {sigmax::max(least, y.hi), keep(y.hi > least, y.lo)};
+  }
   SIGMAX_INLINE Pair factor(Vec x) const {
 #if !SIGMAX_HAS_FMA  // x - n·step is exact only where it is fused
     const Pair y = at(x);

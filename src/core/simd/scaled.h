@@ -42,6 +42,14 @@ struct Scaled {
   SIGMAX_INLINE Vec rounded() const { return times_power(sigmax::rounded(number), exponent); }
 };
 
+// About 1 again, also where x was subnormal and its number is tiny.
+template <class W>
+SIGMAX_INLINE Scaled<W> reciprocal(const Scaled<W>& x) {
+  Scaled<W> result(reciprocal(x.number));
+  result.exponent = result.exponent - x.exponent;
+  return result;
+}
+
 // 0·infinity is 0 here.
 template <class W>
 SIGMAX_INLINE Scaled<W> only_where(Mask mask, const Scaled<W>& x) {
