@@ -14,7 +14,17 @@ import numpy as np
 
 from . import _arguments, _core
 from ._arguments import ONE, Reduction, classes_last, exact_arithmetic
-from ._reduction import Extended, divisor, exponents, is_ordinary, product, reduced
+from ._reduction import (
+    REACH,
+    REACH_NARROW,
+    REACH_OF_PARTS,
+    Extended,
+    divisor,
+    exponents,
+    is_ordinary,
+    product,
+    reduced,
+)
 
 P = ParamSpec("P")
 
@@ -278,7 +288,7 @@ class Rows:
             weight = Extended.of(0.0)
         mass = 0 if class_weight is None else max(0, int(np.frexp(class_weight.max())[1]))
         temperature = 1.0 if self.kernel == "distillation" else self.temperature  # labels have 1
-        exponent, of_scale = exponents((weight, z_loss), over, temperature, self.is_wide(), mass)
+        exponent, of_scale = exponents((weight, z_loss), over, temperature, self._reach(), mass)
         exponent, of_scale = (np.broadcast_to(e, self.batch) for e in (exponent, of_scale))
         return self.changed(
             weight=weight.to(power=-exponent),
@@ -288,8 +298,10 @@ class Rows:
             exponent=exponent,
         )
 
-    def is_wide(self) -> bool:
-        return self.added or bool(self.x.dtype == np.float64)
+    def _reach(self) -> int:
+        if self.added:
+            return REACH_OF_PARTS
+        return REACH if self.x.dtype == np.float64 else REACH_NARROW
 
     def _has_tiny_labels(self) -> bool:
         """Whether a class's part of a label is so small that it needs room to keep its digits."""
@@ -306,7 +318,9 @@ class Rows:
         given = 1.0 if self.class_weight is None else self.class_weight
         weights = np.broadcast_to(given, (self.classes,))
         power = int(np.frexp(weights.max())[1])
-        room = 1020 - self.classes.bit_length() if self.x.dtype == np.float64 else _ROOM_OF_CLASSES
+        room = _ROOM_OF_CLASSES
+        if self.x.dtype == np.float64:  # beside the logarithms of probabilities, 745
+            room = (1020 if self.from_logits else 1010) - self.classes.bit_length()
         power -= min(room, max(100 if self._needs_room() else 0, power))
         if self.class_weight is None:
             return power, np.broadcast_to(2.0**-power, weights.shape)
@@ -341,7 +355,9 @@ class Rows:
     def beyond(self, losses: Any) -> tuple[Any, Any]:
         """Return losses of which some are too large for float64 times a power of two, and what gives it back."""
         weights = (self._row_weight(), self.z_loss)
-        power = _MOST + min(int(np.frexp(_least(np.abs(w)))[1]) for w in weights if np.any(w))
+        sizes = [np.where(w == 0, np.inf, np.abs(w)) for w in weights]
+        least = np.minimum(*sizes)
+        power = _MOST + np.where(np.isfinite(least), np.frexp(least)[1], 0)
         weight, z_loss = (np.ldexp(w, -power) for w in weights)
         small = self.changed(weight=weight, z_loss=z_loss).run(None)
         finite = np.isfinite(losses)

@@ -48,8 +48,8 @@ class Extended(NamedTuple):
         return Extended(m, k + top)
 
 
-# Exponents: of ordinary numbers, of float64 with some room, of what makes a gradient 0 or infinite.
-ROOM, _MOST, _ENOUGH, _ENOUGH_NARROW = 250, 1000, 1200, 900
+# Exponents: of ordinary numbers, and of float64 with some room.
+ROOM, _MOST = 250, 1000
 _SMALL, _LARGE = 2.0**-ROOM, 2.0**ROOM
 
 
@@ -77,19 +77,24 @@ def _is_ordinary(x: Any) -> bool:
     return largest == 0 or _SMALL <= largest <= _LARGE
 
 
+def _has_small(x: Any) -> bool:
+    """Whether an array has numbers whose products may lose digits, beside others."""
+    return isinstance(x, np.ndarray) and bool(((x != 0) & (np.abs(x) < _SMALL)).any())
+
+
 def product(*factors: Any) -> Any:
     """Return the product of numbers or arrays, None of them for 1; `Extended` unless all are ordinary."""
     factors = tuple(x for x in factors if x is not None)
     if len(factors) == 1:
         return factors[0]
     with np.errstate(all="ignore"):
-        if is_ordinary(*factors):
+        if is_ordinary(*factors) and not any(map(_has_small, factors)):
             return math.prod(factors)
         return functools.reduce(Extended.__mul__, map(Extended.of, factors))
 
 
 def exponents(
-    weights: tuple[Extended, ...], divisor: Extended, temperature: Any, wide: bool, mass: int = 0
+    weights: tuple[Extended, ...], divisor: Extended, temperature: Any, enough: int, mass: int = 0
 ) -> tuple[Any, Any]:
     """Return the exponents to take out of the weights, 0 for ordinary ones, and those of weights over divisor.
 
@@ -101,16 +106,20 @@ def exponents(
     power = np.frexp(temperature)[1]
     slope = exponent - divisor.e - power
     least = functools.reduce(np.minimum, (np.where(x.m == 0, _FAR, x.e) for x in weights))
-    enough = (_ENOUGH if wide else _ENOUGH_NARROW) + np.clip(exponent - least, 0, _MOST)
-    nothing = slope < -_ENOUGH - mass  # the gradient is 0
+    enough = enough + np.clip(exponent - least, 0, _MOST)
+    nothing = slope < -REACH - mass  # the gradient is 0
     of_scale = np.minimum(slope, enough) + power
-    within = np.clip(of_scale, -_MOST, _MOST)
-    rest = np.clip(of_scale - within, -min(_MOST, ROOM + mass), _MOST)
+    within = np.clip(of_scale, -1022, _MOST)
+    room = np.minimum(1070, ROOM + mass + np.maximum(0, -power))
+    rest = np.clip(of_scale - within, -room, _MOST)
     rest = np.where(nothing, 0, rest)
     return exponent - rest, np.where(nothing, -2 * _MOST, within)
 
 
 _FAR = 1 << 20
+
+# Exponents at which a gradient is infinite: of float64, of narrow types, of a part of a sum.
+REACH, REACH_NARROW, REACH_OF_PARTS = 1200, 900, 2000
 
 
 def divisor(weights: Any, count: int, reduction: Reduction, normalizer: Any) -> Any:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _core
 from ._arguments import Reduction
 from ._loss import loss
-from ._reduction import Extended, divisor, exponents, is_ordinary, quotient, reduced
+from ._reduction import Extended, divisor, is_ordinary, quotient, reduced
 
 __all__ = ["binary_cross_entropy"]
 
@@ -231,19 +231,12 @@ class _Elements:
     def slopes(self, kernel: str, place: Any) -> Any:
         """Return the gradient."""
         weight, *options = self.options
-        scale = self.scale()
-        if self.far:
-            weight, scale = _of_quotient(weight, Extended.of(scale))
-        return getattr(_core, kernel)(self.x, self.y, weight, *options, scale, out=(None, place))[1]
-
-
-def _of_quotient(weight: Any, over: Extended) -> tuple[Any, Any]:
-    """Return weights and divisors with the same quotients, which float64 has."""
-    w = Extended.of(weight)
-    exponent, of_scale = exponents((w,), over, 1.0, True)
-    nothing = of_scale < -1000  # the gradient is 0
-    exponent, of_scale = (
-        np.where(nothing, exponent + 250, exponent),
-        np.where(nothing, -1000, of_scale),
-    )
-    return w.to(power=-exponent), np.ldexp(over.m, -of_scale)
+        if not self.far:
+            operands = (self.x, self.y, *self.options, self.scale())
+            return getattr(_core, kernel)(*operands, out=(None, place))[1]
+        s, over = Extended.of(weight), Extended.of(self.scale())
+        x, y = (v.astype(np.float64) for v in (self.x, self.y))
+        power = s.e - over.e
+        within = np.clip(power, -1000, 1000)
+        slopes = getattr(_core, kernel)(x, y, np.ldexp(s.m, within), *options, over.m)[1]
+        return _arguments.cast(np.ldexp(slopes, power - within), self.x.dtype)

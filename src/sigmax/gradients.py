@@ -159,18 +159,22 @@ def _log_softmax(
 
 
 def _inverse_softmax(p: Any, c: Any, axis: Axis = -1, *, where: Any = None) -> Any:
-    c, power = _with_room_for_sums(c)
+    c, power = _with_room_for_sums(c, axis)
     ufunc = _core.inverse_softmax_vjp
     gradient = _per_class(ufunc, p, c, axis, where=where, of_probabilities=True)
-    return np.ldexp(gradient, power) if power else gradient
+    return gradient if power is None else np.ldexp(gradient, power)
 
 
-def _with_room_for_sums(c: Any) -> tuple[Any, int]:
-    """Return cotangents whose sum cannot overflow, and the exponent of what gives them back."""
-    is_wide = type(c) is np.ndarray and c.dtype == np.float64
-    if not is_wide or not np.max(np.abs(c), initial=0.0) > 2.0**900:
-        return c, 0
-    return c * 2.0**-100, 100
+def _with_room_for_sums(c: Any, axis: Axis) -> tuple[Any, Any]:
+    """Return cotangents whose sums cannot overflow, and the exponents of what gives them back; None for none."""
+    if type(c) is not np.ndarray or c.dtype != np.float64:
+        return c, None
+    largest = np.max(np.abs(c), axis=_arguments.axes(axis, c.ndim), keepdims=True, initial=0.0)
+    is_large = largest > 2.0**900
+    if not is_large.any():
+        return c, None
+    power = np.where(is_large, 100, 0)
+    return np.ldexp(c, -power), power
 
 
 def _per_row(

@@ -29,6 +29,12 @@ SIGMAX_INLINE Mask has_ordinary_weights(const LossOptions& options) {
 }
 SIGMAX_INLINE Mask is_ordinary(const LossOptions& options) { return has_ordinary_weights(options) & is_between(options.divisor, 0x1p-26, 0x1p200); }
 
+// Labels of narrow types are far from the smallest doubles.
+template <class W>
+SIGMAX_INLINE Mask has_digits_in_products(Vec labels) {
+  return kExpScale<W> == 1.0 ? ~Mask{} : is_between(labels, 0x1p-200, 1.0);
+}
+
 template <class W>
 struct Targets {
   W u, v;
@@ -51,11 +57,17 @@ struct FarTargets {
   Scaled<W> u, v, per_divisor;
 
   SIGMAX_INLINE FarTargets(Vec y, const LossOptions& options) {
-    const Targets<W> plain = targets<W>(y, {splat(1.0), splat(1.0), options.smoothing, splat(1.0)});
     const Scaled<W> weight(wide<W>(options.weight)), divisor(wide<W>(options.divisor));
-    u = weight * Scaled<W>(wide<W>(options.pos_weight)) * Scaled<W>(plain.u);
-    v = weight * Scaled<W>(plain.v);
+    u = weight * Scaled<W>(wide<W>(options.pos_weight)) * smoothed(wide<W>(y), options.smoothing);
+    v = weight * smoothed(difference<W>(splat(1.0), y), options.smoothing);
     per_divisor = reciprocal(divisor);
+  }
+  // (1 - ε)·share + ε/2, with the digits of tiny ones.
+  static SIGMAX_INLINE Scaled<W> smoothed(W share, Vec smoothing) {
+    constexpr double exponent = 200.0, lift = 0x1p200;
+    Scaled<W> result(add(multiply(difference<W>(splat(1.0), smoothing), scale(share, splat(lift))), wide<W>(0.5 * (smoothing * lift))));
+    result.exponent = result.exponent - exponent;
+    return result;
   }
 };
 template <class W>

@@ -50,8 +50,9 @@ SIGMAX_INLINE Strengths<N> finish_loss(LossRow<W>& row, const ApartSums<W>& e, c
     value = (of_classes + only_where(pulls, z * lse * lse)).rounded();
     value = select(pulls & (abs(o.top) == kInfinity), o.z_loss * kInfinity, value);
     matters = matters | pulls;
-    strengths.pull = bounded(only_where(pulls, z * lse * beta * N(wide<W>(o.scale)) * N(wide<W>(splat(2.0)))));
-    strengths.all = strengths.all + strengths.pull;
+    strengths.pull = only_where(pulls, z * lse * beta * N(wide<W>(o.scale)) * N(wide<W>(splat(2.0))));
+    bound_together(strengths.own, strengths.pull);
+    strengths.all = N(mass) * strengths.own + strengths.pull;
   } else {
     value = of_classes.rounded();
   }
@@ -232,9 +233,14 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     sums.mass.add(tie, a);
     const W in_units = multiply(scale(a, splat(kUnit)), difference<W>(row.energy.max * kUnit, x * kUnit));
     const Mask there = counts & (x > -kInfinity), near = leading(in_units) < kFar * kUnit * kUnit;
-    accumulate(sums.cross, keep(there & near, multiply(a, difference<W>(row.energy.max, x))));
+    accumulate(sums.cross, keep(there & near, near_term(a, row.energy.max, x)));
     accumulate(sums.far_cross, keep(there & ~near, in_units));
     count(sums.impossible, counts & (x == -kInfinity));
+  }
+  // a·(m - x), also where m - x overflows.
+  static SIGMAX_INLINE W near_term(W a, Vec max, Vec x) {
+    const W distance = difference<W>(max, x), half = difference<W>(0.5 * max, 0.5 * x);
+    return choose(leading(distance) < kInfinity, multiply(a, distance), multiply(scale(a, splat(2.0)), half));
   }
   static SIGMAX_INLINE Mask is_confident(const First& first) {
     return ApartProgram<W>::is_confident(first) | ~(abs(leading(first.cross)) < kInfinity);
@@ -282,8 +288,8 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     row.tie_own_factor = multiply(row.others, row.gain.factor(inverse * strengths.own, exponent));
     row.out_of_reach = is_out_of_reach(strengths.own, common);
     const Vec of_own = exponent_of(strengths.own);
-    row.own_gain = Gain<W>(of_own);
-    row.own_alone = scale(row.own_gain.factor(strengths.own, of_own), splat(kExpScale<W>));
+    row.own_gain = Gain<W>(of_own + (kExpScale<W> == 1.0 ? 0.0 : 512.0));  // the weights may be large, and have no scale
+    row.own_alone = row.own_gain.factor(strengths.own, of_own);
     row.tie_pull = scale(row.gain.factor(inverse * strengths.pull, exponent), splat(kExpScale<W>));
   }
   static SIGMAX_INLINE Vec output(Vec, Number c, W e, const Row& row) {

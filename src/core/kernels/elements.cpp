@@ -203,9 +203,11 @@ SIGMAX_NOINLINE void compute(LossBlock& block, std::ptrdiff_t n) {
     const LossOptions options = block.options(i);
     const Vec x = load(block.x + i), labels = load(block.labels + i);
     LossAndGradient result = F::template apply<W>(x, labels, options);
-    if (!block.is_ordinary && any(~is_ordinary(options))) {
+    const Mask has_digits = has_digits_in_products<W>(labels);
+    if ((!block.is_ordinary && any(~is_ordinary(options))) || any(~has_digits)) {
       const LossAndGradient far = F::template apply_far<W>(x, labels, options);
-      result = {select(has_ordinary_weights(options), result.loss, far.loss), select(is_ordinary(options), result.gradient, far.gradient)};
+      result = {select(has_ordinary_weights(options) & has_digits, result.loss, far.loss),
+                select(is_ordinary(options) & has_digits, result.gradient, far.gradient)};
     }
     store(block.loss + i, result.loss);
     if (has_gradient) store(block.gradient + i, result.gradient);

@@ -89,12 +89,14 @@ SIGMAX_INLINE Vec common_exponent(const Scaled<W>& a, const Scaled<W>& b, const 
   const auto exponent = [](const Scaled<W>& x) SIGMAX_ALWAYS { return select(leading(x.number) != 0.0, x.exponent, splat(-4000.0)); };
   return max(max(exponent(a), exponent(b)), exponent(c));
 }
-// Of narrow rows: what makes everything infinite that is not 0 need not be larger.
-SIGMAX_INLINE Scaled<Vec> bounded(const Scaled<Vec>& x) { return {x.number, min(opaque(1000.0), x.exponent)}; }
-template <class N>
-SIGMAX_INLINE N bounded(const N& x) {
-  return x;
+// Of narrow rows: what makes everything infinite that is not 0 need not be larger, but of two such the larger has the sign.
+SIGMAX_INLINE void bound_together(Scaled<Vec>& a, Scaled<Vec>& b) {
+  const Vec excess = max(splat(0.0), min(a.exponent, b.exponent) - 500.0);
+  a.exponent = min(opaque(1000.0), a.exponent - excess);
+  b.exponent = min(opaque(1000.0), b.exponent - excess);
 }
+template <class N>
+SIGMAX_INLINE void bound_together(N&, N&) {}
 // Whether x at this exponent may be 0 without being so.
 template <class W>
 SIGMAX_INLINE Mask is_out_of_reach(const Scaled<W>& x, Vec common) {
