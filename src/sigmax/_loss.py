@@ -268,7 +268,7 @@ class Rows:
         nothing = type(self.over) is float and self.over == np.inf
         over = 1.0 if nothing else self.over
         ordinary = is_ordinary(over, self.weight, self.z_loss, self.class_weight, self.smoothing)
-        if ordinary and not self._has_tiny_labels():
+        if ordinary and not (self._has_tiny_labels() or self._has_tiny_probabilities()):
             self.scale = 1.0 / self.over
             return self
         if nothing:
@@ -305,9 +305,14 @@ class Rows:
 
     def _has_tiny_labels(self) -> bool:
         """Whether a class's part of a label is so small that it needs room to keep its digits."""
-        labels = None if self.from_logits or type(self.soft) is not np.ndarray else self.soft
-        parts = (self.smoothing, self.class_weight, self.prior, labels)
+        parts = (self.smoothing, self.class_weight, self.prior)
         return any(_least(part) < _TINY for part in parts if part is not None)
+
+    def _has_tiny_probabilities(self) -> bool:
+        """Whether quotients of labels and probabilities may leave the range of float64."""
+        if self.from_logits or type(self.x) is not np.ndarray or self.x.dtype != np.float64:
+            return False
+        return any(_least(part) < 2.0**-700 for part in (self.x, self.soft) if part is not None)
 
     def _needs_room(self) -> bool:
         relative = "relative" in self.kernel  # Σ q·log q needs the weights as they are
@@ -336,11 +341,7 @@ class Rows:
     def losses(self, place: Any) -> Any:
         """Return the losses; with a place, the gradient times `scale` is written there."""
         losses = self.run(place)
-        if (
-            self.x.dtype != np.float64
-            or type(losses) is not np.ndarray
-            or np.isfinite(losses).all()
-        ):
+        if type(losses) is not np.ndarray or np.isfinite(losses).all():
             return self.with_exponents(losses)
         small, power = self.beyond(losses)
         m, e = np.frexp(small)
@@ -518,7 +519,8 @@ class Rows:
     def _may_be_needed_twice(self) -> bool:
         """Whether a loss may be too large for float64, and not the mean."""
         x = self.x
-        if x.dtype != np.float64 or x.size == 0:
+        is_narrow = x.dtype != np.float64 and np.min(self.temperature, initial=1.0) > 2.0**-500
+        if is_narrow or x.size == 0:
             return False
         most = max(float(np.max(x)), -float(np.min(x, where=x > -np.inf, initial=0.0)))
         return not most < 2.0**700 * float(np.min(self.temperature)) or not is_ordinary(self.z_loss)

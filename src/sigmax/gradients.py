@@ -159,17 +159,18 @@ def _log_softmax(
 
 
 def _inverse_softmax(p: Any, c: Any, axis: Axis = -1, *, where: Any = None) -> Any:
-    c, power = _with_room_for_sums(c, axis)
+    c, power = _with_room_for_sums(c, p, axis)
     ufunc = _core.inverse_softmax_vjp
     gradient = _per_class(ufunc, p, c, axis, where=where, of_probabilities=True)
     return gradient if power is None else np.ldexp(gradient, power)
 
 
-def _with_room_for_sums(c: Any, axis: Axis) -> tuple[Any, Any]:
+def _with_room_for_sums(c: Any, p: Any, axis: Axis) -> tuple[Any, Any]:
     """Return cotangents whose sums cannot overflow, and the exponents of what gives them back; None for none."""
     if type(c) is not np.ndarray or c.dtype != np.float64:
         return c, None
-    largest = np.max(np.abs(c), axis=_arguments.axes(axis, c.ndim), keepdims=True, initial=0.0)
+    sizes = np.where(p > 0, np.abs(c), 0.0)
+    largest = np.max(sizes, axis=_arguments.axes(axis, c.ndim), keepdims=True, initial=0.0)
     is_large = largest > 2.0**900
     if not is_large.any():
         return c, None

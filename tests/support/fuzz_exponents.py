@@ -624,7 +624,8 @@ def near_or_far(draw: Draw, x: Array) -> Array:
     """Logits of a teacher: others, or close to those of the student."""
     if "labels" in draw.swept or draw.chance(0.5):
         return draw.signed("labels", x.shape, draw.dtype)
-    near = x.astype(float) * (1 + 2.0**-8 * draw.random.normal(size=x.shape))
+    with np.errstate(over="ignore"):
+        near = x.astype(float) * (1 + 2.0**-8 * draw.random.normal(size=x.shape))
     limit = float(np.finfo(draw.dtype).max)
     return np.clip(near, -limit, limit).astype(draw.dtype)
 

@@ -91,7 +91,7 @@ SIGMAX_INLINE Vec common_exponent(const Scaled<W>& a, const Scaled<W>& b, const 
 }
 // Of narrow rows: what makes everything infinite that is not 0 need not be larger, but of two such the larger has the sign.
 SIGMAX_INLINE void bound_together(Scaled<Vec>& a, Scaled<Vec>& b) {
-  const Vec excess = max(splat(0.0), min(a.exponent, b.exponent) - 500.0);
+  const Vec excess = max(splat(0.0), min(a.exponent, b.exponent) - 900.0);
   a.exponent = min(opaque(1000.0), a.exponent - excess);
   b.exponent = min(opaque(1000.0), b.exponent - excess);
 }
