@@ -1,6 +1,7 @@
 // Arrays as a kernel takes them, without NumPy's machinery: which ones, and the call that is made of them.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -192,10 +193,17 @@ bool coincide(PyArrayObject* a, PyArrayObject* b) {
          PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(b), PyArray_NDIM(a)) &&
          PyArray_CompareLists(PyArray_STRIDES(a), PyArray_STRIDES(b), PyArray_NDIM(a));
 }
-// No two elements share a byte.
+// No two elements share a byte: each axis steps over all that axes with smaller steps reach.
 bool is_apart_from_itself(PyArrayObject* out) {
-  for (int axis = 0; PyArray_SIZE(out) > 0 && axis < PyArray_NDIM(out); ++axis)
-    if (PyArray_DIM(out, axis) > 1 && PyArray_STRIDE(out, axis) == 0) return false;
+  const int axes = PyArray_SIZE(out) > 0 ? PyArray_NDIM(out) : 0;
+  const auto step = [&](int axis) { return std::abs(PyArray_STRIDE(out, axis)); };
+  for (int axis = 0; axis < axes; ++axis) {
+    if (PyArray_DIM(out, axis) == 1) continue;
+    npy_intp reach = PyArray_ITEMSIZE(out);
+    for (int other = 0; other < axes; ++other)
+      if (step(other) < step(axis) || (step(other) == step(axis) && other > axis)) reach += (PyArray_DIM(out, other) - 1) * step(other);
+    if (step(axis) < reach) return false;
+  }
   return true;
 }
 bool may_be_written(PyArrayObject* out, PyObject* const* inputs, int count) {
