@@ -120,6 +120,28 @@ def test_n4_elements_of_weight_0() -> None:
     assert (gradient[1:] == 0).all()
 
 
+# ---------------------------------------------------------------- N5: arrays of other kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("logits", "logits.data and where=~logits.mask"),
+        ("labels", r"labels.filled\(value\)"),
+        ("sample_weight", r"sample_weight.filled\(value\)"),
+    ],
+)
+def test_n5_masked_arrays_in_a_list_and_alone(name: str, advice: str) -> None:
+    """NumPy reads what they mask; the mask of labels is no mask of classes, though its shape may fit."""
+    given = {"logits": np.eye(2), "labels": np.eye(2), "sample_weight": np.ones(2)}
+    hidden = np.ma.masked_array(given.pop(name), mask=True)
+    alone = [hidden] if name == "sample_weight" else [hidden, list(hidden), (np.ones(2), hidden[1])]
+    for values in alone:
+        both = {**given, name: values}
+        with pytest.raises(TypeError, match=f"{name} is a masked array: pass {advice}"):
+            sigmax.cross_entropy(both.pop("logits"), both.pop("labels"), **both)
+
+
 # ---------------------------------------------------------------- N6, N7, N8: out, types
 
 
@@ -220,6 +242,30 @@ def test_n9_one_class_axis(axis: Any) -> None:
         sigmax.cross_entropy(np.zeros((2, 3)), [0, 1], axis=axis)
     with pytest.raises(TypeError, match="axis must be an int"):
         sigmax.evaluate(np.zeros((2, 3)), [0, 1], axis=axis)
+
+
+@pytest.mark.parametrize("axis", [np.array([0]), np.array(0.0), 10**400, -3, (0, 10**400)])
+@pytest.mark.parametrize("function", [sigmax.softmax, sigmax.logsumexp, sigmax.entropy])
+def test_n9_axes(function: Any, axis: Any) -> None:
+    with pytest.raises((TypeError, np.exceptions.AxisError), match=r"axis must be (an int|in)"):
+        function(np.zeros((2, 3)), axis=axis)
+    with pytest.raises((TypeError, np.exceptions.AxisError), match=r"axis must be (an int|in)"):
+        sigmax.evaluate(np.zeros((2, 3)), [0, 1], axis=axis)
+
+
+@pytest.mark.parametrize("option", ["bins", "resamples"])
+def test_n9_numbers_of_bins_and_resamples(option: str) -> None:
+    x, y = np.zeros((3, 2)), [0, 1, 1]
+    for call in (
+        lambda **k: sigmax.evaluate(x, y, **k),
+        lambda **k: sigmax.compare(x, x, y, **k),
+        lambda **k: sigmax.evaluate_binary(x[:, 0], y, **k),
+        lambda **k: sigmax.evaluate_by(x, y, [0, 0, 1], **k),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"{option} must be at most 1000000, got 10\^400 or so"
+        ):
+            call(**{option: 10**400})
 
 
 @pytest.mark.parametrize("flag", ["False", None, 2, [True]])
@@ -327,6 +373,62 @@ def test_n11_errors_name_what_is_public(call: Any, error: Any, message: str) -> 
     with pytest.raises(error, match=message) as raised:
         call()
     assert " _" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array(["1", "2"], np.dtypes.StringDType()),
+        np.array([1, 2], object),
+        np.array([1, 2], np.longdouble),
+    ],
+)
+def test_n11_types_are_named(values: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"logits must be real numbers, got dtype (String|object: |f)"
+    ):
+        sigmax.cross_entropy(values, 0)
+
+
+# ---------------------------------------------------------------- N12: weights far from 1
+
+
+MEASURES = {
+    "evaluate": lambda x, y, w: sigmax.evaluate(x, y, sample_weight=w, resamples=20).ece,
+    "evaluate_binary": lambda x, y, w: (
+        sigmax.evaluate_binary(x[:, 0], y, sample_weight=w, resamples=20).ece
+    ),
+    "corp_curve": lambda x, y, w: sigmax.corp_curve(x, y, sample_weight=w, resamples=20),
+    "decompose": lambda x, y, w: sigmax.decompose(x, y, sample_weight=w, resamples=20).loss,
+    "compare": lambda x, y, w: sigmax.compare(x, 2 * x, y, sample_weight=w, resamples=20).base.ece,
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_n12_weights_whose_squares_are_0_or_infinite(name: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2))
+    y, few = rng.integers(0, 2, 80), np.arange(80) % 4 == 0
+    x[few] *= 20  # in cells of their own
+    measure = MEASURES[name]
+    ones = np.ones(80)
+    expected = getattr(measure(x, y, ones), "miscalibration", measure(x, y, ones))
+    for scale in (2.0**-560, 2.0**530, 2.0**1023):
+        found = measure(x, y, ones * scale)
+        assert getattr(found, "miscalibration", found) == expected
+    without = measure(x[~few], y[~few], ones[~few])
+    for tiny in (1e-200, 1e-320):
+        found = measure(x, y, np.where(few, tiny, 2.0**900 if tiny < 1e-300 else 1.0))
+        assert getattr(found, "miscalibration", found) == pytest.approx(
+            getattr(without, "miscalibration", without), rel=1e-9
+        )
+
+
+def test_n12_counts_are_in_the_weights_as_given() -> None:
+    found = sigmax.evaluate_binary([1.0, -1.0], [1, 0], sample_weight=[2e200, 1e200], resamples=2)
+    assert found.confusion == {"tp": 2e200, "fp": 0.0, "fn": 0.0, "tn": 1e200}
+    assert found.positives == 2e200
+    assert found.base_rate == pytest.approx(2 / 3)
 
 
 # ---------------------------------------------------------------- N13, N14

@@ -422,6 +422,36 @@ def test_f4_all_right_is_not_certainly_all_right():
     assert grouped.interval == pytest.approx((10 / (10 + z * z), 1.0))
 
 
+@pytest.mark.parametrize("rows", [5, 40, 1000])
+@pytest.mark.parametrize("margin", [0.0, 1e-300, 1.3])
+def test_f4_equal_losses_have_no_interval(rows, margin):
+    """Their sums are rounded: of 1,000 equal rows the interval was (inf, inf)."""
+    labels = np.arange(rows) % 3
+    found = sigmax.evaluate(margin * np.eye(3)[labels], labels, resamples=100)
+    for estimate in (found.nll, found.brier):
+        assert estimate.interval == (estimate, estimate)
+
+
+def test_f4_one_loss_unlike_the_others_is_no_large_number():
+    """Resamples without that row have a spread of 0, not of roundings."""
+    logits, labels = np.tile([[0.7, 0.0, 0.0]], (100, 1)), np.zeros(100, int)
+    logits[0], labels[0] = (0, 0, 2), 1
+    low, high = sigmax.evaluate(logits, labels, resamples=500).nll.interval
+    assert 0.65 < low < 0.7
+    assert high == np.inf
+
+
+@pytest.mark.parametrize("exponent", [-600, 0, 900])
+def test_f4_intervals_of_losses_of_any_size(exponent, rng):
+    losses = np.ldexp(np.array([1.0, 3.0] * 25), exponent)
+    draws = rng.multinomial(50, np.full(50, 0.02), 200)
+    mean = losses.mean()
+    expected = sigmax._intervals.of_mean(2.0, losses / (mean / 2), np.ones(50), draws, 0.95)
+    found = sigmax._intervals.of_mean(mean, losses, np.ones(50), draws, 0.95)
+    np.testing.assert_allclose(np.array(found) / (mean / 2), expected, rtol=1e-12)
+    assert expected[0] < 2 < expected[1] < 3
+
+
 def test_f4_numbers_that_are_shown_alike_stay():
     result = {
         "before": {"nll": {"value": 5.9621}},

@@ -6,6 +6,7 @@ array that has functions of its own in place of NumPy's, as Dask's has, is left 
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -19,6 +20,7 @@ from . import _core
 Axis = int | tuple[int, ...] | None
 Reduction = Literal["none", "sum", "mean"]
 
+MOST = 10**6  # bins or resamples
 LARGEST = float(np.finfo(np.float64).max)
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 2.0**-1022, 2.0**1000
 ONE = np.ones(1)  # a weight for all classes
@@ -27,6 +29,7 @@ NO_TEMPERATURE = object()  # of a function that has none
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_MASKABLE = ("x", "p", "logits", "base", "other", "student_logits")  # with where= beside
 _FLOATS = {np.dtype(t) for t in (np.float16, np.float32, np.float64)}
 _SMALL_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (1, 2, 4)}  # of ml_dtypes
 
@@ -82,8 +85,10 @@ def positions(x: Any, name: str) -> Any:
     """Return x as an array of NumPy's own class, read by position, in any type; a foreign one as it is."""
     if type(x) is np.ndarray:
         return x
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: pass {name}.data and where=~{name}.mask")
+    if isinstance(x, np.ma.MaskedArray) or _holds_masked(x):
+        of_mask = f"{name}.data and where=~{name}.mask"
+        advice = of_mask if name in _MASKABLE else f"{name}.filled(value)"
+        raise TypeError(f"{name} is a masked array: pass {advice}")
     if is_foreign(x):
         return x
     try:
@@ -97,12 +102,21 @@ def positions(x: Any, name: str) -> Any:
         ) from None
 
 
+def _holds_masked(x: Any) -> bool:
+    """Whether x is a list of masked arrays, of which NumPy would read what is masked."""
+    if not (isinstance(x, list | tuple) and x and isinstance(x[0], np.ndarray)):
+        return False
+    return any(isinstance(row, np.ma.MaskedArray) for row in x)
+
+
 @functools.cache
 def _kind(dtype: Any) -> str:
     """Return "float" or "integer" for a type that functions take; "" for others."""
     if dtype.kind in "biu" or dtype.name in _SMALL_INTEGERS:
         return "integer"
-    return "float" if dtype.newbyteorder("=") in _FLOATS or dtype.name == "bfloat16" else ""
+    if dtype.kind == "f":
+        return "float" if dtype.newbyteorder("=") in _FLOATS else ""
+    return "float" if dtype.name == "bfloat16" else ""
 
 
 def array(x: Any, name: str) -> Any:
@@ -114,7 +128,8 @@ def array(x: Any, name: str) -> Any:
 
 def require_type(dtype: Any, name: str) -> None:
     if dtype not in _FLOATS and not _kind(dtype):
-        advice = ": convert it to float32 first" if dtype.name.startswith("float") else ""
+        convertible = dtype.kind == "O" or dtype.name.startswith("float")
+        advice = ": convert it to float32 first" if convertible else ""
         raise TypeError(f"{name} must be real numbers, got dtype {dtype}{advice}")
 
 
@@ -251,8 +266,14 @@ def axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if type(axis) is int and -ndim <= axis < ndim:
         return (axis % ndim,)
     each = range(ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
-    if not all(hasattr(a, "__index__") and not isinstance(a, bool | np.bool_) for a in each):
-        raise TypeError(f"axis must be an int, a tuple of ints or None, got {axis!r}")
+    for a in each:
+        k = _as_index(a)
+        if k is None:
+            raise TypeError(f"axis must be an int, a tuple of ints or None, got {axis!r}")
+        if not -ndim <= k < ndim:
+            raise np.exceptions.AxisError(
+                f"axis must be in [{-ndim}, {ndim}) for an array of {ndim} dimensions, got {shown(k)}"
+            )
     return normalize_axis_tuple(each, ndim, "axis")
 
 
@@ -354,18 +375,33 @@ def word_or_number(value: Any, name: str, word: str, least: float, most: float) 
 
 
 def integer(value: Any, name: str, least: int | None = None) -> int:
-    if type(value) is not int:
-        index = getattr(value, "__index__", None)
-        if isinstance(value, bool | np.bool_) or index is None:
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        try:
-            value = int(index())
-        except TypeError:
-            raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    given, value = value, _as_index(value)
+    if value is None:
+        raise TypeError(f"{name} must be an integer, got {given!r}")
     if least is not None and value < least:
         what = "not be negative" if least == 0 else f"be at least {least}"
         raise ValueError(f"{name} must {what}, got {shown(value)}")
     return int(value)
+
+
+def _as_index(value: Any) -> int | None:
+    """Return an integer; None for anything else, bool included."""
+    if type(value) is int:
+        return value
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        return None
+    try:
+        return int(operator.index(value))
+    except TypeError:  # an array that is no scalar
+        return None
+
+
+def count(value: Any, name: str) -> int:
+    """Return how many bins or resamples there are: no more than memory and time allow."""
+    value = integer(value, name, 1)
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {shown(value)}")
+    return value
 
 
 def flag(value: Any, name: str) -> bool:

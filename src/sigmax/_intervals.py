@@ -8,6 +8,8 @@ _SPREADS = np.concatenate(
     [[0.0], np.geomspace(0.002, 0.7, 40)]
 )  # that the gaps of the bins may have
 
+_ROUNDING = 2.0**-40  # differences of numbers near 1 that are rounding
+
 _MORE = 6  # rows that a bin has for its variance beside its own
 
 
@@ -96,17 +98,22 @@ def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> 
     groups = len(x)
     if groups < 2:
         return -np.inf, np.inf
+    power = np.frexp(np.abs(x).max())[1]  # squares of numbers near 1 stay in the range of float64
+    x, mean = np.ldexp(x, -power), np.ldexp(mean, -power)
     residuals = x - mean * weight
+    residuals[np.abs(residuals) <= _ROUNDING] = 0.0
     error = np.sqrt(residuals @ residuals) / weight.sum()
-    squares = np.stack([x, weight, x * x, x * weight, weight * weight], axis=1)
-    sum_x, sum_w, xx, xw, ww = (draws @ squares).T
+    squares = [residuals, weight, residuals**2, residuals * weight, weight**2]
+    sum_r, sum_w, rr, rw, ww = (draws @ np.stack(squares, axis=1)).T
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = sum_x / sum_w
-        errors = np.sqrt(np.maximum(xx - 2 * means * xw + means * means * ww, 0.0)) / sum_w
-        off = np.where(means == mean, 0.0, (means - mean) / errors)
+        means = sum_r / sum_w
+        variances = rr - 2 * means * rw + means * means * ww
+        errors = np.sqrt(np.where(variances <= _ROUNDING * rr, 0.0, variances)) / sum_w
+        off = np.where(means == 0, 0.0, means / errors)
     low, high = percentiles(off[~np.isnan(off)], confidence)
     error *= np.sqrt(groups / (groups - 1))
-    return (float(mean - high * error), float(mean - low * error)) if error > 0 else (mean, mean)
+    low, high = (mean - high * error, mean - low * error) if error > 0 else (mean, mean)
+    return float(np.ldexp(low, power)), float(np.ldexp(high, power))
 
 
 def of_gaps(
@@ -119,7 +126,7 @@ def of_gaps(
     a calibrated model would show as large an error by chance, 0 belongs to the interval.
     """
     weight, squares, gap, correct = (table[..., k].sum(axis=0) for k in (1, 2, 3, 4))
-    some = weight > 0
+    some = weight > 2.0**-500 * weight.sum()  # the squares of others round to 0
     weight, squares, gap, correct = weight[some], squares[some], gap[some], correct[some]
     mean = gap / weight
     residuals = table[:, some, 3] - mean * table[:, some, 1]

@@ -80,6 +80,11 @@ def _debiased(sums: Any) -> Any:
     return (weight * (ratio(gap, weight) ** 2 - chance)).sum(axis=-1)
 
 
+def like_rows(weight: Any, squares: Any) -> Any:
+    """Return how many rows of one weight vary as much as some with these sums of weights and squares."""
+    return np.maximum(np.rint(ratio(weight**2, squares)), 1.0)  # squares may have rounded to 0
+
+
 def ratio(a: Any, b: Any, otherwise: float = 0.0) -> Any:
     return np.divide(a, b, out=np.full_like(a, otherwise), where=b > 0)
 
@@ -89,7 +94,7 @@ def null(cells: Any, resamples: int, seed: int) -> Any:
     bin_of = np.repeat(np.arange(len(cells) // CELLS), CELLS)[cells[:, 0] > 0]
     weight, squares, confidence = cells[cells[:, 0] > 0].T
     mean = np.minimum(confidence / weight, 1.0)
-    count = np.maximum(np.rint(weight**2 / squares), 1.0)
+    count = like_rows(weight, squares)
     rng = np.random.default_rng([seed, 0])
     drawn = rng.binomial(count.astype(np.int64), mean, (resamples, len(count)))
     starts = np.flatnonzero(np.diff(bin_of, prepend=-1))

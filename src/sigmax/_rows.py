@@ -178,6 +178,7 @@ class Rows:
         )
         legal = (weight >= 0) & (weight < np.inf)
         chunk.require(legal, "sample_weight must be finite and not negative", weight)
+        weight = np.ldexp(weight, -self.power)
         kept = weight > 0
         if self.ignore_index is not None:
             kept &= labels != self.ignore_index if single else labels[:, self.ignore_index] != 1
@@ -187,7 +188,7 @@ class Rows:
             chunk.temperature = _flat(self.temperature, part)[kept]
         if self.groups is not None:
             chunk.groups = np.asarray(self.groups[part]).reshape(-1)[kept]
-        chunk.weight, chunk.places = np.ldexp(weight[kept], -self.power), chunk.places[kept]
+        chunk.weight, chunk.places = weight[kept], chunk.places[kept]
         return chunk, kept, labels
 
     def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:

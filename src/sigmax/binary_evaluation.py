@@ -154,16 +154,15 @@ def evaluate_binary(
     """
     rows = questions(locals())
     threshold = _arguments.number(threshold, "threshold", 0.0, 1.0)
-    bins = _arguments.integer(bins, "bins", 1)
+    bins = _arguments.count(bins, "bins")
     confidence = _arguments.confidence(confidence)
     resamples, seed = (
-        _arguments.integer(resamples, "resamples", 1),
+        _arguments.count(resamples, "resamples"),
         _arguments.integer(seed, "seed", 0),
     )
     score, p, y, weight, unit = rows.collect(scored)
     if len(y) == 0:
         raise ValueError(NOTHING)
-    weight = np.ldexp(weight, rows.power)  # as they were given, for the counts
     positive, negative = weight * y, weight * (1 - y)
     order = Order.of(score, positive, negative, unit, confidence)
     rate = Estimate(*_intervals.of_ratio(positive, weight, unit, confidence))
@@ -184,14 +183,19 @@ def evaluate_binary(
         ece=ece,
         smooth_ece=smooth_error(sums_on_grid(p, weight * (p - y)), weight.sum()),
         threshold=threshold,
-        confusion={name: float(x.sum()) for name, x in parts.items()},
+        confusion={name: _as_given(x, rows.power) for name, x in parts.items()},
         **_answers(parts, unit, confidence),
         never=0 if yes.all() else 1 if not yes.any() else None,
         curve=_curve(p, y, weight, bins, confidence),
         roc=order.curve(_POINTS),
         rows=len(y),
-        positives=float(positive.sum()),
+        positives=_as_given(positive, rows.power),
     )
+
+
+def _as_given(weights: Any, power: int) -> float:
+    """Return the sum of weights that are divided by 2^power."""
+    return float(np.ldexp(weights.sum(), power))
 
 
 def _answers(parts: dict[str, Any], unit: Any, confidence: float) -> dict[str, Any]:

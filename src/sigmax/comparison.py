@@ -236,8 +236,8 @@ def compare(
         one = _rows.rows(x, none if labels is None else labels, axis, **options)
     with _named("other"):
         two = _rows.rows(y, none if labels is None else labels, axis, **options)
-    bins = _arguments.integer(bins, "bins", 1)
-    resamples = _arguments.integer(resamples, "resamples", 1)
+    bins = _arguments.count(bins, "bins")
+    resamples = _arguments.count(resamples, "resamples")
     confidence = _arguments.confidence(confidence)
     seed = _arguments.integer(seed, "seed", 0)
     sums = _sums(one, two, bins, shares, labels is not None)

@@ -312,7 +312,7 @@ def choose_threshold(
     make = _rows.rows_of if goal == "accuracy" else questions
     rows = make(locals())
     level, seed = _arguments.confidence(confidence), _arguments.integer(seed, "seed", 0)
-    resamples = _arguments.integer(resamples, "resamples", 1)
+    resamples = _arguments.count(resamples, "resamples")
     if goal == "accuracy":
         p, y, weight, unit = rows.collect(_answers)
     else:

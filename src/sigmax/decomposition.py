@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from . import _arguments, _intervals, _rows
 from ._arguments import in_exact_arithmetic
+from ._numbers import like_rows
 from ._rows import Chunk
 from ._tables import NOTHING, losses_of, probabilities, squares_of, winners
 from .binary_fits import pooled, steps, tied
@@ -129,7 +130,7 @@ def decompose(
         method = "isotonic" if rows.classes == 2 else "temperature"
     _arguments.choice(method, "method", ("isotonic", "temperature", "vector"))
     level, seed = _arguments.confidence(confidence), _arguments.integer(seed, "seed", 0)
-    resamples = _arguments.integer(resamples, "resamples", 1)
+    resamples = _arguments.count(resamples, "resamples")
     count, weight, value, shares = rows.sum(_means, loss)
     if not count:
         raise ValueError(NOTHING)
@@ -222,7 +223,7 @@ def _cells(p: Any, weight: Any) -> tuple[Any, Any, Any]:
     total = np.bincount(order, mass)
     return (
         np.bincount(order, mass * mean) / total,
-        np.maximum(np.rint(total**2 / np.bincount(order, squares)), 1.0),
+        like_rows(total, np.bincount(order, squares)),
         total,
     )
 
@@ -341,7 +342,7 @@ def corp_curve(
     """
     rows = _rows.rows_of(locals())
     level, seed = _arguments.confidence(confidence), _arguments.integer(seed, "seed", 0)
-    resamples = _arguments.integer(resamples, "resamples", 1)
+    resamples = _arguments.count(resamples, "resamples")
     p, y, weight = rows.collect(_of_class_1 if rows.binary else _of_winner)
     if len(p) == 0:
         raise ValueError(NOTHING)
@@ -396,7 +397,7 @@ def _chance_of_fall(p: Any, y: Any, weight: Any, seed: int) -> float:
     of[order] = np.arange(len(p)) * bins // len(p)
     mass, squares, total = (np.bincount(of, x) for x in (weight, weight**2, weight * y))
     share = total / mass
-    risen, count = _risen(share, mass), np.maximum(np.rint(mass**2 / squares), 1).astype(np.int64)
+    risen, count = _risen(share, mass), like_rows(mass, squares).astype(np.int64)
     seen = (mass * (share - risen) ** 2).sum()
     if not seen > 1e-12 * mass.sum():
         return 1.0

@@ -230,8 +230,8 @@ def evaluate(
     -0.182
     """
     rows = _rows.rows_of(locals())
-    bins = _arguments.integer(bins, "bins", 1)
-    resamples = _arguments.integer(resamples, "resamples", 1)
+    bins = _arguments.count(bins, "bins")
+    resamples = _arguments.count(resamples, "resamples")
     confidence = _arguments.confidence(confidence)
     seed = _arguments.integer(seed, "seed", 0)
     return _evaluation(rows, bins, confidence, resamples, seed)
@@ -291,7 +291,7 @@ def calibration_error(
     """
     _arguments.choice(kind, "kind", (*_KINDS, "smooth"))
     rows = _rows.rows_of(locals())
-    bins = _arguments.integer(bins, "bins", 1)
+    bins = _arguments.count(bins, "bins")
     if kind == "smooth":
         weight, sums = rows.sum(sums_of_smooth)
         if not weight:

@@ -91,7 +91,7 @@ def reliability_curve(
     (array([0, 2]), array([nan, 0.5]))
     """
     rows = _rows.rows_of(locals())
-    bins = _arguments.integer(bins, "bins", 1)
+    bins = _arguments.count(bins, "bins")
     quantile = _intervals.quantile(_arguments.confidence(confidence))
     equal_mass = _arguments.flag(equal_mass, "equal_mass")
     table = sums_of(rows, bins, groups=1, by_mass=equal_mass, by_class=False)

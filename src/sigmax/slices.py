@@ -119,9 +119,9 @@ def evaluate_by(
     names, both, count = _slices(by, groups)
     rows = _rows.rows_of(locals(), groups=both)
     options = (
-        _arguments.integer(bins, "bins", 1),
+        _arguments.count(bins, "bins"),
         _arguments.confidence(confidence),
-        _arguments.integer(resamples, "resamples", 1),
+        _arguments.count(resamples, "resamples"),
         _arguments.integer(seed, "seed", 0),
     )
     p, y, weight, loss, code, place = rows.collect(_columns, rows.binary)
