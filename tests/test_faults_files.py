@@ -251,6 +251,25 @@ def test_f1_a_header_that_may_be_a_row(logits, labels):
     assert report("x.csv", "y.csv", "--header")
 
 
+def test_f1_two_arrays_of_labels(logits, labels):
+    np.savez("x.npz", logits=logits, labels=labels, label=labels[::-1])
+    assert "which are the labels? Name them with --labels-key" in report("x.npz", code=BAD_DATA)
+    inputs = read_inputs(Path("x.npz"), None, Options(labels_key="labels"))
+    np.testing.assert_array_equal(inputs.labels, labels)
+
+
+def test_f1_logits_and_probabilities_in_one_file(logits, labels):
+    np.savez("x.npz", logits=logits, probabilities=softmax(2 * logits), labels=labels)
+    inputs = read_inputs(Path("x.npz"), None, Options(probabilities=True))
+    np.testing.assert_allclose(np.exp(inputs.logits), softmax(2 * logits), rtol=1e-12)
+    np.testing.assert_array_equal(read_inputs(Path("x.npz"), None, Options()).logits, logits)
+
+
+def test_f1_a_field_that_is_there_twice():
+    Path("x.jsonl").write_text('{"logits": [1, 2], "label": 1, "logits": [2, 1]}\n')
+    assert "line 1: not a .jsonl file: has 'logits' twice" in report("x.jsonl", code=BAD_DATA)
+
+
 def test_f1_how_the_files_were_read_is_said_first(logits, labels):
     write_csv("x.csv", columns(logits, label=np.array(list("abcd"))[labels]))
     for printed in (report("x.csv"), run("calibrate", "x.csv"), run("info", "x.csv")):
@@ -352,6 +371,79 @@ def test_f3_a_calibration_knows_what_it_was_fitted_on(logits, labels):
     run("calibrate", "x.npz", "--probabilities", "--method", "vector")
     printed = run("apply", "z.npy", "calibration.json", "-o", "d.npy", "--logits", code=BAD_DATA)
     assert "was fitted on probabilities" in printed
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"temperature": 1e-320}, "temperature must be in [2^-1022"),
+        ({"temperature": -1.0}, "temperature must be in [2^-1022"),
+        ({"temperature": "2"}, "temperature must be a finite number, got '2'"),
+        ({"classes": ["a", "b", "b", "c"]}, "classes must have different names"),
+        ({"shares": [1, 2]}, "shares must be 4 finite numbers, got [1, 2]"),
+        ({"multilabel": "no"}, "multilabel must be true or false, got 'no'"),
+        ({"coverage": 2}, "coverage must be in (0, 1)"),
+        ({"penalty": -1}, "penalty not negative"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"rows": 1.5}, "rows must be an integer"),
+        ({"randomized": "no"}, "randomized must be true or false"),
+    ],
+)
+def test_f3_a_calibration_that_was_edited(changes, what, logits, labels):
+    np.savez("x.npz", logits=logits, labels=labels)
+    np.save("z.npy", logits)
+    run("calibrate", "x.npz", "--sets", "raps")
+    value = json.loads(Path("calibration.json").read_text())
+    name = next(iter(changes))
+    (value["sets"] if name in value["sets"] else value).update(changes)
+    Path("calibration.json").write_text(json.dumps(value))
+    printed = run("apply", "z.npy", "calibration.json", "-o", "p.npy", code=BAD_DATA)
+    assert "calibration.json: not a calibration that `sigmax calibrate` wrote: " in printed
+    assert what in printed
+    assert not Path("p.npy").exists()
+
+
+def test_f3_a_number_that_is_there_twice(logits, labels):
+    np.savez("x.npz", logits=logits, labels=labels)
+    run("calibrate", "x.npz")
+    text = Path("calibration.json").read_text().rstrip()
+    Path("calibration.json").write_text(text.removesuffix("}") + ', "temperature": 3}')
+    printed = run("apply", "x.npz", "calibration.json", "-o", "p.npy", code=BAD_DATA)
+    assert "has 'temperature' twice" in printed
+
+
+@pytest.mark.parametrize("command", ["apply", "compare"])
+def test_f3_columns_of_other_names_are_not_the_classes(command, logits, labels):
+    write_csv("x.csv", columns(logits, label=labels))
+    run("calibrate", "x.csv", "--method", "vector")
+    write_csv("other.csv", dict(zip("wxyz", logits.T, strict=True)))
+    write_csv("order.csv", dict(reversed(columns(logits).items())))
+    words_of = {
+        "apply": lambda x: ["apply", x, "calibration.json", "-o", "p.npy"],
+        "compare": lambda x: ["compare", "x.csv", x, "--resamples", 20],
+    }[command]
+    printed = run(*words_of("other.csv"), code=BAD_DATA)
+    assert "other.csv: are its columns w, x, y, z the classes a, b, c, d?" in printed
+    assert "--logits-key" in printed
+    run(*words_of("order.csv"))  # whatever their order
+    if command == "apply":
+        p = np.load("p.npy")
+        run(*words_of("other.csv"), "--logits-key", "w,x,y,z")
+        np.testing.assert_array_equal(np.load("p.npy"), p)
+        np.save("z.npy", logits)
+        run(*words_of("z.npy"))
+        np.testing.assert_array_equal(np.load("p.npy"), p)
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-320])
+def test_f3_shares_of_any_size(size, logits, labels):
+    np.savez("x.npz", logits=logits, labels=labels)
+    run("calibrate", "x.npz")
+    run("apply", "x.npz", "calibration.json", "-o", "p.npy", "--prior", "1,1,1,1")
+    expected = np.load("p.npy")
+    shares = ",".join([str(size)] * 4)
+    run("apply", "x.npz", "calibration.json", "-o", "p.npy", "--prior", shares)
+    np.testing.assert_allclose(np.load("p.npy"), expected, rtol=1e-12)
 
 
 # ---------------------------------------------------------------- F4: verdicts
@@ -514,6 +606,13 @@ def test_f6_a_table_without_rows(text):
     Path("x.csv").write_text(text)
     assert "sigmax: x.csv" in report("x.csv", code=BAD_DATA)
     run("info", "x.csv", code=0 if text.startswith("a,b") else BAD_DATA)
+
+
+def test_f6_lists_without_numbers():
+    empty = pa.array([[], []], pa.list_(pa.float64()))
+    pa.parquet.write_table(pa.table({"logits": empty, "label": [0, 1]}), "x.parquet")
+    printed = report("x.parquet", code=BAD_DATA)
+    assert "row 0, column 'logits': must be a list of numbers, got '[]'" in printed
 
 
 def test_f6_a_file_that_is_no_gzip():
@@ -809,6 +908,15 @@ def test_f10_bfloat16(logits, labels):
         inputs.logits, logits.astype(ml_dtypes.bfloat16).astype(np.float32)
     )
     assert "read as bfloat16" in report("x.npz")
+
+
+def test_f10_text_in_views(logits, labels):
+    names = pa.array(np.array(list("abcd"))[labels]).cast(pa.string_view())
+    pa.parquet.write_table(pa.table(columns(logits) | {"label": names}), "x.parquet")
+    np.testing.assert_array_equal(read_inputs(Path("x.parquet"), None, Options()).labels, labels)
+    texts = pa.array(list(map(str, logits[:, 0]))).cast(pa.string_view())
+    pa.parquet.write_table(pa.table(columns(logits) | {"a": texts, "label": names}), "x.parquet")
+    np.testing.assert_array_equal(read_inputs(Path("x.parquet"), None, Options()).logits, logits)
 
 
 @pytest.mark.parametrize("words_of", [("True", "False"), ("true", "false")])

@@ -398,10 +398,10 @@ def _as_index(value: Any) -> int | None:
 
 def count(value: Any, name: str) -> int:
     """Return how many bins or resamples there are: no more than memory and time allow."""
-    value = integer(value, name, 1)
-    if value > MOST:
+    result = integer(value, name, 1)
+    if result > MOST:
         raise ValueError(f"{name} must be at most {MOST}, got {shown(value)}")
-    return value
+    return result
 
 
 def flag(value: Any, name: str) -> bool:

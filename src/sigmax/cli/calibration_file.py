@@ -16,8 +16,10 @@ from sigmax import (
     VectorScalingFit,
     softmax,
 )
+from sigmax._arguments import integer, temperatures
 from sigmax.files.blocks import scaled_block
 from sigmax.files.errors import DataError
+from sigmax.files.jsonl import different_fields
 from sigmax.files.questions import ANSWERS
 from sigmax.report.labels import PerLabel
 
@@ -130,7 +132,11 @@ def _described_per_label(fit: PerLabel) -> dict[str, Any]:
 def load(path: Path) -> Calibration:
     """Read a file of `calibrate`, checked."""
     try:
-        value = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(
+            path.read_text("utf-8"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=different_fields,
+        )
         return read(value)
     except KeyError as error:
         what = f"{error} is missing"
@@ -146,19 +152,21 @@ def read(value: Any) -> Calibration:
     classes, method, given = value["classes"], value["method"], value.get("input")
     if not isinstance(classes, list) or not all(isinstance(x, str) for x in classes):
         raise ValueError("classes must be a list of names")
+    if len(set(classes)) < len(classes):
+        raise ValueError("classes must have different names")
     if given not in (None, "logits", "probabilities"):
         raise ValueError(f"input must be 'logits' or 'probabilities', got {given!r}")
-    normalize = value.get("normalize", False)
-    if not isinstance(normalize, bool):
-        raise ValueError(f"normalize must be true or false, got {normalize!r}")
+    normalize, multilabel = (
+        _flag({name: False, **value}, name) for name in ("normalize", "multilabel")
+    )
     common: Any = {
         "classes": tuple(classes),
         "input": given,
         "normalize": normalize,
-        "shares": _numbers(value["shares"], len(classes)) if value.get("shares") else None,
+        "shares": _numbers(value, "shares", len(classes)) if value.get("shares") else None,
         "sets": _sets(value["sets"], len(classes)) if value.get("sets") else None,
     }
-    if value.get("multilabel", False) is True:
+    if multilabel:
         return Calibration(**common, labels=_labels(value, len(classes)))
     if method == "none":
         return Calibration(**common)
@@ -167,12 +175,9 @@ def read(value: Any) -> Calibration:
             raise ValueError(f"method {method!r} is for two classes, got {len(classes)}")
         return Calibration(**common, binary=_binary(method, value))
     if method == "temperature":
-        temperature = _finite(value["temperature"])
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {value['temperature']}")
-        return Calibration(**common, temperature=temperature)
+        return Calibration(**common, temperature=temperatures(_finite(value, "temperature")))
     if method == "vector":
-        scale, bias = (_numbers(value[name], len(classes)) for name in ("scale", "bias"))
+        scale, bias = (_numbers(value, name, len(classes)) for name in ("scale", "bias"))
         return Calibration(**common, scale=scale, bias=bias)
     legal = "'temperature', 'vector', 'platt', 'beta' or 'isotonic'"
     raise ValueError(f"method must be {legal}, got {method!r}")
@@ -199,14 +204,14 @@ def _binary(method: str, value: dict[str, Any]) -> PlattFit | BetaFit | Isotonic
         "rows": 0,
     }
     if method == "platt":
-        return PlattFit(**found, scale=_finite(value["scale"]), bias=_finite(value["bias"]))
+        return PlattFit(**found, scale=_finite(value, "scale"), bias=_finite(value, "bias"))
     if method == "beta":
-        a, b, c = (_finite(value[name]) for name in "abc")
+        a, b, c = (_finite(value, name) for name in "abc")
         return BetaFit(**found, a=a, b=b, c=c)
     points = value["points"]
     if not isinstance(points, list) or len(points) < 2:
         raise ValueError("points must be a list of two numbers at least")
-    x, y = _numbers(points, len(points)), _numbers(value["values"], len(points))
+    x, y = (_numbers(value, name, len(points)) for name in ("points", "values"))
     if (np.diff(x) < 0).any() or (np.diff(y) < 0).any() or y[0] < 0 or y[-1] > 1:
         raise ValueError("points and values must rise, values in [0, 1]")
     return IsotonicFit(**found, points=x, values=y)
@@ -216,14 +221,18 @@ def _sets(value: Any, classes: int) -> ConformalSets:
     """Return the conformal sets of a file."""
     if not isinstance(value, dict) or value.get("method") not in ("lac", "aps", "raps"):
         raise ValueError("sets must be an object with the method 'lac', 'aps' or 'raps'")
-    threshold = math.inf if value["threshold"] is None else _finite(value["threshold"])
-    numbers: dict[str, Any] = {name: _finite(value[name]) for name in ("coverage", "penalty")}
-    counts: dict[str, Any] = {name: int(_finite(value[name])) for name in ("free", "seed", "rows")}
+    threshold = math.inf if value["threshold"] is None else _finite(value, "threshold")
+    numbers: dict[str, Any] = {name: _finite(value, name) for name in ("coverage", "penalty")}
+    if not (0 < numbers["coverage"] < 1 and numbers["penalty"] >= 0):
+        raise ValueError("coverage must be in (0, 1) and penalty not negative")
+    counts: dict[str, Any] = {
+        name: integer(value[name], name, 0) for name in ("free", "seed", "rows")
+    }
     return ConformalSets(
         threshold=threshold,
         method=value["method"],
-        randomized=bool(value["randomized"]),
-        never_empty=bool(value["never_empty"]),
+        randomized=_flag(value, "randomized"),
+        never_empty=_flag(value, "never_empty"),
         per_class=False,
         temperature=1.0,
         classes=classes,
@@ -236,13 +245,21 @@ def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a finite number")
 
 
-def _finite(value: Any) -> float:
+def _flag(values: dict[str, Any], name: str) -> bool:
+    if not isinstance(values[name], bool):
+        raise ValueError(f"{name} must be true or false, got {values[name]!r}")
+    return bool(values[name])
+
+
+def _finite(values: dict[str, Any], name: str) -> float:
+    value = values[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e308:
-        raise ValueError(f"a number must be finite, got {str(value)[:40]}")
+        raise ValueError(f"{name} must be a finite number, got {repr(value)[:40]}")
     return float(value)
 
 
-def _numbers(values: Any, count: int) -> Any:
-    if not isinstance(values, list) or len(values) != count:
-        raise ValueError(f"must be {count} finite numbers, one for each class")
-    return np.array([_finite(x) for x in values])
+def _numbers(values: dict[str, Any], name: str, count: int) -> Any:
+    numbers = values[name]
+    if not isinstance(numbers, list) or len(numbers) != count:
+        raise ValueError(f"{name} must be {count} finite numbers, got {repr(numbers)[:40]}")
+    return np.array([_finite({name: x}, name) for x in numbers])

@@ -416,6 +416,7 @@ def _prior(text: str | None, fitted: Any, inputs: Inputs, path: Path) -> Any:
             raise DataError(
                 f"--prior must be auto or {count} shares, not negative, got {text[:60]!r}"
             )
+        prior = prior / prior.max()  # the sum of the largest numbers is infinite
         return prior / prior.sum()
     blocks = [fitted.apply(inputs.logits[rows]) for rows in row_blocks(inputs.logits)]
     p = spill(b.astype(np.float64) / b.sum(axis=1, keepdims=True, dtype=np.float64) for b in blocks)

@@ -85,11 +85,12 @@ def find_rows(path: Path, options: Options, beside: set[str], what: str = "logit
     names = [name for name in arrays(path, options.how) if name not in beside]
     names = names if of_arrays else _without(path, names, options)
     named = False
+    names_of = _NAMES[what][::-1] if options.probabilities else _NAMES[what]
     if kind(path) in NAMED and len(names) != 1:
-        names = _known(names, _NAMES[what]) or _refuse(path, arrays(path), option, what)
+        names = _known(names, names_of) or _refuse(path, arrays(path), option, what)
     elif kind(path) in (".parquet", ".arrow"):
-        named = bool(_known(names, _NAMES[what]))
-        names = _known(names, _NAMES[what]) or names
+        named = bool(_known(names, names_of))
+        names = _known(names, names_of) or names
     if not names:
         others = f" beside {', '.join(sorted(beside))}" if beside else ""
         raise DataError(f"{path}: has no columns of {what}{others}")
@@ -171,6 +172,8 @@ def find_labels(path: Path, labels_path: Path | None, options: Options) -> Where
             raise DataError(f"{file}: is one array of logits: name the file of the labels too")
         return Where(file)
     names = arrays(file, options.how)
+    if set(_LABELS) <= set(names):
+        _refuse(file, list(_LABELS), "--labels-key", "labels")
     found = _known(names, _labels_of(file))
     if not found and own:
         names = _without(file, names, options)

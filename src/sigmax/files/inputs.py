@@ -91,11 +91,23 @@ def read_logits(
     else:
         where = find_rows(path, options, names & set(beside))
     inputs = _logits(where, options)
+    _require_classes(inputs, where, classes)
     _require_drops(options, path)
     doubt_columns(inputs, where, options, ())
     if settled and inputs.reading is not None:
         inputs.reading.settle()
     return inputs
+
+
+def _require_classes(inputs: Inputs, where: Where, classes: Sequence[str]) -> None:
+    """Refuse columns that are called otherwise than the classes, unless one of both is only numbered."""
+    own = inputs.classes
+    known = where.named or len(own) != len(classes) or set(own) == set(classes)
+    if not known and _numbers(own) is None and _numbers(classes) is None:
+        raise DataError(
+            f"{where.path}: are its columns {_some(own)} the classes {_some(classes)}? "
+            "Name them in that order with --logits-key"
+        )
 
 
 def read_inputs(

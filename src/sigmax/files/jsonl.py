@@ -31,6 +31,15 @@ def is_probabilities(name: str) -> bool:
     return last in ("p", "prob", "probs", "probability", "probabilities", "proba", "probas", "noul")
 
 
+def different_fields(pairs: list[tuple[str, Any]]) -> Row:
+    """Return an object of these fields, whose names are different: JSON leaves open which of two counts."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"has {next(n for n in names if names.count(n) > 1)!r} twice")
+    return row
+
+
 @dataclass
 class Jsonl(Table):
     path: Path
@@ -81,7 +90,7 @@ class Jsonl(Table):
                 for line, text in enumerate(file, 1):
                     if not text.strip():
                         continue
-                    row = json.loads(text)
+                    row = json.loads(text, object_pairs_hook=different_fields)
                     if not isinstance(row, dict):
                         raise ValueError(f"must be an object, got {text.strip()[:40]!r}")
                     if not self._counts(row):

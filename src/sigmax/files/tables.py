@@ -444,6 +444,8 @@ class Arrow(Table):
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             return column.to_numpy(zero_copy_only=False)
         try:
+            if pa.types.is_string_view(column.type):  # for which Arrow has no such functions yet
+                column = column.cast(pa.string())
             if pa.types.is_string(column.type):
                 column = pc.utf8_trim_whitespace(column)
             return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -469,6 +471,8 @@ class Arrow(Table):
 
         lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
         width = lengths[0] if len(lengths) else 0
+        if len(lengths) and not width:
+            _refuse_column(self, first, name, "must be a list of numbers", "[]")
         if not (lengths == width).all():
             row = int(np.argmax(lengths != width))
             raise DataError(
@@ -492,7 +496,13 @@ class Arrow(Table):
         import pyarrow as pa
 
         of_type = self.schema.field(name).type
-        is_text = (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string)
+        types = pa.types
+        is_text = (
+            types.is_dictionary,
+            types.is_string,
+            types.is_large_string,
+            types.is_string_view,
+        )
         return any(is_it(of_type) for is_it in is_text)
 
     def text(self, name: str) -> Opened:
