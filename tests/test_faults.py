@@ -142,6 +142,17 @@ def test_n5_masked_arrays_in_a_list_and_alone(name: str, advice: str) -> None:
             sigmax.cross_entropy(both.pop("logits"), both.pop("labels"), **both)
 
 
+def test_n5_masked_indices() -> None:
+    hidden = np.ma.masked_array([0, 1], mask=[False, True])
+    for name, call in (
+        ("labels", lambda: sigmax.linear_log_softmax(np.eye(2), np.eye(2), hidden)),
+        ("indices", lambda: sigmax.SparseLabels(hidden, np.log([0.5, 0.5]))),
+        ("draft_tokens", lambda: sigmax.speculative_accept(np.eye(2), np.eye(3, 2), hidden)),
+    ):
+        with pytest.raises(TypeError, match=f"{name} is a masked array"):
+            call()
+
+
 # ---------------------------------------------------------------- N6, N7, N8: out, types
 
 
@@ -149,6 +160,20 @@ def test_n5_masked_arrays_in_a_list_and_alone(name: str, advice: str) -> None:
 def test_n6_out_of_another_shape_or_type(out: Any) -> None:
     with pytest.raises(ValueError, match="out must have the"):
         both_of(sigmax.binary_cross_entropy)(np.zeros(1), np.ones(1), out=out)
+
+
+def test_n6_out_of_linear_softmax() -> None:
+    """It took integers, and cut the probabilities off; it read what it had written over."""
+    x, weight = np.random.default_rng(0).normal(size=(2, 3, 3))
+    for out in (np.empty((3, 3), int), np.empty((3, 3), bool), np.empty((3, 3), "M8[s]")):
+        with pytest.raises(TypeError, match="out must hold numbers of type float64"):
+            sigmax.linear_softmax(x, weight, out=out)
+    expected = sigmax.linear_softmax(x, weight)
+    for operand in (x, weight):
+        given = {"features": x.copy(), "weight": weight.copy()}
+        name = "features" if operand is x else "weight"
+        sigmax.linear_softmax(given["features"], given["weight"], out=given[name][::-1])
+        np.testing.assert_array_equal(given[name][::-1], expected)
 
 
 def test_n6_out_in_another_order_of_bytes() -> None:
@@ -164,8 +189,16 @@ def test_n6_outs_that_overlap() -> None:
     for places in ((out, out, None), (out, out.T, None), (None, None, out[0])):
         with pytest.raises(ValueError, match="out for"):
             both_of(sigmax.linear_cross_entropy)(np.ones((2, 2)), np.eye(2), [0, 1], out=places)
-    with pytest.raises(ValueError, match="must not be broadcast"):
-        bits(np.zeros((2, 2)), [0, 1], out=np.lib.stride_tricks.as_strided(out, strides=(0, 8)))
+    for strides in ((0, 8), (8, 0), (4, 16), (12, 8)):
+        overlapping = np.lib.stride_tricks.as_strided(np.empty(9), (2, 2), strides)
+        with pytest.raises(ValueError, match="must not be broadcast or overlap itself"):
+            bits(np.zeros((2, 2)), [0, 1], out=overlapping)
+        with pytest.raises(ValueError, match="must not be broadcast or overlap itself"):
+            sigmax.softmax(np.zeros((2, 2)), out=overlapping)
+    big = np.empty((5, 3, 4))
+    for view in (big[::2, 0, ::3], big[::-2, ::2, 1][:2].T, big[3:, 1, 2:0:-1]):
+        x = np.zeros(view.shape)
+        assert bits(x, [0] * len(view), out=view)[1] is view
 
 
 def test_n7_small_types() -> None:

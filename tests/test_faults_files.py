@@ -412,26 +412,20 @@ def test_f3_a_number_that_is_there_twice(logits, labels):
     assert "has 'temperature' twice" in printed
 
 
-@pytest.mark.parametrize("command", ["apply", "compare"])
-def test_f3_columns_of_other_names_are_not_the_classes(command, logits, labels):
+def test_f3_columns_of_other_names_are_not_the_classes(logits, labels):
     write_csv("x.csv", columns(logits, label=labels))
     run("calibrate", "x.csv", "--method", "vector")
-    write_csv("other.csv", dict(zip("wxyz", logits.T, strict=True)))
+    write_csv("other.csv", dict(zip("efgh", logits.T, strict=True)))
     write_csv("order.csv", dict(reversed(columns(logits).items())))
-    words_of = {
-        "apply": lambda x: ["apply", x, "calibration.json", "-o", "p.npy"],
-        "compare": lambda x: ["compare", "x.csv", x, "--resamples", 20],
-    }[command]
-    printed = run(*words_of("other.csv"), code=BAD_DATA)
-    assert "other.csv: are its columns w, x, y, z the classes a, b, c, d?" in printed
+    np.save("z.npy", logits)
+    options = ("calibration.json", "-o", "p.npy")
+    printed = run("apply", "other.csv", *options, code=BAD_DATA)
+    assert "other.csv: are its columns e, f, g, h the classes a, b, c, d?" in printed
     assert "--logits-key" in printed
-    run(*words_of("order.csv"))  # whatever their order
-    if command == "apply":
-        p = np.load("p.npy")
-        run(*words_of("other.csv"), "--logits-key", "w,x,y,z")
-        np.testing.assert_array_equal(np.load("p.npy"), p)
-        np.save("z.npy", logits)
-        run(*words_of("z.npy"))
+    run("apply", "order.csv", *options)  # whatever their order
+    p = np.load("p.npy")
+    for words_of in (["other.csv", *options, "--logits-key", "e,f,g,h"], ["z.npy", *options]):
+        run("apply", *words_of)
         np.testing.assert_array_equal(np.load("p.npy"), p)
 
 
@@ -877,6 +871,45 @@ def test_f10_a_pipe_does_not_hang(logits):
     os.mkfifo("pipe.csv")
     for words_of in (["pipe.csv", "z.npy"], ["z.npy", "pipe.csv"]):
         assert "through a pipe" in report(*words_of, code=BAD_DATA)
+
+
+def test_f10_a_calibration_through_a_pipe_does_not_hang(logits):
+    np.save("z.npy", logits)
+    os.mkfifo("pipe.json")
+    printed = run("apply", "z.npy", "pipe.json", "-o", "p.npy", code=BAD_DATA)
+    assert "pipe.json: is not a file" in printed
+
+
+def test_f10_names_of_classes_in_a_file(logits, labels):
+    np.savez("x.npz", logits=logits, labels=np.array(list("abcd"))[labels])
+    Path("names.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\nc\r\nd\r\n")
+    inputs = read_inputs(Path("x.npz"), None, Options(classes="names.txt"))
+    np.testing.assert_array_equal(inputs.labels, labels)
+    Path("names.txt").write_bytes("é\nb\nc\nd".encode("latin-1"))
+    printed = report("x.npz", "--classes", "names.txt", code=BAD_DATA)
+    assert "names.txt: --classes must be a file of names in UTF-8" in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "suffixes"), [("--only=x=1", ".jsonl"), ("--header", ".csv or .tsv")]
+)
+def test_f10_an_option_that_no_file_has_a_use_for(option, suffixes, logits, labels):
+    np.savez("x.npz", logits=logits, labels=labels)
+    name = option.split("=")[0]
+    printed = run("calibrate", "x.npz", option, code=BAD_DATA)
+    assert f"{name} is for files that are {suffixes}" in printed
+
+
+def test_f10_slices_by_an_array_of_the_file(logits, labels):
+    np.savez("x.npz", logits=logits, labels=labels, site=labels % 2)
+    report("x.npz", "--by", "site")
+    assert {row["name"] for row in numbers()["parts"]["slices"]} == {"0", "1"}
+
+
+def test_f10_an_address_without_a_port(logits, labels):
+    np.savez("x.npz", logits=logits, labels=labels)
+    printed = report("x.npz", "--scheduler", "nowhere", code=BAD_DATA)
+    assert "--scheduler must be tcp://host:port, got 'nowhere'" in printed
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".npz", ".parquet", ".npy"])

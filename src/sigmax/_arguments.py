@@ -647,12 +647,21 @@ def writable(out: Any, shape: tuple[int, ...], name: str = "out") -> None:
         raise ValueError(f"{name} must have the shape {tuple(shape)}, got shape {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only: pass an array that may be written to")
-    if (
-        out.size
-        and 0 in out.strides
-        and any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True))
-    ):
-        raise ValueError(f"{name} must not be broadcast: several of its numbers are one in memory")
+    if not out.flags.forc and out.size and _overlaps_itself(out):
+        raise ValueError(
+            f"{name} must not be broadcast or overlap itself: several of its numbers are one in memory"
+        )
+
+
+def _overlaps_itself(out: Any) -> bool:
+    """Whether numbers share bytes: in views of arrays each stride steps over all that smaller ones reach."""
+    reach = out.itemsize
+    for stride, n in sorted(zip(map(abs, out.strides), out.shape, strict=True)):
+        if n > 1:
+            if stride < reach:
+                return True
+            reach += stride * (n - 1)
+    return False
 
 
 def result_place(out: Any, shape: tuple[int, ...], dtype: Any) -> None:

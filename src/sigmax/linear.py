@@ -87,14 +87,16 @@ def linear_softmax(
     """
     rows = _Rows(features, weight, bias, temperature)
     shape = (*rows.layer.batch, rows.classes)
+    dtype = rows.layer.features.dtype
     if out is None:
-        out = np.empty(shape, rows.layer.features.dtype)
-    elif not isinstance(out, np.ndarray) or out.shape != shape or not out.flags.writeable:
-        raise ValueError(f"out must be a writable array of the shape {shape}")
-    flat = out.reshape(rows.count, rows.classes)
+        out = np.empty(shape, dtype)
+    _arguments.result_place(out, shape, dtype)
+    layer = (rows.layer.features, rows.layer.weight, rows.layer.bias)
+    is_apart = not any(x is not None and np.may_share_memory(out, x) for x in layer)
+    flat = (out if is_apart else np.empty(shape, dtype)).reshape(rows.count, rows.classes)
     for part, logits, t in rows.chunks():
         flat[part] = softmax(logits, temperature=t, out=logits)
-    if not np.shares_memory(flat, out):
+    if not np.may_share_memory(flat, out):
         out[...] = flat.reshape(shape)
     return out
 
@@ -258,7 +260,7 @@ class _Rows:
 
 def _class_indices(labels: Any, rows: _Rows) -> Any:
     """Return labels as a matrix of int64, one row for each of the layer's."""
-    index, batch = np.asarray(labels), rows.layer.batch
+    index, batch = _arguments.numpy_labels(labels), rows.layer.batch
     if index.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, got dtype {index.dtype}")
     if index.shape != batch and index.shape[:-1] != batch:

@@ -438,7 +438,7 @@ def _draft_tokens(tokens: Any, drafts: "_Rows", targets: "_Rows") -> Any:
             f"target_logits must have rows for {length} positions, or one more, got the batch shape "
             f"{targets.shape} beside {drafts.shape}"
         )
-    tokens = np.asarray(tokens)
+    tokens = np.asarray(_arguments.positions(tokens, "draft_tokens"))
     if tokens.dtype.kind not in "iu" and tokens.size:
         raise TypeError(f"draft_tokens must be integers, got dtype {tokens.dtype}")
     if tokens.shape != drafts.shape:

@@ -47,7 +47,7 @@ class SparseLabels:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        index = np.asarray(self.indices)
+        index = np.asarray(_arguments.positions(self.indices, "indices"))
         log_q = _arguments.numpy_array(self.log_probabilities, "log_probabilities")
         if index.dtype.kind not in "iu":
             raise TypeError(f"indices must be integers, got dtype {index.dtype}")

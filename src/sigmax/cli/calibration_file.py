@@ -131,6 +131,8 @@ def _described_per_label(fit: PerLabel) -> dict[str, Any]:
 
 def load(path: Path) -> Calibration:
     """Read a file of `calibrate`, checked."""
+    if not path.is_file():
+        raise DataError(f"{path}: is not a file")
     try:
         value = json.loads(
             path.read_text("utf-8"),

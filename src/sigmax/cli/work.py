@@ -24,8 +24,8 @@ from sigmax.files.blocks import row_blocks, spill
 from sigmax.files.cluster import cluster, write_remotely
 from sigmax.files.errors import DataError
 from sigmax.files.find import Options, Where, beside_logits, find_beside, has_labels
-from sigmax.files.inputs import Inputs, read_inputs, read_logits
-from sigmax.files.opening import open_file
+from sigmax.files.inputs import Inputs, read_inputs, read_logits, require_classes
+from sigmax.files.opening import ARRAYS, kind, open_file
 from sigmax.files.outputs import (
     KINDS,
     check_place,
@@ -54,8 +54,21 @@ _READING = (
 
 def reading_options(given: dict[str, Any]) -> Options:
     """Return how the files are to be read."""
+    _require_use(given)
     names = {field.name for field in fields(Options)} & set(given)
     return Options(**{name: given[name] for name in names}, remote=bool(given.get("scheduler")))
+
+
+def _require_use(given: dict[str, Any]) -> None:
+    """Refuse options that none of the files has a use for."""
+    beside = (given.get("groups"), given.get("weights"), given.get("by"))
+    read = [given.get(name) for name in ("logits", "labels", "file", "features", "base", "other")]
+    names = [str(name).lower().removesuffix(".gz") for name in (*read, *beside)]
+    for option, suffixes in (("only", (".jsonl",)), ("header", (".csv", ".tsv"))):
+        if given.get(option) is None or "-" in names:
+            continue
+        if not any(name.endswith(suffixes) for name in names):
+            raise DataError(f"--{option} is for files that are {' or '.join(suffixes)}")
 
 
 def _paths(given: dict[str, Any]) -> list[Path | None]:
@@ -90,7 +103,7 @@ def report(context: typer.Context) -> None:
         logits, labels = from_standard_input_of(given["logits"], given["labels"])
         options = reading_options(given)
         where = find_beside(logits, labels or logits, given["by"], "--by", options)
-        if where is not None and where.path == logits:
+        if where is not None and where.path == logits and kind(logits) not in ARRAYS:
             options = replace(
                 options, drop=",".join([*(where.names or ()), *filter(None, [options.drop])])
             )
@@ -369,6 +382,8 @@ def apply(context: typer.Context) -> None:
         count = inputs.logits.shape[1]
         if count != len(fitted.classes):
             raise DataError(f"{logits}: has {count} classes, {path} is for {len(fitted.classes)}")
+        if options.logits_key is None:
+            require_classes(logits, inputs.classes, fitted.classes)
         say(inputs)
         if fitted.labels is not None and given["prior"] is not None:
             raise DataError(f"{path}: is of many labels, which --prior is not for")

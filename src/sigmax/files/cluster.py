@@ -25,7 +25,11 @@ def cluster(address: str | None) -> Iterator[None]:
         from distributed import Client
     except ModuleNotFoundError:
         raise DataError("--scheduler needs Dask: pip install 'sigmax[dask]'") from None
-    with Client(address, timeout=10):  # type: ignore[no-untyped-call]
+    try:
+        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (ValueError, OSError) as error:
+        raise DataError(f"--scheduler must be tcp://host:port, got {address!r}: {error}") from error
+    with client:
         yield
 
 

@@ -64,9 +64,12 @@ def listed_classes(classes: str | None) -> tuple[str, ...]:
     path = Path(classes or "")
     try:
         is_file = path.is_file()
-        names = path.read_text("utf-8").splitlines() if is_file else str(classes).split(",")
-    except (OSError, ValueError):
-        names = str(classes).split(",")
+    except (OSError, ValueError):  # a list that is no name of a file
+        is_file = False
+    try:
+        names = path.read_text("utf-8-sig").splitlines() if is_file else str(classes).split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: --classes must be a file of names in UTF-8: {error}") from error
     return tuple(name.strip() for name in names)
 
 

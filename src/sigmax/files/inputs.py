@@ -91,7 +91,6 @@ def read_logits(
     else:
         where = find_rows(path, options, names & set(beside))
     inputs = _logits(where, options)
-    _require_classes(inputs, where, classes)
     _require_drops(options, path)
     doubt_columns(inputs, where, options, ())
     if settled and inputs.reading is not None:
@@ -99,13 +98,12 @@ def read_logits(
     return inputs
 
 
-def _require_classes(inputs: Inputs, where: Where, classes: Sequence[str]) -> None:
+def require_classes(path: Path, own: Sequence[str], classes: Sequence[str]) -> None:
     """Refuse columns that are called otherwise than the classes, unless one of both is only numbered."""
-    own = inputs.classes
-    known = where.named or len(own) != len(classes) or set(own) == set(classes)
+    known = list(own) == list(classes) or len(own) != len(classes)
     if not known and _numbers(own) is None and _numbers(classes) is None:
         raise DataError(
-            f"{where.path}: are its columns {_some(own)} the classes {_some(classes)}? "
+            f"{path}: are its columns {_some(own)} the classes {_some(classes)}? "
             "Name them in that order with --logits-key"
         )
 
