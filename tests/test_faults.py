@@ -464,6 +464,28 @@ def test_n12_counts_are_in_the_weights_as_given() -> None:
     assert found.base_rate == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+@pytest.mark.parametrize("fit", [sigmax.fit_platt, sigmax.fit_beta])
+def test_n12_logits_whose_squares_are_0_or_infinite(fit: Any, scale: float) -> None:
+    """NumPy's least squares did not converge."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=60)
+    if fit is sigmax.fit_beta and scale < 1:
+        assert fit(x * scale, x + rng.normal(size=60) > 0).status == "ok"
+        return
+    with pytest.raises(ValueError, match="logits must have squares that float64 holds"):
+        fit(x * scale, x + rng.normal(size=60) > 0)
+
+
+@pytest.mark.parametrize("k", [0, -1, 99, 10**400])
+def test_n11_numbers_of_classes(k: int) -> None:
+    with pytest.raises(ValueError, match=r"k must be in \[1, 3\]"):
+        sigmax.SparseLabels.from_logits(np.zeros((2, 3)), k)
+    if k > 3:
+        with pytest.raises(ValueError, match="num_classes must be less than 2"):
+            sigmax.one_hot([0], max(k, 2**31))
+
+
 # ---------------------------------------------------------------- N13, N14
 
 

@@ -576,6 +576,10 @@ def _divided(features: Any, size: Any, z: Any) -> Any:
 def _logistic(rows: Rows, features: Any, count: int, smoothing: float) -> tuple[Any, Any]:
     """Return the parameters of the smallest loss and their covariance (Huber's sandwich); NaN where there are none."""
     size = np.sqrt(rows.sum(_squares, features)[0])  # so that no feature dwarfs another
+    if not ((size > 2.0**-500) & (size < 2.0**500)).all():
+        raise ValueError(
+            "logits must have squares that float64 holds: the largest in [2^-500, 2^500], or multiply them by a number"
+        )
     scaled = partial(_divided, features, size)
     theta = np.zeros(count)
     value, slope, hessian, spread = rows.sum(_terms, scaled, theta, smoothing)

@@ -54,6 +54,8 @@ def one_hot(
            [0., 0., 1.]])
     """
     classes = _arguments.integer(num_classes, "num_classes", 0)
+    if classes >= 2**31:
+        raise ValueError(f"num_classes must be less than 2^31, got {_arguments.shown(num_classes)}")
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind.kind != "b":
         _arguments.require_type(kind, "dtype")

@@ -99,7 +99,11 @@ class SparseLabels:
 
         x = _arguments.numpy_array(logits, "logits")
         rows = log_softmax(x.reshape(-1, x.shape[-1]), temperature=temperature, dtype=np.float64)
-        best = top_k(rows, x.shape[-1] if k is None else k)
+        classes = x.shape[-1]
+        count = classes if k is None else _arguments.integer(k, "k")
+        if not 1 <= count <= classes:
+            raise ValueError(f"k must be in [1, {classes}], got {count}")
+        best = top_k(rows, count)
         shape = (*x.shape[:-1], best.indices.shape[-1])
         return cls(
             best.indices.reshape(shape),
@@ -435,6 +439,10 @@ def write_soft_labels(
     first = next(parts, None)
     if first is None:
         raise ValueError("labels must have one part at least")
+    if not isinstance(first, SparseLabels):
+        raise TypeError(
+            f"labels must be SparseLabels, or parts of such, got {type(first).__name__}"
+        )
     about = {"schema": _SCHEMA, "num_classes": num_classes, "temperature": first.temperature}
     fields = [("indices", pa.list_(pa.int32())), ("log_probabilities", pa.list_(pa.float32()))]
     fields += [("tail", pa.float32())]
