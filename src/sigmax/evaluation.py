@@ -184,11 +184,11 @@ def evaluate(
     temperature : array_like
         Positive: a number, or one per row. Of probabilities, that of their logarithms.
     bins : int
-        Of confidence.
+        Of confidence, at most 10⁶.
     confidence : float
         Of the intervals, in [0, 1).
     resamples : int
-        Of the bootstrap.
+        Of the bootstrap, at most 10⁶.
     groups : array_like, shape of the rows, optional
         Rows of one group, which are not independent (of one patient, one document), are drawn together.
     seed : int
