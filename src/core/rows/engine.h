@@ -165,17 +165,22 @@ class Engine {
     }
   }
 
-  // The term of a class: from here on, or from the first pass, it is kept.
-  template <bool keep, class S>
-  static SIGMAX_INLINE Term term_at(Kept kept, std::ptrdiff_t at, Vec x, C c, const Row& row) {
-    if constexpr (keep && P::is_apart && std::is_same<S, Apart>::value) return kept.load(at);
-    const Term term = P::term(x, c, row);
-    if constexpr (keep) kept.store(at, term);
-    return term;
+  // The terms of some vectors of classes: from here on, or from the first pass, they are kept where there is a place.
+  template <class S, int count>
+  static SIGMAX_INLINE void take_terms(Term* term, Kept kept, std::ptrdiff_t at, const Vec* x, const C* c, const Row& row) {
+    if constexpr (P::is_apart && std::is_same<S, Apart>::value)
+      if (kept.planes != nullptr) {
+        SIGMAX_UNROLL for (int k = 0; k < count; ++k) term[k] = kept.load(at + k * kLanes);
+        return;
+      }
+    SIGMAX_UNROLL for (int k = 0; k < count; ++k) term[k] = P::term(x[k], c[k], row);
+    if constexpr (P::kept > 0 && !(P::is_apart && std::is_same<S, Apart>::value))
+      if (kept.planes != nullptr)
+        SIGMAX_UNROLL for (int k = 0; k < count; ++k) kept.store(at + k * kLanes, term[k]);
   }
 
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
-  template <bool keep, class S>
+  template <class S>
   SIGMAX_NOINLINE static S sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
     S sums[kVectors] = {};
     const auto add_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
@@ -188,8 +193,8 @@ class Engine {
         const std::ptrdiff_t at = begin + k * kLanes;
         v[k] = sigmax::load(x + at);
         second[k] = c.load(at);
-        term[k] = term_at<keep, S>(kept, at, v[k], second[k], row);
       }
+      take_terms<S, kVectors>(term, kept, begin, v, second, row);
       SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
         whole ? P::collect(sums[k], v[k], second[k], term[k], row) : add_fresh(fresh(n, k), sums[k], v[k], second[k], term[k], row);
     };
@@ -208,35 +213,37 @@ class Engine {
     return sum.joined();
   }
 
-  template <bool keep, bool apart>
-  static SIGMAX_INLINE Vec output_at(const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t x_at, std::ptrdiff_t c_at, std::ptrdiff_t kept_at) {
-    const Vec v = sigmax::load(x + x_at);
-    const C second = c.load(c_at);
-    Term term;
-    if constexpr (keep)
-      term = kept.load(kept_at);
-    else if constexpr (P::kept > 0)
-      term = P::term(v, second, row);
-    if constexpr (apart)
-      return P::output_apart(v, second, term, row);
-    else
-      return P::output(v, second, term, row);
+  // The outputs of some vectors of classes. That terms are kept is known beforehand in doubles, where a branch shows.
+  template <bool keep, bool apart, int count>
+  static SIGMAX_INLINE void outputs_at(Vec* to, const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t kept_at) {
+    Vec v[count];
+    C second[count];
+    Term term[count];
+    SIGMAX_UNROLL for (int k = 0; k < count; ++k) {
+      v[k] = sigmax::load(x + k * kLanes);
+      second[k] = c.load(k * kLanes);
+    }
+    if constexpr (P::kept > 0) {
+      if (kWide == 1 ? keep : kept.planes != nullptr)
+        SIGMAX_UNROLL for (int k = 0; k < count; ++k) term[k] = kept.load(kept_at + k * kLanes);
+      else
+        SIGMAX_UNROLL for (int k = 0; k < count; ++k) term[k] = P::term(v[k], second[k], row);
+    }
+    SIGMAX_UNROLL for (int k = 0; k < count; ++k) {
+      if constexpr (apart) to[k] = P::output_apart(v[k], second[k], term[k], row);
+      else to[k] = P::output(v[k], second[k], term[k], row);
+    }
   }
 
   // `out` may be x: the last octet is computed before what it overlaps is written, and written at the end.
   template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out) {
     Vec last[kVectors];
-    if (n % kOctet != 0)
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        const std::ptrdiff_t at = n - kOctet + k * kLanes;
-        last[k] = output_at<keep, apart>(row, x, c, kept, at, at, at);
-      }
+    if (n % kOctet != 0) outputs_at<keep, apart, kVectors>(last, row, x + n - kOctet, c.from(n - kOctet), kept, n - kOctet);
     const auto write_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        const std::ptrdiff_t at = j + k * kLanes;
-        store(out + at, output_at<keep, apart>(row, x, c, kept, at, at, at));
-      }
+      Vec octet[kVectors];
+      outputs_at<keep, apart, kVectors>(octet, row, x + j, c.from(j), kept, j);
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(out + j + k * kLanes, octet[k]);
     };
     const auto write_zeros = [&](std::ptrdiff_t j) SIGMAX_ALWAYS { std::memset(out + j, 0, kOctet * sizeof(T)); };
     for_octets(x, n - n % kOctet, write_octet, write_zeros);
@@ -250,7 +257,7 @@ class Engine {
     return n < kOctet || j < n / kOctet * kOctet ? j % kOctet : j - (n - kOctet);
   }
 
-  template <bool keep, class S>
+  template <class S>
   SIGMAX_NOINLINE static void sums_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
                                               std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, std::ptrdiff_t begin, std::ptrdiff_t end, S* totals) {
     S lanes[kGroups][kOctet];
@@ -262,7 +269,9 @@ class Engine {
       for (std::ptrdiff_t g = begin; g < end; ++g) {
         const Vec v = sigmax::load(x + j * step + g * kLanes);
         const C second = c.load(j * c_step + g * kLanes);
-        P::collect(lanes[g][lane], v, second, term_at<keep, S>(kept, (j * groups + g) * kLanes, v, second, rows[g]), rows[g]);
+        Term term;
+        take_terms<S, 1>(&term, kept, (j * groups + g) * kLanes, &v, &second, rows[g]);
+        P::collect(lanes[g][lane], v, second, term, rows[g]);
       }
     }
     for (std::ptrdiff_t g = begin; g < end; ++g) totals[g] = folded_columns(lanes[g], used);
@@ -280,9 +289,11 @@ class Engine {
   SIGMAX_NOINLINE static void outputs_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
                                                  std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step) {
     for (std::ptrdiff_t j = 0; j < n; ++j)
-      for (std::ptrdiff_t g = 0; g < groups; ++g)
-        store(out + j * out_step + g * kLanes,
-              output_at<keep, apart>(rows[g], x, c, kept, j * step + g * kLanes, j * c_step + g * kLanes, (j * groups + g) * kLanes));
+      for (std::ptrdiff_t g = 0; g < groups; ++g) {
+        Vec output;
+        outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes);
+        store(out + j * out_step + g * kLanes, output);
+      }
   }
 
   // ---------------------------------------------------------------- blocks
@@ -326,35 +337,28 @@ class Engine {
   Seconds seconds(std::ptrdiff_t row) const {
     return {kHasSecond ? block_.second.at(row, 0) : nullptr, kHasLabelWeights ? block_.weights.at(row, 0) : nullptr, block_.plane};
   }
-  Kept kept(std::ptrdiff_t row) const { return {block_.kept + row * rounded_up(block_.n, kOctet), block_.plane}; }
+  Kept kept(std::ptrdiff_t row) const { return Kept{block_.kept, block_.plane}.from(row * rounded_up(block_.n, kOctet)); }
 
   void add_up() {
-    if constexpr (P::kept > 0)
-      if (block_.kept != nullptr) return add_up<true>();
-    add_up<false>();
-  }
-  template <bool keep>
-  void add_up() {
-    add_up<keep>(0, block_.groups, first_);
+    add_up(0, block_.groups, first_);
     if constexpr (P::is_apart)
       for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
         const Mask confident = P::is_confident(first_[g]);
-        if (any(confident)) add_up_apart<keep>(g);
+        if (any(confident)) add_up_apart(g);
         P::settle(confident, first_[g], apart_[g]);
       }
   }
-  template <bool keep>
   SIGMAX_NOINLINE void add_up_apart(std::ptrdiff_t g) {
-    add_up<keep>(g, g + 1, apart_);
+    add_up(g, g + 1, apart_);
   }
   // Of the groups [begin, end) of rows.
-  template <bool keep, class S>
+  template <class S>
   SIGMAX_INLINE void add_up(std::ptrdiff_t begin, std::ptrdiff_t end, S* to) {
     const RowBlock<T>& b = block_;
     if (kOnlyColumns || b.columns)
-      return sums_of_columns<keep>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, to);
+      return sums_of_columns(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, to);
     for (std::ptrdiff_t i = begin * kLanes; i < end * kLanes; ++i) {  // lanes without a row have the last one's
-      if (i < b.count) set_lane(to, i, sums_of_row<keep, S>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+      if (i < b.count) set_lane(to, i, sums_of_row<S>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
       else set_lane(to, i, all_lanes(to[(b.count - 1) / kLanes], (b.count - 1) % kLanes));
     }
   }
@@ -391,7 +395,7 @@ class Engine {
     return any(sick);
   }
   void write_outputs(Tile<T> out) const {
-    if constexpr (P::kept > 0)
+    if constexpr (P::kept > 0 && kWide == 1)
       if (block_.kept != nullptr) return write_outputs<true>(out);
     write_outputs<false>(out);
   }
@@ -458,8 +462,8 @@ class Engine {
   static void chunk_sums(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, const Partial& whole, char* scratch) {
     Engine engine(call, scratch);
     engine.begin_chunk(row, chunk, whole);
-    engine.template add_up<false>(0, 1, engine.first_);
-    if constexpr (P::is_apart) engine.template add_up_apart<false>(0);
+    engine.add_up(0, 1, engine.first_);
+    if constexpr (P::is_apart) engine.add_up_apart(0);
     std::memcpy(partials[chunk].sums, Lanes(engine.sums(0)).first, sizeof(Lanes));
   }
   static void chunk_outputs(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole, char* scratch) {
