@@ -74,6 +74,8 @@ class Engine {
   static constexpr bool kHasSecond = P::second == Second::kNumbers || P::second == Second::kLogits || P::second == Second::kWeights;
   static constexpr bool kHasLabelWeights = P::second == Second::kLabelWeights;
   static constexpr int kWide = sizeof(W) / sizeof(Vec);
+  template <bool apart>
+  static constexpr int kTogether = kWide == 2 && apart ? 1 : kVectors;  // vectors of an octet in one go; confident rows of pairs are rare
   static constexpr int kPlanes = P::kept * kWide;  // of doubles per class that are kept
   static constexpr int kWeightPlanes = kHasLabelWeights ? kWide : 0;
   static_assert(sizeof(Sums) <= 22 * sizeof(Vec), "a Partial holds them");
@@ -132,11 +134,15 @@ class Engine {
 
   template <class S>
   static SIGMAX_INLINE void add_fresh(Mask mask, S& sums, Vec x, C c, const Term& term, const Row& row) {
-    Members<S, Vec> before(sums);
+    const S before = sums;
     P::collect(sums, x, c, term, row);
-    Members<S, Vec> after(sums);
-    SIGMAX_UNROLL_ALL for (int k = 0; k < after.count; ++k) after.at[k] = select(mask, after.at[k], before.at[k]);
-    sums = after.joined();
+    sums = selected(mask, sums, before);
+  }
+  template <class S>
+  static SIGMAX_INLINE S selected(Mask mask, const S& yes, const S& no) {
+    Members<S, Vec> chosen(yes), other(no);
+    SIGMAX_UNROLL_ALL for (int k = 0; k < chosen.count; ++k) chosen.at[k] = select(mask, chosen.at[k], other.at[k]);
+    return chosen.joined();
   }
 
   // Calls body(j) for the octets from class j on, or instead of it absent(j) where a sparse program has no class in a whole one.
@@ -179,24 +185,43 @@ class Engine {
         SIGMAX_UNROLL for (int k = 0; k < count; ++k) kept.store(at + k * kLanes, term[k]);
   }
 
+  // The vectors of an octet, some together.
+  template <int together, class Body>
+  static SIGMAX_INLINE void for_vectors(Body body) {
+    if constexpr (together == kVectors) body(0);
+    else for (int first = 0; first < kVectors; first += together) body(first);
+  }
+
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
   template <class S>
   SIGMAX_NOINLINE static S sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
+    constexpr int together = kTogether<P::is_apart && std::is_same<S, Apart>::value>;
     S sums[kVectors] = {};
     const auto add_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
       const bool whole = j + kOctet <= n;
       const std::ptrdiff_t begin = whole ? j : n - kOctet;
-      Vec v[kVectors];
-      C second[kVectors];
-      Term term[kVectors];
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
-        const std::ptrdiff_t at = begin + k * kLanes;
-        v[k] = sigmax::load(x + at);
-        second[k] = c.load(at);
-      }
-      take_terms<S, kVectors>(term, kept, begin, v, second, row);
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k)
-        whole ? P::collect(sums[k], v[k], second[k], term[k], row) : add_fresh(fresh(n, k), sums[k], v[k], second[k], term[k], row);
+      for_vectors<together>([&](int first) SIGMAX_ALWAYS {
+        Vec v[together];
+        C second[together];
+        Term term[together];
+        SIGMAX_UNROLL for (int k = 0; k < together; ++k) {
+          const std::ptrdiff_t at = begin + (first + k) * kLanes;
+          v[k] = sigmax::load(x + at);
+          second[k] = c.load(at);
+        }
+        take_terms<S, together>(term, kept, begin + first * kLanes, v, second, row);
+        if constexpr (kWide == 1) {
+          SIGMAX_UNROLL for (int k = 0; k < together; ++k)
+            whole ? P::collect(sums[k], v[k], second[k], term[k], row) : add_fresh(fresh(n, k), sums[k], v[k], second[k], term[k], row);
+        } else {  // the code of a pair is there once
+          S before[together];
+          if (!whole)
+            for (int k = 0; k < together; ++k) before[k] = sums[first + k];
+          SIGMAX_UNROLL for (int k = 0; k < together; ++k) P::collect(sums[first + k], v[k], second[k], term[k], row);
+          if (!whole)
+            for (int k = 0; k < together; ++k) sums[first + k] = selected(fresh(n, first + k), sums[first + k], before[k]);
+        }
+      });
     };
     for_octets(x, n, add_octet, [](std::ptrdiff_t) SIGMAX_ALWAYS {});
     return folded(sums);
@@ -235,20 +260,28 @@ class Engine {
     }
   }
 
-  // `out` may be x: the last octet is computed before what it overlaps is written, and written at the end.
+  // `out` may be x: the numbers of the last octet, which overlaps the one before, are read beforehand.
   template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out) {
-    Vec last[kVectors];
-    if (n % kOctet != 0) outputs_at<keep, apart, kVectors>(last, row, x + n - kOctet, c.from(n - kOctet), kept, n - kOctet);
-    const auto write_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
-      Vec octet[kVectors];
-      outputs_at<keep, apart, kVectors>(octet, row, x + j, c.from(j), kept, j);
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(out + j + k * kLanes, octet[k]);
+    constexpr int together = kTogether<apart>;
+    T tail[kOctet];
+    if (n % kOctet != 0) std::memcpy(tail, x + n - kOctet, sizeof(tail));
+    const auto write = [&](std::ptrdiff_t begin, const T* from) SIGMAX_ALWAYS {
+      for_vectors<together>([&](int first) SIGMAX_ALWAYS {
+        const std::ptrdiff_t at = begin + first * kLanes;
+        Vec outputs[together];
+        outputs_at<keep, apart, together>(outputs, row, from + first * kLanes, c.from(at), kept, at);
+        SIGMAX_UNROLL for (int k = 0; k < together; ++k) store(out + at + k * kLanes, outputs[k]);
+      });
     };
     const auto write_zeros = [&](std::ptrdiff_t j) SIGMAX_ALWAYS { std::memset(out + j, 0, kOctet * sizeof(T)); };
-    for_octets(x, n - n % kOctet, write_octet, write_zeros);
-    if (n % kOctet != 0)
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) store(out + n - kOctet + k * kLanes, last[k]);
+    if constexpr (kWide == 1) {
+      for_octets(x, n - n % kOctet, [&](std::ptrdiff_t j) SIGMAX_ALWAYS { write(j, x + j); }, write_zeros);
+      if (n % kOctet != 0) write(n - kOctet, tail);
+    } else {
+      const auto write_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS { write(smaller(j, n - kOctet), j + kOctet <= n ? x + j : tail); };
+      for_octets(x, n, write_octet, write_zeros);
+    }
   }
 
   // ---------------------------------------------------------------- rows in lanes
