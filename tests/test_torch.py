@@ -543,7 +543,7 @@ def module_cases():
 
 @pytest.mark.parametrize("module", ["CrossEntropyLoss", "BCEWithLogitsLoss"])
 def test_modules_are_those_of_torch(module):
-    """PyTorch's own cases, but those that docs/conformance.md names."""
+    """PyTorch's own cases, but those that docs/results/conformance.json names."""
     count = 0
     for of_module, id, options, arguments in module_cases():  # noqa: A001
         name = conformance_cases.MODULES[of_module]
