@@ -124,7 +124,7 @@ def previews(browser: Browser, address: str) -> None:
             page.wait_for_selector(f'body[data-ready="{place or "cover"}"]')
             page.wait_for_timeout(300)
             shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-            shot.quantize(48, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            shot.quantize(24, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
                 STATIC / "previews" / lang / f"{place or 'index'}.png", optimize=True
             )
     page.close()

@@ -18,7 +18,7 @@ __all__ = ["PLACES", "STATIC", "export", "files", "single_file", "texts"]
 STATIC = Path(__file__).parent / "static"
 PAGES = Path(__file__).parent / "pages"
 
-PREVIEW = (800, 420)  # pixels
+PREVIEW = (600, 315)  # pixels, the least that is shown large
 
 PLACES = ("", *re.findall(r'name: "(\w+)"', (STATIC / "road.js").read_text()), "glossary")
 
