@@ -136,7 +136,7 @@ class RowBlock {
   bool needs_mending() const { return special || masked || leaves_out_; }
 
   // Rows that are empty or left out, and masked classes.
-  SIGMAX_NOINLINE void mend_outputs(Tile<T> out, T of_empty) const {
+  SIGMAX_COLD void mend_outputs(Tile<T> out, T of_empty) const {
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       if (special && empty[i]) fill(out, i, of_empty);
       if (labels[i] < 0) fill(out, i, 0);
@@ -145,7 +145,7 @@ class RowBlock {
     }
   }
   // One NaN for all: which of two an operation passes on, and its sign, differ between processors.
-  SIGMAX_NOINLINE void mend_nans(Tile<T> out) const {
+  SIGMAX_COLD void mend_nans(Tile<T> out) const {
     for (std::ptrdiff_t i = 0; i < count; ++i)
       for (std::ptrdiff_t j = 0; j < n; ++j)
         if (*out.at(i, j) != *out.at(i, j)) *out.at(i, j) = static_cast<T>(kNaN);
@@ -182,7 +182,7 @@ class RowBlock {
     if (traits.needs_magnitude) find_magnitude();
   }
   // Those of a long row, from all its chunks; this one's numbers are mended.
-  SIGMAX_NOINLINE void set_largest(const Partial& whole) {
+  SIGMAX_COLD void set_largest(const Partial& whole) {
     largest[0] = top[0] = whole.largest;
     second_largest[0] = whole.second_largest;
     pivot[0] = whole.pivot;
@@ -192,7 +192,7 @@ class RowBlock {
     if (traits.absent != 0.0 && infinite) mend_infinite();
     if (special && whole.has_nan) empty[0] = false;
   }
-  SIGMAX_NOINLINE void find_partial(Partial& partial) {
+  SIGMAX_COLD void find_partial(Partial& partial) {
     take_numbers();
     if (traits.needs_largest) find(x, largest);
     if (traits.second == Second::kLogits) find(second, second_largest);
@@ -204,7 +204,7 @@ class RowBlock {
     partial.label_x = number_of(kX, label);
     if (traits.second == Second::kLogits) partial.label_second = number_of(kSecond, label);
   }
-  SIGMAX_NOINLINE static void merge_largest(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
+  SIGMAX_COLD static void merge_largest(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
     *whole = partials[0];
     for (std::ptrdiff_t k = 1; k < chunks; ++k) {
       const Partial& p = partials[k];
@@ -322,7 +322,7 @@ class RowBlock {
     store_vector(most, __builtin_convertvector(larger_of(part[0], part[1]), Vec));
   }
   // Infinite logits share their row, and the others are not there. A row without a logit above -inf is empty, or NaN.
-  SIGMAX_NOINLINE void mend_infinite() {
+  SIGMAX_COLD void mend_infinite() {
     take_numbers(true);
     special = true;
     for (std::ptrdiff_t i = 0; i < count; ++i) {

@@ -487,19 +487,19 @@ class Engine {
 
   // ---------------------------------------------------------------- long rows, chunk by chunk
 
-  static void chunk_largest(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, char* scratch) {
+  SIGMAX_COLD static void chunk_largest(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, char* scratch) {
     RowBlock<T> block(call, kTraits, scratch);
     block.place_chunk(row, chunk);
     block.find_partial(partials[chunk]);
   }
-  static void chunk_sums(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, const Partial& whole, char* scratch) {
+  SIGMAX_COLD static void chunk_sums(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, Partial* partials, const Partial& whole, char* scratch) {
     Engine engine(call, scratch);
     engine.begin_chunk(row, chunk, whole);
     engine.add_up(0, 1, engine.first_);
     if constexpr (P::is_apart) engine.add_up_apart(0);
     std::memcpy(partials[chunk].sums, Lanes(engine.sums(0)).first, sizeof(Lanes));
   }
-  static void chunk_outputs(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole, char* scratch) {
+  SIGMAX_COLD static void chunk_outputs(const RowsCall& call, std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole, char* scratch) {
     Engine engine(call, scratch);
     engine.begin_chunk(row, chunk, whole);
     engine.set_sums(from_lanes(whole.sums));
@@ -513,14 +513,14 @@ class Engine {
       first_[0] = sums;
     }
   }
-  SIGMAX_NOINLINE void begin_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole) {
+  SIGMAX_COLD void begin_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk, const Partial& whole) {
     block_.place_chunk(row, chunk);
     block_.take_numbers();
     block_.set_largest(whole);
     block_.take_options();
     begin();
   }
-  static void merge_sums(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
+  SIGMAX_COLD static void merge_sums(const Partial* partials, std::ptrdiff_t chunks, Partial* whole) {
     Sums sum = from_lanes(partials[0].sums);
     for (std::ptrdiff_t k = 1; k < chunks; ++k) sum = sum_of(sum, from_lanes(partials[k].sums));
     std::memcpy(whole->sums, Lanes(sum).first, sizeof(Lanes));
@@ -539,7 +539,7 @@ class Engine {
     return members.joined();
   }
 
-  static std::size_t scratch_bytes(std::ptrdiff_t n) { return RowBlock<T>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk); }
+  SIGMAX_COLD static std::size_t scratch_bytes(std::ptrdiff_t n) { return RowBlock<T>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk); }
 
  public:
   static constexpr RowsKernel kernel = {rows, scratch_bytes, chunk_largest, chunk_sums, chunk_outputs, RowBlock<T>::merge_largest, merge_sums};

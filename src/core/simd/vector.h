@@ -38,6 +38,7 @@
 #endif
 #define SIGMAX_RESTRICT __restrict__
 #define SIGMAX_NOINLINE __attribute__((noinline))
+#define SIGMAX_COLD __attribute__((noinline, cold))  // to be small: run once per chunk of a long row, or for rare rows
 #define SIGMAX_ALWAYS __attribute__((always_inline))  // behind the parameters of a lambda
 
 namespace sigmax {
