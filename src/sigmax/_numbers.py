@@ -1,5 +1,6 @@
 """What sums over rows are worth: the numbers of an evaluation, of its resamples, and of a calibrated model."""
 
+import functools
 import math
 from typing import Any
 
@@ -55,20 +56,24 @@ def values(table: Table) -> dict[str, float]:
 
 def resampled(table: Table, resamples: int, seed: int) -> dict[str, Any]:
     """Return the numbers of resamples, which depend on the seed and the number of groups alone."""
-    generators = {g: np.random.default_rng([seed, g]) for g in _group_counts(table)}
+    of_groups = {g: draws(seed, resamples, g) for g in _group_counts(table)}
     step = max(1, min(_RESAMPLES, _PRODUCT // table.by_class[0].size))
     blocks = []
     for begin in range(0, resamples, step):
-        count = min(step, resamples - begin)
-        draws = {groups: draw(rng, count, groups) for groups, rng in generators.items()}
-        blocks.append(_numbers(table, draws))
+        some = {groups: drawn[begin : begin + step] for groups, drawn in of_groups.items()}
+        blocks.append(_numbers(table, some))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def draw(rng: "np.random.Generator", count: int, groups: int) -> Any:
-    """Return how often each of some resamples has each group."""
-    picks = rng.integers(0, groups, (count, groups)) + groups * np.arange(count)[:, None]
-    return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape) * 1.0
+@functools.lru_cache(2)  # of which all numbers of a report are
+def draws(seed: int, resamples: int, groups: int) -> Any:
+    """Return how often each of some resamples has each group, which is not to be written to."""
+    rng = np.random.default_rng([seed, groups])
+    counts = np.empty((resamples, groups))
+    for of_one in counts:
+        of_one[:] = np.bincount(rng.integers(0, groups, groups), minlength=groups)
+    counts.flags.writeable = False
+    return counts
 
 
 def _debiased(sums: Any) -> Any:

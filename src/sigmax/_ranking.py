@@ -35,8 +35,8 @@ class Order:
     def _estimate(self, value: float, influence: Any, count: float) -> tuple[float, Interval]:
         if math.isnan(value):
             return value, (0.0, 1.0)
-        error, _ = _intervals.error_of_numbered(influence, self.unit)
-        return value, _intervals.of_logit(value, error, count, self.confidence)
+        error, units = _intervals.error_of_numbered(influence, self.unit)
+        return value, _intervals.of_logit(value, error, count, self.confidence, units)
 
     def area(self) -> tuple[float, Interval]:
         """Return how often a positive is above a negative: the area under the ROC curve."""

@@ -458,7 +458,7 @@ def _comparison(
     seed: int,
 ) -> Comparison:
     weight, squares, kl, infinite, reverse, back, same, change, broken, fixed = sums.groups.T
-    draws = _numbers.draw(np.random.default_rng([seed, len(weight)]), resamples, len(weight))
+    draws = _numbers.draws(seed, resamples, len(weight))
     rows = min(weight.sum() ** 2 / squares.sum(), sums.units)
 
     def mean(x: Any, least: float = -math.inf) -> Estimate:
@@ -469,7 +469,7 @@ def _comparison(
 
     def share(x: Any) -> Estimate:
         value, drawn = float(x.sum() / weight.sum()), (draws @ x) / (draws @ weight)
-        interval = _intervals.of_share(value, rows, drawn, confidence)
+        interval = _intervals.of_share(value, rows, drawn, confidence, sums.units)
         return Estimate(value, interval if sums.units > 1 else (math.nan, math.nan), drawn)
 
     def divergence(x: Any, without: Any, k: int) -> Divergence:

@@ -172,8 +172,8 @@ class ConformalSets:
             raise ValueError(NOTHING)
         one = np.ones(len(held))
         mean = float(size.mean())
-        error, _ = _intervals.error_of((size - mean) / len(size), unit)
-        half = _intervals.quantile(confidence) * error
+        error, units = _intervals.error_of((size - mean) / len(size), unit)
+        half = _intervals.quantile(confidence, units) * error
         count = np.bincount(label, minlength=self.classes)
         of_class = [
             np.divide(

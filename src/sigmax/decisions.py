@@ -96,13 +96,10 @@ class RiskCoverage:
         here = np.diff(order.true, prepend=0)[near].sum() / both[near].sum()
         influence = (order.positive - accuracy * weight) * answered / share
         influence -= (here - accuracy) * weight * (answered - share) / share
-        error, _ = _intervals.error_of_numbered(influence / weight.sum(), order.unit)
-        count = share * weight.sum()
-        if 0 < accuracy < 1 and 0 < error < math.inf:
-            count = accuracy * (1 - accuracy) / error**2
-        z = _intervals.quantile(order.confidence)
-        low, high = _intervals.wilson(np.float64(accuracy), np.float64(count), z)
-        return Estimate(float(accuracy), (float(low), float(high)))
+        error, units = _intervals.error_of_numbered(influence / weight.sum(), order.unit)
+        count, accuracy = share * weight.sum(), float(accuracy)
+        ends = _intervals.of_rows(accuracy, error, count, order.confidence, units)
+        return Estimate(accuracy, ends)
 
 
 def _last(values: Any, which: Any) -> float:
@@ -330,12 +327,12 @@ def choose_threshold(
         [chooser.scores(halves[1], t, counts) for counts in (draw, None)]
         for t, draw in zip(chosen, draws[1::2], strict=True)
     ]
-    estimates = {}
+    estimates, units = {}, int(halves[1].unit.max()) + 1
     for name, score in scores.items():
         # How far the score of a threshold is off, over thresholds that other rows choose: not how far these differ.
         spread = score + np.array([drawn[name] - whole[name] for drawn, whole in again])
         spread = np.clip(spread[~np.isnan(spread)], 0.0, None if name == "cost" else 1.0)
-        ends = _intervals.percentiles(spread, level) if len(spread) else (math.nan, math.nan)
+        ends = _intervals.percentiles(spread, level, units) if len(spread) else (math.nan,) * 2
         estimates[name] = Estimate(score, ends, spread)
     interval = _intervals.percentiles(np.array(chosen), level)
     counts = len(halves[0].p), len(halves[1].p)

@@ -148,7 +148,7 @@ class Evaluation:
         elif name in ("ece", "adaptive_ece"):
             interval = _intervals.of_difference(a, b)
         else:
-            interval = _intervals.percentiles(spread, self.confidence)
+            interval = _intervals.percentiles(spread, self.confidence, self.units)
         return Estimate(float(a) - float(b), interval, spread)
 
 
@@ -396,16 +396,17 @@ def _moved(name: str, value: float, resamples: Any) -> Any:
 def _intervals_of(
     table: Table, values: dict[str, float], spreads: dict[str, Any], confidence: float, seed: int
 ) -> dict[str, tuple[float, float]]:
-    intervals = {name: _intervals.percentiles(spreads[name], confidence) for name in values}
+    intervals = {
+        name: _intervals.percentiles(spreads[name], confidence, table.units) for name in values
+    }
     if table.units < 2:  # which leaves it open how much they vary
         intervals = dict.fromkeys(values, (math.nan, math.nan))
     weight, _, nll, brier, infinite = table.whole.T
-    rows = min(weight.sum() ** 2 / table.by_width[..., 2].sum(), table.units)
-    accuracy = values["accuracy"]
-    intervals["accuracy"] = _intervals.of_share(accuracy, rows, spreads["accuracy"], confidence)
-    draws = _numbers.draw(
-        np.random.default_rng([seed, len(weight)]), len(spreads["nll"]), len(weight)
-    )
+    units = table.units
+    rows = min(weight.sum() ** 2 / table.by_width[..., 2].sum(), units)
+    accuracy, drawn = values["accuracy"], spreads["accuracy"]
+    intervals["accuracy"] = _intervals.of_share(accuracy, rows, drawn, confidence, units)
+    draws = _numbers.draws(seed, len(drawn), len(weight))
     for name, x, most in (("nll", nll, math.inf), ("brier", brier, 2.0)):
         if name == "brier" or not infinite.any():
             low, high = _intervals.of_mean(values[name], x, weight, draws, confidence)

@@ -182,8 +182,8 @@ def _slice(
         by_chance = max(by_chance, error)
     z = abs(gap) / max(by_chance, 1e-12)
     mean = float(weight @ loss / total)
-    of_loss, _ = _intervals.error_of(weight * (loss - mean) / total, unit)
-    half = math.inf if math.isinf(mean) else _intervals.quantile(level) * of_loss
+    of_loss, units = _intervals.error_of(weight * (loss - mean) / total, unit)
+    half = math.inf if math.isinf(mean) else _intervals.quantile(level, units) * of_loss
     return Slice(
         name=name.item() if hasattr(name, "item") else name,
         rows=len(p),

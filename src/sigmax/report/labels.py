@@ -178,8 +178,11 @@ def _mean(of: list[Any], confidence: float) -> dict[str, Any]:
         return {"value": float("nan"), "interval": [float("nan")] * 2}
     values, influences, counts = zip(*of, strict=True)
     influence, value = np.mean(influences, axis=0), float(np.mean(values))
-    error, _ = error_of_numbered(influence, np.arange(len(influence)))
-    return {"value": value, "interval": list(of_logit(value, error, sum(counts), confidence))}
+    error, units = error_of_numbered(influence, np.arange(len(influence)))
+    return {
+        "value": value,
+        "interval": list(of_logit(value, error, sum(counts), confidence, units)),
+    }
 
 
 def all_right(labels: Labels, side: Any, choices: Any) -> dict[str, Any]:
