@@ -22,7 +22,7 @@ _MANY = 2000  # units, from which on Student's t is normal
 def quantile(confidence: float, units: float = math.inf) -> float:
     """Return how many standard errors are on each side; where so many units say how large one is, of Student's t."""
     if not 2 <= units < _MANY:
-        return _normal().inv_cdf(0.5 + confidence / 2)
+        return float(_normal().inv_cdf(0.5 + confidence / 2))
     angle = np.linspace(0, np.pi / 2, 4097)
     density = np.cos(angle) ** (units - 2)  # of arctan(t / √(units − 1))
     chance = np.append(0.0, np.cumsum(density[1:] + density[:-1]))

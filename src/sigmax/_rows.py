@@ -137,6 +137,10 @@ class Rows:
         chunks = [arrays for of_part in lists for arrays in of_part]
         return tuple(np.concatenate(columns) for columns in zip(*chunks, strict=True))
 
+    def kept(self, function: Callable[..., tuple[Any, ...]], *options: Any) -> "Parts":
+        """As `collect`, of each part, on the worker where it is; a column may be None."""
+        return self.parts().map(_joined_arrays, function, *options).persist()
+
     def parts(self) -> "Parts":
         """Return these rows in one part; of Dask arrays one part for each of their blocks of rows."""
         arrays = {name: x for name, x in vars(self).items() if np.ndim(x) and hasattr(x, "dtype")}
@@ -439,6 +443,11 @@ def _sum_of_chunks(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
 def _arrays_of_chunks(rows: Rows, function: Any, *options: Any) -> list[tuple[Any, ...]]:
     with exact_arithmetic():
         return list(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+
+
+def _joined_arrays(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
+    columns = zip(*_arrays_of_chunks(rows, function, *options), strict=True)
+    return tuple(None if x[0] is None else np.concatenate(x) for x in columns)
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:

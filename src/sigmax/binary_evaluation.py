@@ -82,7 +82,7 @@ class BinaryEvaluation:
         result: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, Estimate):
-                result[name] = {"value": float(value), "interval": list(value.interval)}
+                result[name] = value.to_dict()
             elif name == "curve":
                 result[name] = {k: np.transpose(v).tolist() for k, v in vars(value).items()}
             elif name == "roc":
@@ -164,7 +164,10 @@ def evaluate_binary(
     if len(y) == 0:
         raise ValueError(NOTHING)
     positive, negative = weight * y, weight * (1 - y)
-    order = Order.of(score, positive, negative, unit, confidence)
+    given = not rows.from_logits and np.ndim(rows.temperature) == 0
+    own = None if rows.groups is None else unit
+    order = Order.of(score, y, weight, own, confidence, shares=given)
+    area, precision = order.area(), order.average_precision()
     rate = Estimate(*_intervals.of_ratio(positive, weight, unit, confidence))
     ece = Estimate(*binned_error(p, y, weight, unit, bins, confidence, resamples, seed))
     yes = p >= threshold
@@ -175,8 +178,10 @@ def evaluate_binary(
         "tn": negative * ~yes,
     }
     return BinaryEvaluation(
-        roc_auc=Estimate(*order.area()),
-        average_precision=Estimate(*order.average_precision()),
+        roc_auc=Estimate(area.value, order.interval(area), half_width=area.half_width),
+        average_precision=Estimate(
+            precision.value, order.interval(precision), half_width=precision.half_width
+        ),
         base_rate=rate,
         base_nll=_entropy(float(rate)),
         base_brier=2 * rate * (1 - rate),

@@ -52,7 +52,7 @@ class Divergence:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the resamples, as numbers, lists and dictionaries."""
         return {
-            "mean": _as_dict(self.mean),
+            "mean": self.mean.to_dict(),
             "quantiles": [{"share": q, "value": x} for q, x in self.quantiles.items()],
             "smallest": self.smallest,
             "largest": self.largest,
@@ -118,24 +118,20 @@ class Comparison:
             "seed": self.seed,
             "kl": self.kl.to_dict(),
             "reverse_kl": self.reverse_kl.to_dict(),
-            "agreement": _as_dict(self.agreement),
+            "agreement": self.agreement.to_dict(),
             "by_confidence": {name: x.tolist() for name, x in self.by_confidence.items()},
             "base": self.base and self.base.to_dict(),
             "other": self.other and self.other.to_dict(),
             "difference": self.difference and _all_as_dict(self.difference),
             "perplexity": self.perplexity and _all_as_dict(self.perplexity),
-            "broken": None if self.broken is None else _as_dict(self.broken),
-            "fixed": None if self.fixed is None else _as_dict(self.fixed),
+            "broken": None if self.broken is None else self.broken.to_dict(),
+            "fixed": None if self.fixed is None else self.fixed.to_dict(),
             "rules": self.rules,
         }
 
 
-def _as_dict(estimate: Estimate) -> dict[str, Any]:
-    return {"value": float(estimate), "interval": list(estimate.interval)}
-
-
 def _all_as_dict(estimates: dict[str, Estimate]) -> dict[str, Any]:
-    return {name: _as_dict(estimate) for name, estimate in estimates.items()}
+    return {name: estimate.to_dict() for name, estimate in estimates.items()}
 
 
 @in_exact_arithmetic

@@ -12,7 +12,7 @@ from . import _arguments, _intervals, _rows
 from ._arguments import in_exact_arithmetic
 from ._numbers import ratio
 from ._questions import questions, scored, units
-from ._ranking import Order
+from ._ranking import Number, Order
 from ._rows import Chunk
 from ._tables import NOTHING, probabilities, winners
 from .evaluation import Estimate
@@ -79,7 +79,9 @@ class RiskCoverage:
     @cached_property
     def _intervals(self) -> tuple[Any, Any, Any]:
         """Some places of the curve, and the ends of the intervals of the accuracies there."""
-        places = np.unique(np.linspace(0, len(self.coverage) - 1, _POINTS).astype(int))
+        order: Order = self._order  # type: ignore[attr-defined]
+        at = np.linspace(0, 1, _POINTS if order.names is None else _POINTS // 4)
+        places = np.unique(np.searchsorted(self.coverage, at).clip(0, len(self.coverage) - 1))
         return places, *np.array([self._at(k).interval for k in places]).T
 
     def _of(self, order: Order) -> "RiskCoverage":
@@ -89,16 +91,18 @@ class RiskCoverage:
     def _at(self, k: int) -> Estimate:
         """Return the accuracy at the k-th place. The confidence there is an estimate too."""
         order: Order = self._order  # type: ignore[attr-defined]
-        share, accuracy = self.coverage[k], self.accuracy[k]
-        weight, answered = order.positive + order.negative, order.place <= k
+        share, accuracy = self.coverage[k], float(self.accuracy[k])
+        answered, both = np.arange(len(self.coverage)) <= k, order.positive + order.negative
         near = np.abs(self.coverage - share) <= max(0.05, len(self.coverage) ** -0.5)
-        both = np.diff(order.true + order.false, prepend=0)
-        here = np.diff(order.true, prepend=0)[near].sum() / both[near].sum()
-        influence = (order.positive - accuracy * weight) * answered / share
-        influence -= (here - accuracy) * weight * (answered - share) / share
-        error, units = _intervals.error_of_numbered(influence / weight.sum(), order.unit)
-        count, accuracy = share * weight.sum(), float(accuracy)
-        ends = _intervals.of_rows(accuracy, error, count, order.confidence, units)
+        here, total = order.positive[near].sum() / both[near].sum(), both.sum()
+        of_place = (here - accuracy) * (answered - share)
+        by_positive, by_negative = (1 - accuracy) * answered, -accuracy * answered
+        scale, count = share * total, float(share * total)
+        number = Number(
+            accuracy, (by_positive - of_place) / scale, (by_negative - of_place) / scale, count
+        )
+        error = order.error(number)
+        ends = _intervals.of_rows(accuracy, error, count, order.confidence, order.units)
         return Estimate(accuracy, ends)
 
 
@@ -158,22 +162,23 @@ def risk_coverage(
     """
     rows = _rows.rows_of(locals())
     level = _arguments.confidence(confidence)
-    sure, right, weight, unit = rows.collect(_answers)
-    if len(sure) == 0:
+    columns = rows.kept(_ranked, rows.weight is not None)
+    count = sum(columns.map(_length).gather())
+    if not count:
         raise ValueError(NOTHING)
-    order = Order.of(sure, weight * right, weight * (1 - right), unit, level)
+    order = Order.of_parts(columns, level, shares=True)
+    accuracy, area = order.mean_share(), order.area()
+    low, high = order.interval(accuracy)
+    aurc = Estimate(1 - accuracy.value, (1 - high, 1 - low), half_width=accuracy.half_width)
     answered = order.true + order.false
-    error, (low, high) = order.mean_share()
-    aurc = Estimate(1 - error, (1 - high, 1 - low))
-    best = Order.of(right, weight * right, weight * (1 - right), unit, level)
     return RiskCoverage(
         aurc=aurc,
-        excess=float(aurc) - _least_area(best),
-        auroc=Estimate(*order.area()),
+        excess=float(aurc) - _least_area(order),
+        auroc=Estimate(area.value, order.interval(area), half_width=area.half_width),
         coverage=answered / answered[-1],
         accuracy=ratio(order.true, answered),
-        confidence=np.unique(-sure) * -1.0,
-        rows=len(sure),
+        confidence=order.least,
+        rows=count,
     )._of(order)
 
 
@@ -183,14 +188,31 @@ def _answers(chunk: Chunk) -> tuple[Any, ...]:
     return sure, right * 1.0, chunk.weight, units(chunk)
 
 
-def _least_area(best: Order) -> float:
-    """Return the area of the right rows first, then the wrong ones one by one."""
-    right, wrong = best.true[-1], best.false[-1]
+def _ranked(chunk: Chunk, weighted: bool) -> tuple[Any, ...]:
+    """As `_answers`, in few bytes: no weights of 1, no units that are the rows."""
+    sure, right = winners(chunk, probabilities(chunk))
+    return sure, right, chunk.weight if weighted else None, chunk.groups
+
+
+def _length(columns: Any) -> int:
+    return len(columns[0])
+
+
+def _least_area(order: Order) -> float:
+    """Return the area of the right rows first, then the wrong ones one by one, the lightest first."""
+    right, wrong = order.positive.sum(), order.negative.sum()
     if not wrong:
         return 0.0
-    total, weight = right + wrong, np.sort(best.negative[best.negative > 0])
+    weight = np.sort(np.concatenate(order.columns.map(_wrong).gather()))
     so_far = np.cumsum(weight)
-    return float(weight @ (so_far / (right + so_far)) / total)
+    return float(weight @ (so_far / (right + so_far)) / (right + wrong))
+
+
+def _wrong(columns: Any) -> Any:
+    """Return the weights of wrong rows, or parts of rows."""
+    _, right, weight, _ = columns
+    wrong = 1.0 - right[right < 1]
+    return wrong if weight is None else wrong * weight[right < 1]
 
 
 # ---------------------------------------------------------------- from which probability on

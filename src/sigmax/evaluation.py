@@ -53,21 +53,31 @@ class Estimate(float):
         their true value; else between the quantiles of the resamples.
     resamples : ndarray
         The number in each resample.
+    half_width : float
+        How far the number may be from that of sorted rows: 0 unless they are too many to sort (more than 2^18).
     """
 
     interval: tuple[float, float]
     resamples: np.ndarray
+    half_width: float
 
     def __new__(
         cls,
         value: float,
         interval: tuple[float, float] = (math.nan, math.nan),
         resamples: Any = (),
+        half_width: float = 0.0,
     ) -> "Estimate":
         self = super().__new__(cls, value)
         self.interval = interval
         self.resamples = np.asarray(resamples, np.float64)
+        self.half_width = half_width
         return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return value and interval, and the half width where it is not 0."""
+        result: dict[str, Any] = {"value": float(self), "interval": list(self.interval)}
+        return {**result, "half_width": self.half_width} if self.half_width else result
 
 
 @dataclass(frozen=True)
@@ -108,11 +118,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the resamples, as numbers, lists and dictionaries."""
-        numbers = {
-            name: {"value": float(estimate), "interval": list(estimate.interval)}
-            for name in _NAMES
-            for estimate in [getattr(self, name)]
-        }
+        numbers = {name: getattr(self, name).to_dict() for name in _NAMES}
         return {
             "rows": self.rows,
             "classes": self.classes,

@@ -154,12 +154,17 @@ def _means(labels: Labels, side: Any, choices: Any) -> dict[str, Any]:
             continue
         z, y = _questions(side, own)
         weight = np.ones(len(own)) if side.weights is None else side.weights[own]
-        order = Order.of(z, weight * y, weight * (1 - y), unit[own], choices.confidence)
+        order = Order.of(z, y, weight, unit[own], choices.confidence)
         yes = sigmoid(z / side.temperature) >= choices.threshold
-        by_row = (order.area_by_row(), order.average_precision_by_row(), _f1(weight, y, yes))
-        for of, (value, influence, count) in zip(found.values(), by_row, strict=True):
-            if not np.isnan(value):
-                of.append((value, np.bincount(unit[own], influence, units), count))
+        value, influence, count = _f1(weight, y, yes)
+        if not np.isnan(value):
+            found["f1"].append((value, np.bincount(unit[own], influence, units), count))
+        for name in ("roc_auc", "average_precision"):
+            number = order.area() if name == "roc_auc" else order.average_precision()
+            if not np.isnan(number.value):
+                by_unit = np.zeros(units)
+                by_unit[order.names] = order.by_unit(number)
+                found[name].append((number.value, by_unit, number.count))
     return {name: _mean(of, choices.confidence) for name, of in found.items()}
 
 

@@ -1,6 +1,6 @@
 """The parts of a report beyond its first numbers: decisions, what the errors are made of, yes-or-no answers, slices.
 
-What needs the order of the rows is computed of a random sample where there are very many.
+What is drawn again and again, or fitted to, is computed of a random sample where there are very many rows.
 """
 
 import math
@@ -102,7 +102,7 @@ def _some_of(rows: Any, classes: int, seed: int) -> Any:
 
 
 def number(estimate: Estimate) -> dict[str, Any]:
-    return {"value": float(estimate), "interval": list(estimate.interval)}
+    return estimate.to_dict()
 
 
 # ---------------------------------------------------------------- what the errors are made of
@@ -144,12 +144,18 @@ def _corp(sample: _Sample) -> dict[str, Any]:
 
 
 def _decisions(sample: _Sample) -> dict[str, Any]:
-    level = sample.choices.confidence
+    side = sample.side
     curve = risk_coverage(
-        sample.logits, sample.labels, groups=sample.groups, confidence=level, **sample.options
+        side.logits,
+        side.labels,
+        groups=side.groups,
+        temperature=side.temperature,
+        sample_weight=side.weights,
+        confidence=sample.choices.confidence,
     )
     last = len(curve.coverage) - 1
-    drawn = np.unique(np.linspace(0, last, min(_POINTS, last + 1)).astype(int))
+    drawn = np.searchsorted(curve.coverage, np.linspace(0, 1, _POINTS)).clip(0, last)
+    drawn = np.unique(drawn)
     return {
         "aurc": number(curve.aurc),
         "excess": curve.excess,
