@@ -102,7 +102,7 @@ def test_no_significant_gain():
 def test_nll_better_but_ece_worse():
     result = made(*mixed())
     assert result["verdict"]["key"] == "mixed"
-    assert result["verdict"]["headline"] == "NLL better but ECE worse: try --method vector"
+    assert result["verdict"]["headline"] == "NLL better but ECE worse: try --method platt"
     assert (
         result["difference"]["nll"]["interval"][1] < 0 < result["difference"]["ece"]["interval"][0]
     )

@@ -2,17 +2,21 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import sigmax
+from sigmax import _intervals
 from sigmax.files.find import Options
 from sigmax.files.inputs import Inputs
 from sigmax.files.questions import read_questions
 from sigmax.report.labels import Labels
 from sigmax.report.page import page
+from sigmax.report.parts import _worst
 from sigmax.report.study import Choices, study
+from sigmax.report.verdict import _finer
 
 ROWS = 1200
 
@@ -157,3 +161,19 @@ def test_groups_weights_and_distributions():
     assert result["parts"]["sets"] is None  # which need class indices
     assert result["parts"]["decisions"]["before"]["aurc"]["value"] is not None
     shown(result)
+
+
+def test_the_worst_class_is_not_one_of_a_single_row():
+    held, count = np.array([0.0, 0.6, 0.95, np.nan]), np.array([1, 100, 100, 0])
+    found = SimpleNamespace(
+        coverage_of_class=held,
+        interval_of_class=_intervals.wilson(np.nan_to_num(held), count, 1.96),
+    )
+    assert _worst(found, "abcd") == {"name": "b", "coverage": 0.6}
+
+
+def test_the_advice_for_yes_or_no_questions_is_a_method_that_they_have():
+    of_two = {"labels": None, "data": {"classes": 2}}
+    assert "platt" in _finer(of_two)
+    assert "--per-label" in _finer({"labels": {}, "data": {"classes": 2}})
+    assert "vector" in _finer({"labels": None, "data": {"classes": 3}})

@@ -306,4 +306,4 @@ def _temperature_ticks(low: float, high: float) -> list[float]:
 
 
 def _percent_axis(axis: Any) -> None:
-    axis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda x, _: f"{100 * x:.6g} %"))

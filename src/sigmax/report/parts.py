@@ -154,7 +154,7 @@ def _decisions(sample: _Sample) -> dict[str, Any]:
         confidence=sample.choices.confidence,
     )
     last = len(curve.coverage) - 1
-    drawn = np.searchsorted(curve.coverage, np.linspace(0, 1, _POINTS)).clip(0, last)
+    drawn = np.searchsorted(curve.coverage, np.linspace(1 / _POINTS, 1, _POINTS)).clip(0, last)
     drawn = np.unique(drawn)
     return {
         "aurc": number(curve.aurc),
@@ -194,7 +194,7 @@ def _sets(inputs: Inputs, for_fit: Any, sample: _Sample, choices: Any) -> Any:
                 "promised": choices.coverage,
                 "threshold": made.threshold,
                 **{name: number(getattr(found, name)) for name in ("coverage", "size", "empty")},
-                "worst": _worst(found.coverage_of_class, inputs.classes),
+                "worst": _worst(found, inputs.classes),
                 "coverage_of_class": found.coverage_of_class,
                 "interval_of_class": np.transpose(found.interval_of_class),
                 "size_of_class": found.size_of_class,
@@ -203,10 +203,10 @@ def _sets(inputs: Inputs, for_fit: Any, sample: _Sample, choices: Any) -> Any:
     return result
 
 
-def _worst(coverage: Any, names: Any) -> dict[str, Any]:
-    """Return the class whose label is held least often."""
-    k = int(np.nanargmin(coverage))
-    return {"name": names[k], "coverage": float(coverage[k])}
+def _worst(found: Any, names: Any) -> dict[str, Any]:
+    """Return the class whose label is surely held least often: one of a single row says nothing."""
+    k = int(np.argmin(found.interval_of_class[1]))
+    return {"name": names[k], "coverage": float(found.coverage_of_class[k])}
 
 
 # ---------------------------------------------------------------- yes-or-no answers

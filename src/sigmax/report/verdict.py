@@ -159,11 +159,8 @@ def _mixed(result: Numbers, method: str) -> Verdict:
     headline = f"{_TITLES[_loss(result)]} better but ECE worse"
     advice = "This does not make the probabilities honest: look at the classes below, and fit on more rows."
     if method == "temperature":
-        headline += ": try --method vector"
-        advice = (
-            "One temperature makes all classes more or less confident alike. Where some classes are favoured, "
-            "a scale and a bias per class help: run the report again with --method vector."
-        )
+        headline += ": try --method " + ("platt" if _is_of_questions(result) else "vector")
+        advice = f"One temperature makes all answers more or less confident alike.{_finer(result)}"
     return {"key": "mixed", "headline": headline, "text": _changes(result), "advice": advice}
 
 
@@ -176,11 +173,25 @@ def _worse(result: Numbers, method: str) -> Verdict:
     }
 
 
+def _is_of_questions(result: Numbers) -> bool:
+    """Whether the rows are yes-or-no questions, of which many labels are many."""
+    return result["labels"] is not None or result["data"]["classes"] == 2
+
+
+def _finer(result: Numbers) -> str:
+    """Return which calibration can do more than a temperature."""
+    if result["labels"] is not None:
+        return " If the labels below differ in how honest they are, try --method platt --per-label."
+    if _is_of_questions(result):
+        return " If yes is favoured, or no, try --method platt: it has a bias."
+    return " If the classes below differ in how honest they are, try --method vector."
+
+
 def _no_gain(result: Numbers, method: str) -> Verdict:
     fit, honest = result["fit"], _is_honest(result["before"])
     advice = "Keep the probabilities as they are."
     if not honest and method == "temperature":
-        advice += " If the classes below differ in how honest they are, try --method vector."
+        advice += _finer(result)
     small = _is_sure(result) and "same" not in (
         _certain(result, _loss(result)),
         _certain(result, "ece"),
@@ -320,6 +331,8 @@ def _accuracy(result: Numbers, method: str) -> str:
     if method == "temperature":
         return "The most likely class stays the same, and so does the accuracy."
     change = _difference(result, "accuracy")
+    if not any(change["interval"]):
+        return "The accuracy stays the same."
     return (
         f"The accuracy changes by {signed_points(change['value'])} "
         f"({interval(change['interval'], signed_points)})."
