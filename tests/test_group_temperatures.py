@@ -76,3 +76,13 @@ def test_no_best_temperature():
     assert fit.status == "separable"
     with pytest.raises(ValueError, match="the best temperature is 0"):
         fit.apply([[2.0, 0.0]], [0])
+
+
+def test_names_as_a_column_of_pandas_has_them():
+    """Such a column is an array of objects, whose names are Python's."""
+    names = np.array(["a", "b", "c", "d", "e"])[GROUPS]
+    fit = sigmax.fit_group_temperatures(LOGITS, LABELS, names)
+    of_objects = sigmax.fit_group_temperatures(LOGITS, LABELS, names.astype(object))
+    assert fit.temperatures == of_objects.temperatures
+    p = of_objects.apply(LOGITS[:3], np.array(["a", "b", "new"], object))
+    np.testing.assert_array_equal(p, fit.apply(LOGITS[:3], np.array(["a", "b", "new"])))

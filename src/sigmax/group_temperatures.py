@@ -63,7 +63,7 @@ class GroupTemperatureFit:
         names, of = np.unique(
             np.asarray(_arguments.positions(groups, "groups")), return_inverse=True
         )
-        known = [self.temperatures.get(name.item(), self.pooled.temperature) for name in names]
+        known = [self.temperatures.get(name, self.pooled.temperature) for name in names.tolist()]
         temperature = np.asarray(known)[of].reshape(np.shape(groups))
         if self.pooled.binary:
             x = _rows.columns_of(logits, from_logits)
@@ -142,7 +142,7 @@ def fit_group_temperatures(
     most = _arguments.LARGEST
     spread = _arguments.word_or_number(shrinkage, "shrinkage", "auto", 0.0, most)
     count, weight, squares = rows.sum(_sizes, names)
-    titles = [name.item() for name in names]
+    titles = names.tolist()
     counts = {name: int(n) for name, n in zip(titles, count, strict=True)}
     if pooled.status != "ok":
         return GroupTemperatureFit(dict.fromkeys(titles, math.nan), counts, pooled, math.nan)
