@@ -65,10 +65,7 @@ def of_share(
     Groups, weights and soft labels count by that. Where all rows are alike it says nothing: then they are `count`.
     """
     variance = resamples.var() * units / max(units - 1, 1)
-    if 0 < share < 1 and variance > 0:
-        count = share * (1 - share) / variance
-    low, high = wilson(np.float64(share), np.float64(count), quantile(confidence, units))
-    return float(low), float(high)
+    return of_rows(share, math.sqrt(variance), count, confidence, units)
 
 
 def error_of(influence: Any, unit: Any) -> tuple[float, int]:
@@ -103,9 +100,10 @@ def of_rows(
     share: float, error: float, count: float, confidence: float, units: int
 ) -> tuple[float, float]:
     """Return Wilson's interval of a share, for as many rows as have its error; of `count` where it says nothing."""
-    if 0 < share < 1 and 0 < error < np.inf:
-        count = share * (1 - share) / error**2
-    low, high = wilson(np.float64(share), np.float64(count), quantile(confidence, units))
+    known = 0 < share < 1 and 0 < error < np.inf
+    count = share * (1 - share) / error**2 if known else count
+    z = quantile(confidence, units if known else math.inf)
+    low, high = wilson(np.float64(share), np.float64(count), z)
     return float(low), float(high)
 
 
@@ -113,10 +111,9 @@ def of_logit(
     value: float, error: float, count: float, confidence: float, units: int
 ) -> tuple[float, float]:
     """Return the interval of a number in [0, 1] that is normal on the scale of logits; at an end, Wilson's."""
-    z = quantile(confidence, units)
     if not (0 < value < 1 and 0 < error < np.inf):
-        low, high = wilson(np.float64(value), np.float64(count), z)
-        return float(low), float(high)
+        return of_rows(value, 0.0, count, confidence, units)
+    z = quantile(confidence, units)
     odds, half = np.log(value / (1 - value)), z * error / (value * (1 - value))
     low, high = 1 / (1 + np.exp(-(odds + np.array([-half, half]))))
     return float(low), float(high)
