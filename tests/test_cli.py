@@ -630,7 +630,7 @@ def test_a_calibration_for_other_classes():
             "must rise",
         ),
         ('{"classes": ["a"], "method": "temperature", "sets": 3}', "sets must be an object"),
-        ('{"classes": ["a"], "method": "temperature", "temperature": -1}', "positive, got -1"),
+        ('{"classes": ["a"], "method": "temperature", "temperature": -1}', "2^1000], got -1.0"),
         (
             '{"classes": ["a"], "method": "vector", "scale": [1], "bias": [1, 2]}',
             "1 finite numbers",
