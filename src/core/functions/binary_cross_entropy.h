@@ -97,6 +97,19 @@ SIGMAX_INLINE Vec times_quotient(W slope, Vec weight, Vec divisor, double unscal
 SIGMAX_INLINE Vec infinite(Vec weight) { return select(weight == 0.0, splat(0.0), weight * kInfinity); }
 
 struct BinaryCrossEntropy {
+  static constexpr double kError = 0x1.1p-38;  // of the loss of a hard label in one double
+
+  // Such a loss is a softplus. Where its rounding to a float is in doubt, it becomes what the last step of that has.
+  static SIGMAX_INLINE Vec settled(Vec x, Vec y, const LossOptions& options, Vec loss) {
+    const Mask easy = ~is_near_tie(loss, splat(kError * 0x1p53 + 2.0)) & ((loss >= kFormat<float>.tiny) | (loss == 0.0));
+    return any(~easy) ? settled_for_sure(x, y, options, loss) : loss;
+  }
+  static SIGMAX_NOINLINE Vec settled_for_sure(Vec x, Vec y, const LossOptions& options, Vec loss) {
+    const Mask hard = ((y == 0.0) | (y == 1.0)) & (options.weight == 1.0) & (options.pos_weight == 1.0) & (options.smoothing == 0.0);
+    const Mask in_doubt = hard & round_within(loss, kError, kFormat<float>).in_doubt;
+    return any(in_doubt) ? select(in_doubt, Softplus::apply<Odd>(select(y == 0.0, x, -x)), loss) : loss;
+  }
+
   template <class W>
   static SIGMAX_INLINE LossAndGradient apply(Vec x, Vec y, const LossOptions& options) {
     constexpr double unscale = 1.0 / kExpScale<W>;
@@ -183,6 +196,8 @@ SIGMAX_INLINE Vec bounded_product(W a, W b) {
 
 // loss = s·(-u·log p - v·log(1-p)), gradient = s/D·(v/(1-p) - u/p). What is 0 or infinite at p = 0 and 1 is set apart.
 struct BinaryCrossEntropyOfProbabilities {
+  static SIGMAX_INLINE Vec settled(Vec, Vec, const LossOptions&, Vec loss) { return loss; }
+
   template <class W>
   static SIGMAX_INLINE LossAndGradient apply(Vec p, Vec y, const LossOptions& options) {
     Targets<W> target = targets<W>(y, options);

@@ -209,6 +209,7 @@ SIGMAX_NOINLINE void compute(LossBlock& block, std::ptrdiff_t n) {
       result = {select(has_ordinary_weights(options) & has_digits, result.loss, far.loss),
                 select(is_ordinary(options) & has_digits, result.gradient, far.gradient)};
     }
+    if constexpr (std::is_same<W, Vec>::value) result.loss = F::settled(x, labels, options, result.loss);
     store(block.loss + i, result.loss);
     if (has_gradient) store(block.gradient + i, result.gradient);
   }

@@ -49,6 +49,41 @@ SIGMAX_INLINE Rounded round_within(Vec y, double error, const Format& format) {
   return {bit_cast<Vec>(bit_cast<Bits>(number) | sign), abs(y - number) > quantum * (format.half - 2.0 * error)};
 }
 
+// A format in every lane, and the number of it that is nearest to y, with half of the quantum there.
+struct Grid {
+  Vec tiny, anchor, half;
+  Grid() = default;
+  explicit SIGMAX_INLINE Grid(const Format& f) : tiny(splat(f.tiny)), anchor(splat(f.anchor)), half(splat(f.half)) {}
+};
+struct GridNumber {
+  Vec number, half;
+};
+SIGMAX_INLINE GridNumber on_grid(Vec y, const Grid& grid) {
+  const Vec power = bit_cast<Vec>(bit_cast<Bits>(y) & 0x7ff0000000000000u);
+  const Vec quantum = min(opaque(kLargest / 0x1p54), max(power, grid.tiny)), anchor = quantum * grid.anchor;
+  const Bits sign = bit_cast<Bits>(y) & 0x8000000000000000u;
+  return {bit_cast<Vec>(bit_cast<Bits>((y + anchor) - anchor) | sign), quantum * grid.half};
+}
+// y rounded to the format; in doubt where a tie is within the error, or as close as doubles tell.
+SIGMAX_INLINE Rounded round_within(Vec y, Vec error, const Grid& grid) {
+  const GridNumber nearest = on_grid(y, grid);
+  return {nearest.number, abs(y - nearest.number) >= nearest.half - error};
+}
+// Whether doubles that round to normal floats are within some units of the last place of a tie; the units are an integer.
+SIGMAX_INLINE Mask is_near_tie(Vec y, Vec units) {
+  constexpr std::uint64_t between = (std::uint64_t{1} << 29) - 1;  // two floats
+  const Bits around = bit_cast<Bits>(units + 0x1p52) & between;
+  return bit_cast<Mask>((bit_cast<Bits>(y) + around - (std::uint64_t{1} << 28)) & between) < bit_cast<Mask>(around + around);
+}
+
+// The same of a Pair.
+SIGMAX_INLINE Rounded round_within(Pair y, Vec error, const Grid& grid) {
+  const GridNumber nearest = on_grid(y.hi, grid);
+  const Vec away = y.hi - nearest.number, sign = bit_cast<Vec>((bit_cast<Bits>(away) & 0x8000000000000000u) | bit_cast<Bits>(splat(1.0)));
+  const Vec beyond = (abs(away) - nearest.half) + y.lo * sign;  // the tie
+  return {select(beyond > 0.0, nearest.number + 2.0 * nearest.half * sign, nearest.number), abs(beyond) <= error};
+}
+
 // The same test for many doubles that round to normal floats, in 32-bit lanes: the low words of two vectors are one vector.
 constexpr int kFull = SIGMAX_VECTOR_BYTES / 4;
 typedef std::int32_t Ints __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
