@@ -15,9 +15,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.fixture(autouse=True)
 def _settings():
-    """The number of threads and the precision of balls are for one test."""
-    threads, precision = sigmax.get_num_threads(), ctx.prec
+    """The number of threads, the rounding and the precision of balls are for one test."""
+    threads, rounding, precision = sigmax.get_num_threads(), sigmax.get_rounding(), ctx.prec
     yield
+    sigmax.set_rounding(rounding)
     sigmax.set_num_threads(threads)
     ctx.prec = precision
 

@@ -27,10 +27,13 @@ def proof(core: Path) -> subprocess.CompletedProcess[str]:
 def test_the_errors_are_proved() -> None:
     done = proof(CORE)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("True") == 4
+    assert done.stdout.count("True") == 12
 
 
-@pytest.mark.parametrize("name", ["kExp2Short", "kLog1pShort", "kLogTailShort"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["kExp2Short", "kLog1pShort", "kLogTailShort", "kLog1p", "kExp2", "kDecay", "kExpTail"]
+)
 def test_the_proof_sees_a_wrong_coefficient(name: str, tmp_path: Path) -> None:
     """Off by what a float32 coefficient would be."""
     core = shutil.copytree(CORE, tmp_path / "core")
@@ -50,6 +53,25 @@ def test_some_of_all_floats(level: str) -> None:
     done = python(nearest.__file__, level=level)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" 0 wrong") == len(nearest.VALUES)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_losses_of_hard_labels_are_a_softplus(dtype: str) -> None:
+    """With and without the gradient: all numbers of the half types, some runs of floats."""
+    if dtype == "float32":
+        x = np.concatenate([*nearest.runs("softplus"), *nearest.runs("log_sigmoid")])
+    else:
+        bits = np.arange(65536, dtype=np.uint16)
+        x = bits.view(
+            np.float16 if dtype == "float16" else pytest.importorskip("ml_dtypes").bfloat16
+        )
+        x = x[~np.isnan(x.astype(np.float32))]
+    for label, expected in ((0, sigmax.softplus(x)), (1, -sigmax.log_sigmoid(x))):
+        labels = np.full_like(x, label)
+        loss = sigmax.binary_cross_entropy(x, labels, reduction="none")
+        again, _ = sigmax.value_and_grad(sigmax.binary_cross_entropy)(x, labels, reduction="none")
+        np.testing.assert_array_equal(loss, expected)
+        np.testing.assert_array_equal(again, expected)
 
 
 @every_function

@@ -1,6 +1,6 @@
-"""Prove the errors that the rounding tests of the elementwise functions rely on (docs/numerics/rounding.md).
+"""Prove the errors that tests of a rounding rely on: elementwise functions and rows (docs/numerics/rounding.md).
 
-    python tools/prove_rounding.py               derive the bounds and compare them with kError in src/core
+    python tools/prove_rounding.py               derive the bounds and compare them with those in src/core
     python tools/prove_rounding.py --core FOLDER the same for another copy of src/core
 
 Every step of `start` and `finish` (src/core/functions/elementwise.h) is bounded in ball arithmetic: polynomials by
@@ -52,6 +52,8 @@ class Core:
     def __init__(self, folder: Path) -> None:
         self.wide = (folder / "simd/wide.h").read_text()
         self.elementwise = (folder / "functions/elementwise.h").read_text()
+        self.rows = (folder / "functions/correct.h").read_text()
+        self.losses = (folder / "functions/binary_cross_entropy.h").read_text()
 
     def number(self, name: str) -> arb:
         (found,) = re.findall(rf"constexpr double {name} = ([^;]+);", self.wide)
@@ -61,8 +63,12 @@ class Core:
         (found,) = re.findall(rf"constexpr double {name}\[\] = {{([^}}]+)}};", self.wide)
         return [arb(float.fromhex(c)) for c in found.split(",")]
 
+    def row_error(self, name: str) -> arb:
+        (found,) = re.findall(rf"\b{name} = ([^,;]+)[,;]", self.rows)
+        return arb(float.fromhex(found))
+
     def error(self, function: str) -> arb:
-        body = self.elementwise.split(f"struct {function} {{")[1]
+        body = (self.elementwise + self.losses).split(f"struct {function} {{")[1]
         found = re.search(r"kError = ([^;]+);", body)
         assert found
         return arb(float.fromhex(found[1]))
@@ -80,12 +86,12 @@ def difference(polynomial: list[arb], series: list[arb], tail: arb, piece: arb) 
     return sum((above(c) * radius**k for k, c in enumerate(around.coeffs())), tail)
 
 
-def horner(polynomial: list[arb], x: arb) -> tuple[arb, arb]:
-    """The values that P takes for x in a ball, and what its roundings come to."""
+def horner(polynomial: list[arb], x: arb, roundings: int = 1) -> tuple[arb, arb]:
+    """The values that P takes for x in a ball, and what its roundings come to; those of a product and of x itself."""
     value, error = polynomial[-1], arb(0)
     for c in polynomial[-2::-1]:
         product = value * x
-        value, error = product + c, above(error * x) + U * above(product)
+        value, error = product + c, above(error * x) + roundings * U * above(product)
         error = above(error + U * (above(value) + error))
     return value, error
 
@@ -200,7 +206,151 @@ def log1mexp(core: Core) -> arb:
     return worst
 
 
-PROOFS = {"Sigmoid": sigmoid, "Softplus": softplus, "Logit": logit, "Log1mexp": log1mexp}
+def hard_loss(core: Core) -> arb:
+    """max(x, 0) + log1p(t), t = e^-|x|, by t·P(t): against the series of the logarithm around a point."""
+    p = core.polynomial("kLog1p")
+    terms, worst = 60, arb(0)
+    for t in pieces(arb(0), arb(1) + MARGIN, 512):
+        even, of_even = horner(p[::2], t * t, roundings=2)
+        odd, of_odd = horner(p[1::2], t * t, roundings=2)
+        rounding = of_even + above(t) * (of_odd + U * above(odd)) + U * above(even + t * odd)
+        c = t.mid() if t.mid() > arb("0.02") else arb(0)
+        around = [arb((-1) ** (k + 1)) / (k * (1 + c) ** k) for k in range(1, terms)]
+        if c == 0:  # log1p(t)/t, relative
+            absolute, least = (
+                difference(p, around, arb(2) ** -200, t),
+                below(t.log1p() / t) if t.mid() > arb("0.01") else arb("0.98"),
+            )
+        else:
+            taylor = arb_poly([0, *p])(arb_poly([c, 1])) - arb_poly([c.log1p(), *around])
+            radius = above(t - c)
+            absolute = sum(
+                (above(a) * radius**k for k, a in enumerate(taylor.coeffs())), arb(2) ** -200
+            )
+            least, rounding = below(t.log1p()), rounding * above(t)
+        worst = worst.max(above((absolute + rounding) / least))
+    rate = core.number("kLog2e")
+    of_t = term_error(core) + FARTHEST * (2 * U + above(rate * LN2 - 1))
+    return above(worst + of_t + 4 * U) * (1 + MARGIN)
+
+
+PROOFS = {
+    "Sigmoid": sigmoid,
+    "Softplus": softplus,
+    "Logit": logit,
+    "Log1mexp": log1mexp,
+    "BinaryCrossEntropy": hard_loss,
+}
+
+
+# --- rows: what src/core/functions/correct.h takes for granted --------------------------------------------------------
+
+
+def per_energy(core: Core) -> arb:
+    """Of e^y, for each unit of |y|: x - m, 1/T, the constant and its product, and that with x - m are rounded."""
+    rate = core.number("kLog2e")
+    return above(4 * U + above(rate * LN2 - 1)) * (1 + MARGIN)
+
+
+def term_error(core: Core) -> arb:
+    """Of e^y, beside that: 2^f by a polynomial in two sums of powers of f², and the rounding of f."""
+    p = core.polynomial("kExp2")
+    terms, half, worst = 40, arb(1) / 2 + MARGIN, arb(0)
+    series = [LN2**k / math.factorial(k) for k in range(terms)]
+    tail = LN2**terms / math.factorial(terms) * 2
+    for f in pieces(-half, half):
+        even, of_even = horner(p[::2], f * f, roundings=2)
+        odd, of_odd = horner(p[1::2], f * f, roundings=2)
+        rounding = of_even + above(f) * (of_odd + U * above(odd))
+        absolute = difference(p, series, tail, f) + rounding + U * above(even + f * odd)
+        worst = worst.max(above(absolute / (f * LN2).exp()))
+    return above(worst + LN2 * U * half) * (1 + MARGIN)
+
+
+def sum_error(_: Core) -> arb:
+    """Of Σ e: where a term is larger than the sum before it, its rounding; but such terms double the sum, so that
+    all of them are less than twice the last one. Then three additions of lanes, that of the rest, and what the rest
+    itself loses, which is of second order."""
+    return above(2 * U + 3 * U + U) * (1 + MARGIN) + arb(2) ** -60
+
+
+def log_error(core: Core) -> arb:
+    """Of log(1 + others) in one double: f + c, 2 + (f + c) and their quotient, then 2s + s·z·P(z) + k·ln 2."""
+    p = core.polynomial("kLogTail")
+    root = arb(2).sqrt()
+    s = (root - 1) / (root + 1) * (1 + MARGIN)
+    of_s = (
+        4 * U / (1 - s**2)
+    )  # the quotient of sums that are off by U each, and others, which is rounded
+    z = arb(0).union(s**2)
+    value, rounding = horner(p, z)
+    tail = above(z * value) / 2 * 5 * U + above(z) * rounding + arb(2) ** -62
+    near = of_s + tail + U  # relative to the logarithm where k = 0
+    far = (near * 2 * s * (1 + s) + 3 * U * s * 2) / (root.log()) + U
+    return above(near.max(far)) * (1 + MARGIN)
+
+
+def quotient_error(_: Core) -> arb:
+    """Of d/T: m - a, 1/T, their product; and of what it is added to."""
+    return above(4 * U) * (1 + MARGIN)
+
+
+def pair_exponential(core: Core) -> arb:
+    """Of e^y in a pair, with and without fused multiply-add: all that is not exact is a small part of it."""
+    step = LN2 / 16
+    p = core.polynomial("kDecay")
+    terms = 30
+    series = [arb((-1) ** (k + 1)) / math.factorial(k + 1) for k in range(terms)]
+    worst = arb(0)
+    for w in pieces(-step * (1 + MARGIN), step * (1 + MARGIN)):
+        value, rounding = horner(p, w)
+        absolute = above(w) * (difference(p, series, arb(2) ** -200, w) + rounding)
+        rest = above(w * value) + arb(2) ** -52
+        worst = worst.max(absolute + U * rest)
+    # w is a difference of two that are rounded, up to twice as large, times a rounded 1/T: see Energy<Pair>.
+    fused = worst + step * (1 + 1 + 2 + 2) * U + arb(2) ** -90
+    tail = core.polynomial("kExpTail")
+    series = [arb(1) / math.factorial(k + 3) for k in range(terms)]
+    plain = arb(0)
+    half = LN2 / 2 * (1 + MARGIN)
+    for r in pieces(-half, half):
+        value, rounding = horner(tail, r)
+        absolute = above(r**3) * (difference(tail, series, arb(2) ** -200, r) + rounding)
+        inner = above(r * value + arb(1) / 2)
+        absolute += above(r**2) * inner * 4 * U + U * above(r**2) * inner
+        plain = plain.max(above(absolute / r.exp()))
+    return above(fused.max(plain + arb(2) ** -90)) * (1 + MARGIN)
+
+
+def pair_error(core: Core) -> arb:
+    """Of e/Σ e: both are off by as much at most; the quotient itself is good to 2^-98."""
+    return above(2 * pair_exponential(core) + arb(2) ** -60)
+
+
+def pair_log_error(core: Core) -> arb:
+    """Of log(1 + others): that of others, and of the terms after the leading one of the logarithm, 2s."""
+    p = core.polynomial("kLogTail")
+    s = (arb(2).sqrt() - 1) / (arb(2).sqrt() + 1) * (1 + MARGIN)
+    z = arb(0).union(s**2)
+    value, rounding = horner(p, z)
+    series = [arb(2) / (2 * k + 3) for k in range(60)]
+    polynomial = max(
+        (difference(p, series, s**120, piece) for piece in pieces(arb(0), s**2)), key=float
+    )
+    tail = above(z * value) / 2 * 6 * U + above(z) * (rounding + polynomial)
+    far = tail * 2 * s / arb(2).sqrt().log() + 2 * U * above(z * value)
+    return above(pair_exponential(core) + tail.max(far) + arb(2) ** -60)
+
+
+ROW_PROOFS = {
+    "kPerEnergy": per_energy,
+    "kTermError": term_error,
+    "kSumError": sum_error,
+    "kLogError": log_error,
+    "kQuotientError": quotient_error,
+    "kPairError": pair_error,
+    "kPairLogError": pair_log_error,
+}
 
 
 def edges() -> None:
@@ -219,12 +369,14 @@ def main() -> int:
     core = Core(parser.parse_args().core)
     edges()
     failed = False
-    for function, proof in PROOFS.items():
-        proved, claimed = proof(core), core.error(function)
+    proofs = [(name, proof, core.error(name)) for name, proof in PROOFS.items()]
+    proofs += [(name, proof, core.row_error(name)) for name, proof in ROW_PROOFS.items()]
+    for name, proof, claimed in proofs:
+        proved = proof(core)
         holds = proved * (1 + arb(2) ** -30) < claimed  # room for products of two errors
         failed |= not holds
         exponents = [float((e.log() / LN2).mid()) for e in (proved, claimed)]
-        print(f"{function:9} proved 2^{exponents[0]:.3f}, kError 2^{exponents[1]:.3f}: {holds}")
+        print(f"{name:14} proved 2^{exponents[0]:.3f}, claimed 2^{exponents[1]:.3f}: {holds}")
     return failed
 
 

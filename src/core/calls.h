@@ -43,6 +43,7 @@ struct RowsCall {
   std::ptrdiff_t rows = 0, classes = 0;
   Type type = kFloat32;
   Operand operands[kNames];
+  bool* in_doubt = nullptr;  // per row, set where the rounding of a result is in doubt; of kernels of CorrectRows
 
   // Always inline: a symbol of theirs would be shared between levels.
   __attribute__((always_inline)) const Operand& operator[](Name name) const { return operands[name]; }
@@ -74,6 +75,27 @@ struct RowsKernel {
   void (*merge_sums)(const Partial* partials, std::ptrdiff_t chunks, Partial* whole);
 };
 
+// The functions along an axis whose results of narrow types are correctly rounded where that is asked for.
+enum class Correct { kNone, kSoftmax, kLogSoftmax, kLogsumexp, kCrossEntropy };
+
+// A row whose rounding is in doubt: where its logits go, as doubles, and which results are in doubt still. All of these, and
+// a scratch of as many doubles, have room for a multiple of 8.
+struct RowInDoubt {
+  Correct function;
+  const RowsCall& call;
+  std::ptrdiff_t row;
+  double *logits, *scratch;
+  bool* in_doubt;
+};
+
+// Kernels of correctly rounded results. Those of rows are the first step. What they leave in doubt, `settle` writes again,
+// from pairs of doubles, and returns how many are for exact arithmetic, which are written by `put`.
+struct CorrectRows {
+  const RowsKernel* of[5];  // by Correct
+  std::ptrdiff_t (*settle)(const RowInDoubt& row);
+  void (*put)(const RowInDoubt& row, std::ptrdiff_t c, double number);
+};
+
 // A function along an axis: its operands in the order of NumPy's call, inputs first, and the kernel of a row, which differs
 // between the rows of a call only as their smoothing and z-loss do.
 constexpr int kMostOperands = 14;
@@ -82,10 +104,12 @@ struct RowsFunction {
   int inputs, outputs;
   Name operands[kMostOperands];
   const RowsKernel* (*kernel)(const RowsCall& call, std::ptrdiff_t row);
+  Correct correct = Correct::kNone;
 };
 struct RowsFunctions {
   const RowsFunction* first;
   int count;
+  const CorrectRows* correct = nullptr;  // one family has them for all
 };
 
 // `count` elements of an elementwise function; `cotangent` only for the vector-Jacobian products.

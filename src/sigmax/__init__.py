@@ -8,7 +8,14 @@ if (_sys.argv or [""])[0] == "-m" or (_sys.argv or [""])[0].endswith("/sigmax"):
 
     _answer_interruptions()
 
-from ._config import get_num_threads, release_memory, set_num_threads, show_config
+from ._config import (
+    get_num_threads,
+    get_rounding,
+    release_memory,
+    set_num_threads,
+    set_rounding,
+    show_config,
+)
 from .binary_cross_entropy import binary_cross_entropy
 from .binary_evaluation import BinaryEvaluation, evaluate_binary
 from .binary_fits import (
@@ -105,6 +112,7 @@ __all__ = [
     "fit_temperature",
     "fit_vector_scaling",
     "get_num_threads",
+    "get_rounding",
     "inverse_softmax",
     "kl_divergence",
     "linear_cross_entropy",
@@ -123,6 +131,7 @@ __all__ = [
     "risk_coverage",
     "sample",
     "set_num_threads",
+    "set_rounding",
     "show_config",
     "sigmoid",
     "smooth_labels",

@@ -53,9 +53,9 @@ def softmax(
     Returns
     -------
     ndarray, shape of ``x``
-        Probabilities in [0, 1]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.8 ULP,
-        float64 1 ULP (1.5 for subnormal results), at any spread of the logits. A row with NaN is NaN;
-        a row that is masked throughout is 0.
+        Probabilities in [0, 1]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.8 ULP, both 0.5 under
+        :func:`set_rounding`; float64 1 ULP (1.5 for subnormal results), at any spread of the logits. A row with NaN
+        is NaN; a row that is masked throughout is 0.
 
     Raises
     ------
@@ -116,9 +116,9 @@ def log_softmax(
     Returns
     -------
     ndarray, shape of ``x``
-        In [-inf, 0]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.7 ULP, float64 1 ULP, also
-        where the result is as small as 1e-300. A row with NaN is NaN; a row that is masked throughout
-        is -inf.
+        In [-inf, 0]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.7 ULP, both 0.5 under
+        :func:`set_rounding`; float64 1 ULP, also where the result is as small as 1e-300. A row with NaN is NaN; a row
+        that is masked throughout is -inf.
 
     Raises
     ------
@@ -173,10 +173,10 @@ def logsumexp(
     Returns
     -------
     ndarray or scalar, shape of ``x`` (broadcast with ``weights``) without ``axis``
-        In [-inf, inf]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.8 ULP, float64 1 ULP; a float64
-        result close to 0 that comes of cancellation between the largest logit and the logarithm has an
-        absolute error of 2^-56 of the largest logit. A row with +inf is inf, with NaN is NaN, a row that
-        is empty or masked throughout is -inf.
+        In [-inf, inf]. Largest error: float16 and bfloat16 0.51 ULP, float32 0.8 ULP, both 0.5 without weights under
+        :func:`set_rounding`; float64 1 ULP; a float64 result close to 0 that comes of cancellation between the largest
+        logit and the logarithm has an absolute error of 2^-56 of the largest logit. A row with +inf is inf, with NaN is
+        NaN, a row that is empty or masked throughout is -inf.
 
     Raises
     ------

@@ -36,8 +36,8 @@ const RowsKernel* relative(const RowsCall& call, std::ptrdiff_t row) {
 }
 
 constexpr RowsFunction functions[] = {
-    {"cross_entropy", 11, 1, {kX, kLabel, kWeight, kTemperature, kClassWeight, kSmoothing, kPrior, kPriorTotal, kMask, kZLoss, kScale, kValue}, of_indices},
-    {"cross_entropy_gradient", 11, 2, {kX, kLabel, kWeight, kTemperature, kClassWeight, kSmoothing, kPrior, kPriorTotal, kMask, kZLoss, kScale, kValue, kOut}, of_indices},
+    {"cross_entropy", 11, 1, {kX, kLabel, kWeight, kTemperature, kClassWeight, kSmoothing, kPrior, kPriorTotal, kMask, kZLoss, kScale, kValue}, of_indices, Correct::kCrossEntropy},
+    {"cross_entropy_gradient", 11, 2, {kX, kLabel, kWeight, kTemperature, kClassWeight, kSmoothing, kPrior, kPriorTotal, kMask, kZLoss, kScale, kValue, kOut}, of_indices, Correct::kCrossEntropy},
     {"soft_cross_entropy", 12, 1, {kX, kLabel, kSecond, kWeight, kTemperature, kClassWeight, kSmoothing, kPrior, kPriorTotal, kMask, kZLoss, kScale, kValue}, of_distributions},
     {"soft_cross_entropy_gradient", 12, 2, {kX, kLabel, kSecond, kWeight, kTemperature, kClassWeight, kSmoothing, kPrior, kPriorTotal, kMask, kZLoss, kScale, kValue, kOut}, of_distributions},
     {"cross_entropy_of_probabilities", 11, 1, {kX, kLabel, kWeight, kTemperature, kClassWeight, kSmoothing, kPrior, kPriorTotal, kMask, kZLoss, kScale, kValue}, kernel<OfProbabilities_>},

@@ -8,7 +8,7 @@
 #define SIGMAX_JOINED(symbol, level) SIGMAX_JOINED_OF(symbol, level)
 #define SIGMAX_JOINED_OF(symbol, level) symbol##_##level
 
-// Defines the symbol of a family from its array `functions`.
-#define SIGMAX_EXPORT(symbol)                                      \
+// Defines the symbol of a family from its array `functions`; what else it has follows the symbol.
+#define SIGMAX_EXPORT(symbol, ...)                                 \
   extern "C" const RowsFunctions SIGMAX_OF_LEVEL(symbol);          \
-  const RowsFunctions SIGMAX_OF_LEVEL(symbol) = {functions, sizeof(functions) / sizeof(functions[0])};
+  const RowsFunctions SIGMAX_OF_LEVEL(symbol) = {functions, sizeof(functions) / sizeof(functions[0]), __VA_ARGS__};

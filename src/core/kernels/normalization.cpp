@@ -1,4 +1,5 @@
 // Functions along an axis, at one instruction-set level.
+#include "../functions/correct.h"
 #include "../functions/entropy.h"
 #include "../functions/logsumexp.h"
 #include "../functions/probabilities.h"
@@ -9,17 +10,26 @@ namespace sigmax {
 namespace {
 
 constexpr RowsFunction functions[] = {
-    {"softmax", 2, 1, {kX, kTemperature, kOut}, kernel<Softmax>},
-    {"log_softmax", 2, 1, {kX, kTemperature, kOut}, kernel<LogSoftmax>},
-    {"logsumexp", 2, 1, {kX, kTemperature, kResult}, kernel<Logsumexp>},
+    {"softmax", 2, 1, {kX, kTemperature, kOut}, kernel<Softmax>, Correct::kSoftmax},
+    {"log_softmax", 2, 1, {kX, kTemperature, kOut}, kernel<LogSoftmax>, Correct::kLogSoftmax},
+    {"logsumexp", 2, 1, {kX, kTemperature, kResult}, kernel<Logsumexp>, Correct::kLogsumexp},
     {"logsumexp_weighted", 3, 1, {kX, kSecond, kTemperature, kResult}, kernel<LogsumexpWeighted>},
     {"entropy", 2, 1, {kX, kTemperature, kResult}, kernel<Entropy>},
     {"inverse_softmax", 1, 1, {kX, kOut}, kernel<InverseSoftmax>},
     {"entropy_of_probabilities", 1, 1, {kX, kResult}, kernel<EntropyOfProbabilities>},
 };
 
+template <template <class> class P>
+constexpr const RowsKernel* narrow_kernel = &Engine<P<Vec>, float>::kernel;
+
+constexpr CorrectRows correct = {
+    {nullptr, narrow_kernel<CorrectSoftmax>, narrow_kernel<CorrectLog>, narrow_kernel<CorrectLog>, narrow_kernel<CorrectLog>},
+    settle,
+    put,
+};
+
 }  // namespace
 
-SIGMAX_EXPORT(sigmax_normalization)
+SIGMAX_EXPORT(sigmax_normalization, &correct)
 
 }  // namespace sigmax

@@ -66,7 +66,7 @@ PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
   Py_XDECREF(results[0]);
   Py_XDECREF(results[1]);
-  if (!enough_memory) return PyErr_NoMemory();
+  if (!enough_memory) return no_memory();
   Py_RETURN_NONE;
 }
 

@@ -32,6 +32,9 @@ Operand shared(Number* number) {
   return {reinterpret_cast<char*>(number), 0, 0};
 }
 
+// Null, with an exception: what a callback has raised, else that there is not enough memory.
+inline PyObject* no_memory() { return PyErr_Occurred() ? nullptr : PyErr_NoMemory(); }
+
 // Adds the ufuncs to the module. False with an exception set.
 bool add_ufuncs(PyObject* module);
 // The same loops for ml_dtypes.bfloat16.
@@ -46,6 +49,10 @@ PyObject* py_total(PyObject*, PyObject* object);
 // A loss in one call: see losses.cpp.
 PyObject* py_loss(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_loss_and_gradient(PyObject*, PyObject* const* args, Py_ssize_t count);
+// Correct rounding: see rounding.cpp.
+PyObject* py_provide_correct_rounding(PyObject*, PyObject* function);
+PyObject* py_get_correct_rounding(PyObject*, PyObject*);
+PyObject* py_set_correct_rounding(PyObject*, PyObject* on);
 // Steps of an evaluation: see evaluation.cpp.
 PyObject* py_winners(PyObject*, PyObject* object);
 PyObject* py_squared_distances(PyObject*, PyObject* const* args, Py_ssize_t count);

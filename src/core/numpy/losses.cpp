@@ -243,7 +243,7 @@ class RowsLoss {
         if (outcome == kDone && !each) outcome = reduce(losses, rows, over_, &reduced);
         if (outcome == kDone && each && !in_place) round_to_floats(losses, rows, PyArray_DATA(value.array()));
       });
-    if (outcome == kNoMemory) PyErr_NoMemory();
+    if (outcome == kNoMemory) no_memory();
     if (outcome != kDone) return nullptr;
     if (!each) value.reset(scalar(reduced, rows_.call.type));
     return answer(value, gradient);

@@ -89,7 +89,7 @@ struct Signature {
 
 void set_error(PyObject* type, const char* message) {
   PyGILState_STATE state = PyGILState_Ensure();
-  PyErr_SetString(type, message);
+  if (!PyErr_Occurred()) PyErr_SetString(type, message);
   PyGILState_Release(state);
 }
 

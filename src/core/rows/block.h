@@ -103,6 +103,7 @@ class RowBlock {
     groups = (count + kLanes - 1) / kLanes;
   }
   void place_chunk(std::ptrdiff_t row, std::ptrdiff_t chunk) {
+    columns = kOnlyColumns;
     first = row;
     count = groups = 1;
     first_class = chunk_begin(chunk);
@@ -199,7 +200,7 @@ class RowBlock {
     if (traits.needs_pivot) find_pivot();
     if (traits.needs_magnitude) find_magnitude();
     partial = {largest[0], second_largest[0], pivot[0], magnitude[0], 0.0, 0.0, largest[0] == -kInfinity && has_nan(x, 0), {}};
-    const std::int64_t label = traits.has_label ? number_at<std::int64_t>(call[kLabel], first) : -1;
+    const std::int64_t label = traits.has_label && call[kLabel].data != nullptr ? number_at<std::int64_t>(call[kLabel], first) : -1;
     if (label < 0) return;
     partial.label_x = number_of(kX, label);
     if (traits.second == Second::kLogits) partial.label_second = number_of(kSecond, label);
@@ -395,6 +396,7 @@ class RowBlock {
   void share_options() {
     Options shared = {};
     shared.classes = splat(static_cast<double>(call.classes));
+    shared.format = storage.format;
     for (const Option& option : kOptions) {
       const Operand& operand = call[option.name];
       if (operand.data == nullptr) continue;

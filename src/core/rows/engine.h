@@ -240,7 +240,7 @@ class Engine {
 
   // The outputs of some vectors of classes. That terms are kept is known beforehand in doubles, where a branch shows.
   template <bool keep, bool apart, int count>
-  static SIGMAX_INLINE void outputs_at(Vec* to, const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t kept_at) {
+  static SIGMAX_INLINE void outputs_at(Vec* to, const Row& row, const T* x, Seconds c, Kept kept, std::ptrdiff_t kept_at, Mask& in_doubt) {
     Vec v[count];
     C second[count];
     Term term[count];
@@ -255,14 +255,15 @@ class Engine {
         SIGMAX_UNROLL for (int k = 0; k < count; ++k) term[k] = P::term(v[k], second[k], row);
     }
     SIGMAX_UNROLL for (int k = 0; k < count; ++k) {
-      if constexpr (apart) to[k] = P::output_apart(v[k], second[k], term[k], row);
-      else to[k] = P::output(v[k], second[k], term[k], row);
+      if constexpr (apart) to[k] = number_of(P::output_apart(v[k], second[k], term[k], row), in_doubt);
+      else to[k] = number_of(P::output(v[k], second[k], term[k], row), in_doubt);
     }
   }
 
   // `out` may be x: the numbers of the last octet, which overlaps the one before, are read beforehand.
   template <bool keep, bool apart>
-  SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out) {
+  SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out, Mask* in_doubt) {
+    Mask doubts = {};
     constexpr int together = kTogether<apart>;
     T tail[kOctet];
     if (n % kOctet != 0) std::memcpy(tail, x + n - kOctet, sizeof(tail));
@@ -270,7 +271,7 @@ class Engine {
       for_vectors<together>([&](int first) SIGMAX_ALWAYS {
         const std::ptrdiff_t at = begin + first * kLanes;
         Vec outputs[together];
-        outputs_at<keep, apart, together>(outputs, row, from + first * kLanes, c.from(at), kept, at);
+        outputs_at<keep, apart, together>(outputs, row, from + first * kLanes, c.from(at), kept, at, doubts);
         SIGMAX_UNROLL for (int k = 0; k < together; ++k) store(out + at + k * kLanes, outputs[k]);
       });
     };
@@ -282,6 +283,7 @@ class Engine {
       const auto write_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS { write(smaller(j, n - kOctet), j + kOctet <= n ? x + j : tail); };
       for_octets(x, n, write_octet, write_zeros);
     }
+    if constexpr (P::is_tested) *in_doubt = doubts;
   }
 
   // ---------------------------------------------------------------- rows in lanes
@@ -320,12 +322,14 @@ class Engine {
 
   template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
-                                                 std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step) {
+                                                 std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step, Mask* in_doubt) {
     for (std::ptrdiff_t j = 0; j < n; ++j)
       for (std::ptrdiff_t g = 0; g < groups; ++g) {
         Vec output;
-        outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes);
+        Mask doubts = {};
+        outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes, doubts);
         store(out + j * out_step + g * kLanes, output);
+        if constexpr (P::is_tested) in_doubt[g] |= doubts;
       }
   }
 
@@ -417,7 +421,7 @@ class Engine {
     const bool direct = b.is_in_place(b.call[kOut]) && !b.masked;
     const Tile<T> out = direct ? b.in_place(b.call[kOut]) : b.template new_tile<T>();
     write_outputs(out);
-    if constexpr (P::has_label) write_targets(out);
+    if constexpr (P::has_label && !P::is_tested) write_targets(out);
     if (b.needs_mending()) b.mend_outputs(out, static_cast<T>(P::empty));
     if (has_sick_rows()) b.mend_nans(out);
     if (!direct) b.scatter(out);
@@ -447,12 +451,18 @@ class Engine {
   }
   template <bool keep, bool apart>
   SIGMAX_INLINE void write_row(std::ptrdiff_t i, Tile<T> out) const {
-    outputs_of_row<keep, apart>(all_lanes(row_[i / kLanes], i % kLanes), block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0));
+    Mask doubts;
+    outputs_of_row<keep, apart>(all_lanes(row_[i / kLanes], i % kLanes), block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0), &doubts);
+    if constexpr (P::is_tested)
+      if (any(doubts)) block_.call.in_doubt[block_.first + i] = true;
   }
   template <bool keep, bool apart>
   SIGMAX_INLINE void write_columns(Tile<T> out) const {
     const RowBlock<T>& b = block_;
-    outputs_of_columns<keep, apart>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step);
+    Mask doubts[P::is_tested ? kGroups : 1] = {};
+    outputs_of_columns<keep, apart>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step, doubts);
+    if constexpr (P::is_tested)
+      for (std::ptrdiff_t g = 0; g < b.groups; ++g) take_note(g, doubts[g]);
   }
   static SIGMAX_INLINE bool needs_apart(const Row& row) {
     if constexpr (P::has_apart_outputs) return any(row.confident);
@@ -469,10 +479,21 @@ class Engine {
       }
   }
 
+  // Of the rows of a group, the ones in doubt.
+  void take_note(std::ptrdiff_t g, Mask in_doubt) const {
+    if (!any(in_doubt)) return;
+    for (std::ptrdiff_t i = g * kLanes; i < smaller(block_.count, (g + 1) * kLanes); ++i)
+      if (in_doubt[i % kLanes] != 0) block_.call.in_doubt[block_.first + i] = true;
+  }
+
   void write_results() const {
     for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
-      if constexpr (P::has_result) block_.write_results(g, one_nan(P::result(row_[g])), P::empty);
-      if constexpr (P::has_value) block_.write_doubles(block_.call[kValue], g, one_nan(P::value(row_[g])));
+      Mask in_doubt = {};
+      if constexpr (P::has_result)
+        if (block_.call[kResult].data != nullptr) block_.write_results(g, one_nan(number_of(P::result(row_[g]), in_doubt)), P::empty);
+      if constexpr (P::has_value)
+        if (block_.call[kValue].data != nullptr) block_.write_doubles(block_.call[kValue], g, one_nan(number_of(P::value(row_[g]), in_doubt)));
+      if constexpr (P::is_tested) take_note(g, in_doubt);
       if constexpr (P::has_second_value) block_.write_doubles(block_.call[kSecondValue], g, one_nan(P::second_value(row_[g])));
     }
   }

@@ -23,6 +23,7 @@
 
 #include "../calls.h"
 #include "../simd/fold.h"
+#include "../simd/rounding.h"
 
 namespace sigmax {
 namespace {
@@ -40,6 +41,7 @@ struct Options {
   Vec temperature, beta;        // beta: 1/temperature, rounded
   Vec cotangent, weight, z_loss, scale, reference, smoothing, class_weight, prior, prior_total;
   Vec classes;  // how many
+  const Format* format;  // of narrow results
 };
 
 // Programs have these, unless they say otherwise.
@@ -54,6 +56,7 @@ struct Program {
   static constexpr bool has_sums = true;
   static constexpr bool has_mask = false;  // classes can be taken out by a mask
   static constexpr bool is_sparse = false;  // most classes are absent, and have the output 0: whole octets are passed over
+  static constexpr bool is_tested = false;  // outputs and results are Rounded, and a row with one in doubt is taken note of
   static constexpr bool is_apart = false, has_apart_outputs = false;
   static constexpr double absent = -kInfinity;  // x of a class that is not there
   static constexpr double empty = 0.0;          // the output of a row in which everything is absent
@@ -75,6 +78,13 @@ template <>
 SIGMAX_INLINE Vec load_wide<Vec>(const double* from) { return load(from); }
 template <>
 SIGMAX_INLINE Pair load_wide<Pair>(const double* from) { return {load(from), load(from + kLanes)}; }
+
+// The number of an output, tested or not.
+SIGMAX_INLINE Vec number_of(Vec number, Mask&) { return number; }
+SIGMAX_INLINE Vec number_of(const Rounded& rounded, Mask& in_doubt) {
+  in_doubt |= rounded.in_doubt;
+  return rounded.number;
+}
 
 // One NaN for all: which of two NaNs an operation passes on, and its sign, differ between processors.
 SIGMAX_INLINE Vec one_nan(Vec x) { return select(x == x, x, splat(kNaN)); }

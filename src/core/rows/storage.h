@@ -3,6 +3,7 @@
 
 #include "../calls.h"
 #include "../simd/copy.h"
+#include "../simd/rounding.h"
 
 namespace sigmax {
 namespace {
@@ -33,6 +34,7 @@ struct Storage {
   void (*scatter)(Block to, Tile<T> from, std::ptrdiff_t rows, std::ptrdiff_t classes);
   void (*store)(char* to, double x);  // one number, rounded once
   double (*load)(const char* from);
+  const Format* format;
 };
 
 constexpr std::ptrdiff_t kConverted = 512;  // numbers at a time, in the first cache
@@ -92,7 +94,7 @@ struct Stored {
     return sigmax::load(lanes)[0];
   }
 
-  static constexpr Storage<T> storage = {kSize, gather, scatter, store, load};
+  static constexpr Storage<T> storage = {kSize, gather, scatter, store, load, &kFormat<S>};
 };
 
 template <class T>

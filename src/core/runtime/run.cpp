@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <vector>
 
 #include "float_environment.h"
 #include "threads.h"
@@ -118,10 +121,139 @@ bool run_rows(const RowsKernel& kernel, const RowsCall& call) {
   return true;
 }
 
-}  // namespace
+// ---------------------------------------------------------------- correct rounding
 
-bool run_rows(const RowsFunction& function, const RowsCall& call) {
-  FloatEnvironment environment;
+bool rounds_correctly = false;
+const CorrectRows* correct_rows = nullptr;
+ExactResult exact_result = nullptr;
+
+constexpr std::ptrdiff_t kOctet = 8;
+
+template <class N>
+N number_at(const Operand& operand, std::ptrdiff_t row) {
+  N number;
+  std::memcpy(&number, operand.data + row * operand.row_stride, sizeof(number));
+  return number;
+}
+bool is_everywhere(const Operand& operand, double number) {
+  return operand.row_stride == 0 && operand.class_stride == 0 && number_at<double>(operand, 0) == number;
+}
+// A loss is where nothing but its label has a weight, of 1.
+bool can_be_correct(const RowsFunction& function, const RowsCall& call) {
+  if (function.correct == Correct::kNone || call.type == kFloat64) return false;
+  if (function.correct != Correct::kCrossEntropy) return true;
+  return is_everywhere(call[kWeight], 1.0) && is_everywhere(call[kClassWeight], 1.0) && is_everywhere(call[kSmoothing], 0.0) &&
+         is_everywhere(call[kZLoss], 0.0);
+}
+
+// Rows [begin, end) of x copied to `to`, in the same order in memory: for a call that writes over them.
+Operand copied(const RowsCall& call, std::ptrdiff_t begin, std::ptrdiff_t end, char* to) {
+  const std::ptrdiff_t size = call.type == kFloat32 ? 4 : 2, rows = end - begin;
+  const Operand& x = call[kX];
+  const bool beside = x.row_stride == size;
+  Operand copy = {to, beside ? size : call.classes * size, beside ? rows * size : size};
+  const std::ptrdiff_t lines = beside ? call.classes : rows, length = beside ? rows : call.classes;
+  const std::ptrdiff_t line = beside ? x.class_stride : x.row_stride, step = beside ? x.row_stride : x.class_stride;
+  for (std::ptrdiff_t k = 0; k < lines; ++k) {
+    const char* from = x.data + begin * x.row_stride + k * line;
+    if (step == size) std::memcpy(to + k * length * size, from, static_cast<std::size_t>(length * size));
+    else
+      for (std::ptrdiff_t j = 0; j < length; ++j) std::memcpy(to + (k * length + j) * size, from + j * step, static_cast<std::size_t>(size));
+  }
+  copy.data -= begin * copy.row_stride;
+  return copy;
+}
+
+// A call whose results are correctly rounded: by the kernel where that is certain, else row by row.
+class CorrectCall {
+ public:
+  CorrectCall(Correct function, const RowsCall& call) : function_(function), call_(call), kernel_(*correct_rows->of[static_cast<int>(function)]) {
+    call_.in_doubt = few_;
+    if (call.rows > static_cast<std::ptrdiff_t>(sizeof(few_))) many_.reset(call_.in_doubt = new (std::nothrow) bool[static_cast<std::size_t>(call.rows)]());
+  }
+
+  bool run() {
+    if (call_.in_doubt == nullptr) return false;
+    return (call_.classes <= kLongestWholeRow ? run_rows() : run_long_rows()) && enough_ && decide();
+  }
+
+ private:
+  // A row with results for exact arithmetic.
+  struct OpenRow {
+    std::ptrdiff_t row;
+    std::unique_ptr<double[]> logits;
+    std::vector<std::ptrdiff_t> results;
+  };
+
+  bool is_in_place() const { return call_[kOut].data == call_[kX].data; }
+  std::size_t copy_bytes(std::ptrdiff_t rows) const {
+    return is_in_place() ? static_cast<std::size_t>(ceil_div(rows * call_.classes * 4, 64) * 64) : 0;
+  }
+
+  bool run_rows() {
+    const std::ptrdiff_t step = rows_per_task(call_);
+    const std::size_t copy = copy_bytes(std::min(step, call_.rows));
+    return for_ranges_with_scratch(call_.rows, step, copy + kernel_.scratch_bytes(call_.classes),
+                                   [&](std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
+                                     RowsCall part = call_;
+                                     if (is_in_place()) part[kX] = copied(call_, begin, end, scratch);
+                                     kernel_.rows(part, begin, end, scratch + copy);
+                                     for (std::ptrdiff_t row = begin; row < end; ++row)
+                                       if (call_.in_doubt[row]) settle(part, row);
+                                   });
+  }
+  bool run_long_rows() {
+    const std::ptrdiff_t chunks = call_.classes / kChunk;
+    const std::unique_ptr<Partial[]> partials(new (std::nothrow) Partial[static_cast<std::size_t>(chunks)]);
+    const std::unique_ptr<char[]> copy(new (std::nothrow) char[copy_bytes(1)]);
+    if (partials == nullptr || copy == nullptr) return false;
+    for (std::ptrdiff_t row = 0; row < call_.rows; ++row) {
+      RowsCall part = call_;
+      if (is_in_place()) part[kX] = copied(call_, row, row + 1, copy.get());
+      if (!run_long_row(kernel_, part, row, partials.get(), chunks)) return false;
+      if (call_.in_doubt[row]) settle(part, row);
+    }
+    return true;
+  }
+
+  // A row again, in pairs.
+  void settle(const RowsCall& call, std::ptrdiff_t row) {
+    const std::size_t n = static_cast<std::size_t>(ceil_div(call.classes, kOctet) * kOctet);
+    OpenRow open = {row, std::unique_ptr<double[]>(new (std::nothrow) double[n]), {}};
+    const std::unique_ptr<double[]> scratch(new (std::nothrow) double[n]);
+    const std::unique_ptr<bool[]> in_doubt(new (std::nothrow) bool[n]);
+    if (open.logits == nullptr || scratch == nullptr || in_doubt == nullptr) return give_up();
+    const std::ptrdiff_t left = correct_rows->settle({function_, call, row, open.logits.get(), scratch.get(), in_doubt.get()});
+    if (left == 0) return;
+    for (std::ptrdiff_t c = 0; std::ptrdiff_t(open.results.size()) < left; ++c)
+      if (in_doubt[static_cast<std::size_t>(c)]) open.results.push_back(c);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    open_.push_back(std::move(open));
+  }
+  // What settling leaves.
+  bool decide() {
+    for (const OpenRow& open : open_)
+      for (const std::ptrdiff_t c : open.results) {
+        const RowInDoubt row = {function_, call_, open.row, open.logits.get(), nullptr, nullptr};
+        double number;
+        if (exact_result == nullptr || !exact_result(row, c, &number)) return false;
+        correct_rows->put(row, c, number);
+      }
+    return true;
+  }
+  void give_up() { __atomic_store_n(&enough_, false, __ATOMIC_RELAXED); }
+
+  const Correct function_;
+  RowsCall call_;
+  const RowsKernel& kernel_;
+  bool few_[256] = {};
+  std::unique_ptr<bool[]> many_;
+  bool enough_ = true;
+  std::mutex mutex_;
+  std::vector<OpenRow> open_;
+};
+
+bool run_in_ordinary_way(const RowsFunction& function, const RowsCall& call) {
   const bool one_kernel = call[kSmoothing].row_stride == 0 && call[kZLoss].row_stride == 0;
   for (std::ptrdiff_t begin = 0, end; begin < call.rows; begin = end) {
     const RowsKernel* kernel = function.kernel(call, begin);
@@ -129,6 +261,30 @@ bool run_rows(const RowsFunction& function, const RowsCall& call) {
     if (!run_rows(*kernel, rows_of(call, begin, end))) return false;
   }
   return true;
+}
+
+// Losses first, then their gradient, which may go where the logits are and is not correctly rounded.
+bool run_correctly(const RowsFunction& function, const RowsCall& call) {
+  if (function.correct != Correct::kCrossEntropy || call[kOut].data == nullptr) return CorrectCall(function.correct, call).run();
+  RowsCall losses = call, gradient = call;
+  losses[kOut] = {};
+  const std::unique_ptr<double[]> ordinary(new (std::nothrow) double[static_cast<std::size_t>(call.rows)]);
+  gradient[kValue] = {reinterpret_cast<char*>(ordinary.get()), sizeof(double), 0};
+  return ordinary != nullptr && CorrectCall(function.correct, losses).run() && run_in_ordinary_way(function, gradient);
+}
+
+}  // namespace
+
+bool get_correct_rounding() { return __atomic_load_n(&rounds_correctly, __ATOMIC_RELAXED); }
+void set_correct_rounding(bool on) { __atomic_store_n(&rounds_correctly, on, __ATOMIC_RELAXED); }
+void provide_correct_rounding(const CorrectRows* kernels, ExactResult exact) {
+  correct_rows = kernels;
+  exact_result = exact;
+}
+
+bool run_rows(const RowsFunction& function, const RowsCall& call) {
+  FloatEnvironment environment;
+  return get_correct_rounding() && correct_rows != nullptr && can_be_correct(function, call) ? run_correctly(function, call) : run_in_ordinary_way(function, call);
 }
 
 void run_elementwise(ElementwiseKernel kernel, const ElementwiseCall& call, std::ptrdiff_t count) {

@@ -10,6 +10,14 @@ constexpr std::ptrdiff_t kTaskSize = 16384;
 
 // False when there is not enough memory.
 bool run_rows(const RowsFunction& function, const RowsCall& call);
+
+// Whether narrow results of functions along an axis are correctly rounded from the next call on, of any thread.
+bool get_correct_rounding();
+void set_correct_rounding(bool on);
+// What that takes: kernels, and exact arithmetic for the results of a row that are in doubt still. It answers on the thread of
+// the call; false: it could not, and neither can `run_rows`.
+typedef bool (*ExactResult)(const RowInDoubt& row, std::ptrdiff_t result, double* number);
+void provide_correct_rounding(const CorrectRows* kernels, ExactResult exact);
 void run_elementwise(ElementwiseKernel kernel, const ElementwiseCall& call, std::ptrdiff_t count);
 void run_binary_loss(BinaryLossKernel kernel, const BinaryLossCall& call, std::ptrdiff_t count);
 

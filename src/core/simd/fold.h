@@ -92,6 +92,12 @@ SIGMAX_INLINE void accumulate(Pair& sum, Pair x) {
   Pair s = two_sum(sum.hi, x.hi);
   sum = {s.hi, sum.lo + (s.lo + x.lo)};
 }
+// With the rounding errors in `rest`: all of them but 2^-51 of the sum, which is lost while it is smaller than what is added.
+SIGMAX_INLINE void accumulate(Vec& sum, Vec& rest, Vec x) {
+  const Pair s = fast_two_sum(sum, x);
+  sum = s.hi;
+  rest = rest + s.lo;
+}
 SIGMAX_INLINE void accumulate_product(Vec& sum, Vec a, Vec b) { sum = mul_add(a, b, sum); }
 SIGMAX_INLINE void accumulate_product(Pair& sum, Pair a, Vec b) { accumulate(sum, multiply(a, b)); }
 SIGMAX_INLINE void accumulate_where(Mask mask, Vec& sum, Vec x) { sum = select(mask, sum + x, sum); }
