@@ -198,6 +198,8 @@ class Rows:
         kept = self.kept[..., None]
         if self.soft is not None:
             self.soft = np.where(kept, self.soft, self.soft.dtype.type(0))
+        if self.soft_sums is not None:
+            self.soft_sums = np.where(self.kept, self.soft_sums, 0.0)
         if not self.from_logits:
             self.x = np.where(kept, self.x, self.x.dtype.type(0))
 
