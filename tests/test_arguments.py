@@ -235,7 +235,7 @@ def test_matrices(name: str, argument: str) -> None:
 def test_masked_arrays_are_refused(name: str, argument: str) -> None:
     if name == "sigmoid":
         pytest.skip("a ufunc, which NumPy's masked arrays know")
-    with pytest.raises(TypeError, match=f"{argument} is a masked array: pass {argument}.data"):
+    with pytest.raises(TypeError, match=f"{argument} is a masked array: "):
         call(name, argument, np.ma.masked_array)
 
 

@@ -1,6 +1,7 @@
 """The commands: what they write, print and refuse, in this process and in others of their own."""
 
 import json
+import math
 import re
 import shlex
 import signal
@@ -616,6 +617,14 @@ def test_a_calibration_for_other_classes():
     np.save("three.npy", np.zeros((5, 3)))
     printed = run("apply", "three.npy", "calibration.json", "-o", "p.npy", code=BAD_DATA)
     assert "has 3 classes, calibration.json is for 4" in printed
+
+
+def test_softmax_of_logits_by_name():
+    rows = '{"logits": {"cat": 1.0, "dog": 2.0}}\n{"logits": {"dog": 0.5, "cat": 1.0}}\n'
+    Path("named.jsonl").write_text(rows)
+    run("softmax", "named.jsonl", "-o", "p.npy")
+    right = [1 / (1 + math.exp(1.0)), 1 / (1 + math.exp(-0.5))]
+    np.testing.assert_allclose(np.load("p.npy")[:, 0], right, rtol=1e-15)
 
 
 @pytest.mark.parametrize(

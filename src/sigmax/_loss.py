@@ -345,6 +345,8 @@ class Rows:
         losses = self.run(place)
         if type(losses) is not np.ndarray or np.isfinite(losses).all():
             return self.with_exponents(losses)
+        if place is not None and np.may_share_memory(place, self.x):
+            return self.with_exponents(losses)  # no loss of such logits is beyond float64
         small, power = self.beyond(losses)
         m, e = np.frexp(small)
         return Extended(m, e + power + self.exponent)
@@ -492,10 +494,10 @@ class Rows:
             counts = counts & self.kept[..., None]
         labels = self.soft
         if labels is None:
-            labels = np.arange(self.classes) == np.asarray(self.index)[..., None]
+            labels = np.arange(self.classes) == np.expand_dims(self.index, -1)
         weights = Extended.of(labels.astype(np.float64))
         if self.smoothing:
-            total = np.asarray(self._prior_total())[..., None]
+            total = np.expand_dims(self._prior_total(), -1)
             spread = Extended.of(self.smoothing) * Extended.of(self._priors()) / Extended.of(total)
             weights = Extended.of(1.0 - self.smoothing) * weights + spread
         if self.class_weight is not None:

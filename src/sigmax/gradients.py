@@ -167,7 +167,7 @@ def _inverse_softmax(p: Any, c: Any, axis: Axis = -1, *, where: Any = None) -> A
 
 def _with_room_for_sums(c: Any, p: Any, axis: Axis) -> tuple[Any, Any]:
     """Return cotangents whose sums cannot overflow, and the exponents of what gives them back; None for none."""
-    if type(c) is not np.ndarray or c.dtype != np.float64:
+    if type(c) is not np.ndarray or c.dtype != np.float64 or c.shape != p.shape:
         return c, None
     sizes = np.where(p > 0, np.abs(c), 0.0)
     largest = np.max(sizes, axis=_arguments.axes(axis, c.ndim), keepdims=True, initial=0.0)

@@ -142,7 +142,7 @@ class Jsonl(Table):
         named = _by_name(row, name, _value(row, name))
         if named is None:
             return None
-        given = list(self.how.classes)
+        given = list(self.how.classes or ())
         if given and not set(given) >= set(named):
             raise DataError(
                 f"{self.path}, field {name!r}: names the classes {listed(list(named))}, --classes says {listed(given)}"
