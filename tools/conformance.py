@@ -11,12 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import results
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/support"))
 
 from conformance_cases import DEVIATIONS, deviation, onnx_cases, torch_cases  # noqa: E402
-
-import results  # noqa: E402
 
 HERE = {"zero": "0", "value": "another value", "ValueError": "`ValueError`"}
 

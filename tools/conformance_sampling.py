@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
+import results
 import sigmax
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/support"))
 import decoders  # noqa: E402
-
-import results  # noqa: E402
 
 COUNTED = ("rows", "kept alike", "differ: float32 rounds", "differ: ties", "differ: anything else")
 NAMES = {"llama.cpp": "llama.cpp", "transformers": "Transformers", "vllm": "vLLM"}

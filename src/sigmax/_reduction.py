@@ -50,6 +50,8 @@ class Extended(NamedTuple):
 
 # Exponents: of ordinary numbers, and of float64 with some room.
 ROOM, _MOST = 250, 1000
+# Exponents at which a gradient is infinite: of float64, of narrow types, of a part of a sum.
+REACH, REACH_NARROW, REACH_OF_PARTS = 1200, 900, 2000
 _SMALL, _LARGE = 2.0**-ROOM, 2.0**ROOM
 
 
@@ -117,9 +119,6 @@ def exponents(
 
 
 _FAR = 1 << 20
-
-# Exponents at which a gradient is infinite: of float64, of narrow types, of a part of a sum.
-REACH, REACH_NARROW, REACH_OF_PARTS = 1200, 900, 2000
 
 
 def divisor(weights: Any, count: int, reduction: Reduction, normalizer: Any) -> Any:

@@ -153,7 +153,7 @@ class _Elements:
     far: bool  # whether products of the weights may leave the range of float64
 
     def value(self) -> Any:
-        total = self.sum(self.kernel, self.scale(), None)
+        total = self.sum(self.kernel, None)
         if total is not None and np.isfinite(total):
             return quotient(np.float64(total), self.over, self.x.dtype)
         return self.reduced(self.losses())
@@ -192,12 +192,12 @@ class _Elements:
         size = np.clip(np.nan_to_num(size, nan=0.0), -most, most)
         return np.rint(size / np.log(2.0)).astype(np.int64)
 
-    def sum(self, kernel: str, scale: Any, out: Any) -> Any:
+    def sum(self, kernel: str, out: Any) -> Any:
         """Return the sum of the losses, with the kernel's gradient; None where they are needed one by one."""
         if self.reduction == "none" or self.far:
             return None
         function = _core.binary_loss_functions[kernel]
-        return _core.binary_loss_sum(function, self.x, self.y, *self.options, scale, out)
+        return _core.binary_loss_sum(function, self.x, self.y, *self.options, self.scale(), out)
 
     def may_be_needed_twice(self) -> bool:
         """Whether logits are so large that the sum of the losses may overflow, and not their mean."""
@@ -213,7 +213,7 @@ class _Elements:
         twice = self.may_be_needed_twice()
         if out is not None and twice and np.may_share_memory(out, self.x):
             place = None
-        both = self.sum(kernel, self.scale(), place)
+        both = self.sum(kernel, place)
         if both is not None and (np.isfinite(both[0]) or not twice):
             value, slopes = quotient(np.float64(both[0]), self.over, self.x.dtype), both[1]
         else:
