@@ -655,7 +655,7 @@ def test_errors():
         st.cross_entropy(x.clone().requires_grad_(), LABELS, weight=CLASS_WEIGHT)
     with pytest.raises(TypeError, match="unexpected keyword argument 'nothing'"):
         st.softmax(x, nothing=1)
-    with pytest.raises(IndexError, match="axis 2 is out of bounds"):
+    with pytest.raises(IndexError, match=r"axis must be in \[-2, 2\) .*, got 2"):
         st.softmax(x.clone().requires_grad_(), 2)
     with pytest.raises(IndexError, match=r"axis must be in \[-2, 2\), got 2"):
         st.softmax(x, 2, dtype=torch.float64)
