@@ -35,19 +35,19 @@ struct Members {
   }
 };
 
-// Every lane as the given one is.
+// Every lane as the given one is. Member by member, so that those which a caller does not use cost nothing.
 template <class Struct>
 SIGMAX_INLINE Struct all_lanes(const Struct& from, std::ptrdiff_t lane) {
-  constexpr int count = sizeof(Struct) / sizeof(Vec);
-  static_assert(std::is_trivially_copyable<Struct>::value, "members are read as doubles");
-  Members<Struct, Vec> members(from);
+  typedef Vec Member __attribute__((may_alias));
+  static_assert(sizeof(Struct) % sizeof(Vec) == 0 && std::is_trivially_copyable<Struct>::value, "members are read as doubles");
   const char* at = reinterpret_cast<const char*>(&from) + lane * sizeof(double);
-  SIGMAX_UNROLL_ALL for (int k = 0; k < count; ++k) {
+  Struct to;
+  SIGMAX_UNROLL_ALL for (std::size_t k = 0; k < sizeof(Struct) / sizeof(Vec); ++k) {
     double number;
     std::memcpy(&number, at + k * sizeof(Vec), sizeof(number));
-    members.at[k] = splat(number);
+    reinterpret_cast<Member*>(&to)[k] = splat(number);
   }
-  return members.joined();
+  return to;
 }
 
 // The sums of the first pass over the classes, and of the second one where a program has two.
@@ -194,8 +194,9 @@ class Engine {
 
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
   template <class S>
-  SIGMAX_NOINLINE static S sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
+  SIGMAX_NOINLINE static S sums_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
     constexpr int together = kTogether<P::is_apart && std::is_same<S, Apart>::value>;
+    const Row row = all_lanes(rows, lane);
     S sums[kVectors] = {};
     const auto add_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
       const bool whole = j + kOctet <= n;
@@ -262,7 +263,8 @@ class Engine {
 
   // `out` may be x: the numbers of the last octet, which overlaps the one before, are read beforehand.
   template <bool keep, bool apart>
-  SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out, Mask* in_doubt) {
+  SIGMAX_NOINLINE static void outputs_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out, Mask* in_doubt) {
+    const Row row = all_lanes(rows, lane);
     Mask doubts = {};
     constexpr int together = kTogether<apart>;
     T tail[kOctet];
@@ -294,13 +296,16 @@ class Engine {
 
   template <class S>
   SIGMAX_NOINLINE static void sums_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
-                                              std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, std::ptrdiff_t begin, std::ptrdiff_t end, S* totals) {
+                                              std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, std::ptrdiff_t begin, std::ptrdiff_t end,
+                                              std::ptrdiff_t ahead, S* totals) {
     S lanes[kGroups][kOctet];
     const std::ptrdiff_t used = larger(1, smaller(n, kOctet));
     for (std::ptrdiff_t g = begin; g < end; ++g)
       for (std::ptrdiff_t k = 0; k < used; ++k) lanes[g][k] = S{};
     for (std::ptrdiff_t j = 0; j < n; ++j) {
       const std::ptrdiff_t lane = lane_of_class(j, n);
+      if constexpr (!P::needs_largest) RowBlock<T>::prefetch_class(x + j * step, ahead, (end - begin) * kLanes);
+      else if constexpr (kHasSecond && P::second != Second::kLogits) RowBlock<T>::prefetch_class(c.numbers + j * c_step, ahead, (end - begin) * kLanes);
       for (std::ptrdiff_t g = begin; g < end; ++g) {
         const Vec v = sigmax::load(x + j * step + g * kLanes);
         const C second = c.load(j * c_step + g * kLanes);
@@ -393,9 +398,10 @@ class Engine {
   SIGMAX_INLINE void add_up(std::ptrdiff_t begin, std::ptrdiff_t end, S* to) {
     const RowBlock<T>& b = block_;
     if (kOnlyColumns || b.columns)
-      return sums_of_columns(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, to);
+      return sums_of_columns(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, b.ahead(b.x.class_step), to);
     for (std::ptrdiff_t i = begin * kLanes; i < end * kLanes; ++i) {  // lanes without a row have the last one's
-      if (i < b.count) set_lane(to, i, sums_of_row<S>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+      b.prefetch_next(i);
+      if (i < b.count) set_lane(to, i, sums_of_row<S>(row_[i / kLanes], i % kLanes, b.x.at(i, 0), seconds(i), b.n, kept(i)));
       else set_lane(to, i, all_lanes(to[(b.count - 1) / kLanes], (b.count - 1) % kLanes));
     }
   }
@@ -452,7 +458,7 @@ class Engine {
   template <bool keep, bool apart>
   SIGMAX_INLINE void write_row(std::ptrdiff_t i, Tile<T> out) const {
     Mask doubts;
-    outputs_of_row<keep, apart>(all_lanes(row_[i / kLanes], i % kLanes), block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0), &doubts);
+    outputs_of_row<keep, apart>(row_[i / kLanes], i % kLanes, block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0), &doubts);
     if constexpr (P::is_tested)
       if (any(doubts)) block_.call.in_doubt[block_.first + i] = true;
   }

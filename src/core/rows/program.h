@@ -35,7 +35,7 @@ enum class Second { kNone, kNumbers, kLogits, kWeights, kLabelWeights };
 struct Options {
   Vec largest, second_largest;  // of its numbers; 0 for a row that has none above -inf
   Vec top;                      // the largest as it was: infinite, where `largest` is not
-  Vec pivot;                    // the second number of the first largest class
+  Vec pivot;                    // the largest second number of its largest classes
   Vec magnitude;                // the largest second number but for its sign
   Vec label_x, label_second;    // the numbers of its class
   Vec temperature, beta;        // beta: 1/temperature, rounded
