@@ -43,7 +43,12 @@ struct TwoEnergies {
     const W curve = multiply(multiply(reduced.r, reduced.r), half_and_more(reduced.r));
     const W line = add_scaled(reduced.r, power, add(difference<W>(power, splat(1.0)), negate(d)));
     const W excess = add_scaled(curve, power, line), f = second.precise_factor(z);
-    TwoFactors<W> term = {f, multiply(f, add(excess, d)), multiply(f, excess), W{}, is_rare(x, z)};
+    TwoFactors<W> term;
+    term.f = f;
+    term.difference = multiply(f, add(excess, d));
+    term.excess = multiply(f, excess);
+    term.far = W{};
+    term.rare = is_rare(x, z);
     if (!any(term.rare)) return term;
     const TwoEnergies energies = *this;  // the others can stay in registers
     return energies.mended(term, x, z);

@@ -24,7 +24,8 @@ constexpr bool kOnlyColumns = false;
 constexpr std::ptrdiff_t kShortRow = 512, kLine = 64;           // classes; bytes of the cache
 constexpr std::ptrdiff_t kClassesAhead = 16;
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
-constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 19;  // of terms; more are computed a second time
+constexpr std::ptrdiff_t kColumnNumbers = 8 * kBlockNumbers;    // in one of rows that are beside each other: whole lines of memory
+constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 22;  // of terms; more are computed a second time
 
 SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
 SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
@@ -52,7 +53,7 @@ class RowBlock {
   static constexpr T kInfinityOf = static_cast<T>(kInfinity);
 
   static std::ptrdiff_t rows_together(std::ptrdiff_t n, bool columns) {
-    const std::ptrdiff_t fit = kBlockNumbers / (n + 1);
+    const std::ptrdiff_t fit = (columns && n >= kFewClasses ? kColumnNumbers : kBlockNumbers) / (n + 1);
     const std::ptrdiff_t step = kOnlyColumns ? kLanes : 16;
     return columns ? larger(step, smaller(kMostRows, fit / step * step)) : larger(1, smaller(kMostRowsAlone, fit));
   }

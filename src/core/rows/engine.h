@@ -20,32 +20,42 @@ SIGMAX_INLINE Vec first_integers() {
   return lanes;
 }
 
-// The members of a struct of vectors, one after the other.
-template <class Struct, class V>
-struct Members {
-  static constexpr int count = sizeof(Struct) / sizeof(V);
-  static_assert(sizeof(Struct) % sizeof(V) == 0 && std::is_trivially_copyable<Struct>::value, "members of type V alone");
-  V at[count];
+// The members of a struct of vectors, one after the other, where they are: a copy of them all would go through memory, and
+// those that nobody uses cost nothing.
+typedef Vec Member __attribute__((may_alias));
+template <class Struct>
+constexpr int kMembers = sizeof(Struct) / sizeof(Vec);
+template <class Struct>
+SIGMAX_INLINE Member* members_of(Struct& of) {
+  static_assert(sizeof(Struct) % sizeof(Vec) == 0 && std::is_trivially_copyable<Struct>::value, "members are vectors");
+  return reinterpret_cast<Member*>(&of);
+}
+template <class Struct>
+SIGMAX_INLINE const Member* members_of(const Struct& of) {
+  return members_of(const_cast<Struct&>(of));
+}
+// Number k of type W among them.
+template <class W>
+SIGMAX_INLINE W wide_of(const Member* members, int k);
+template <>
+SIGMAX_INLINE Vec wide_of<Vec>(const Member* members, int k) { return members[k]; }
+template <>
+SIGMAX_INLINE Pair wide_of<Pair>(const Member* members, int k) { return {members[2 * k], members[2 * k + 1]}; }
+SIGMAX_INLINE void set_wide(Member* members, int k, Vec x) { members[k] = x; }
+SIGMAX_INLINE void set_wide(Member* members, int k, Pair x) {
+  members[2 * k] = x.hi;
+  members[2 * k + 1] = x.lo;
+}
 
-  explicit SIGMAX_INLINE Members(const Struct& from) { std::memcpy(at, &from, sizeof(at)); }
-  SIGMAX_INLINE Struct joined() const {
-    Struct to;
-    std::memcpy(&to, at, sizeof(at));
-    return to;
-  }
-};
-
-// Every lane as the given one is. Member by member, so that those which a caller does not use cost nothing.
+// Every lane as the given one is.
 template <class Struct>
 SIGMAX_INLINE Struct all_lanes(const Struct& from, std::ptrdiff_t lane) {
-  typedef Vec Member __attribute__((may_alias));
-  static_assert(sizeof(Struct) % sizeof(Vec) == 0 && std::is_trivially_copyable<Struct>::value, "members are read as doubles");
   const char* at = reinterpret_cast<const char*>(&from) + lane * sizeof(double);
   Struct to;
-  SIGMAX_UNROLL_ALL for (std::size_t k = 0; k < sizeof(Struct) / sizeof(Vec); ++k) {
+  SIGMAX_UNROLL_ALL for (int k = 0; k < kMembers<Struct>; ++k) {
     double number;
     std::memcpy(&number, at + k * sizeof(Vec), sizeof(number));
-    reinterpret_cast<Member*>(&to)[k] = splat(number);
+    members_of(to)[k] = splat(number);
   }
   return to;
 }
@@ -114,13 +124,12 @@ class Engine {
     std::ptrdiff_t plane;
 
     SIGMAX_INLINE void store(std::ptrdiff_t at, const Term& term) const {
-      Members<Term, Vec> parts(term);
-      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) sigmax::store(planes + at + k * plane, parts.at[k]);
+      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) sigmax::store(planes + at + k * plane, members_of(term)[k]);
     }
     SIGMAX_INLINE Term load(std::ptrdiff_t at) const {
-      Members<Term, Vec> parts{Term{}};
-      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) parts.at[k] = sigmax::load(planes + at + k * plane);
-      return parts.joined();
+      Term term;
+      SIGMAX_UNROLL_ALL for (int k = 0; k < kMembers<Term>; ++k) members_of(term)[k] = k < kPlanes ? sigmax::load(planes + at + k * plane) : Vec{};
+      return term;
     }
     SIGMAX_INLINE Kept from(std::ptrdiff_t at) const { return {planes ? planes + at : nullptr, plane}; }
   };
@@ -140,9 +149,9 @@ class Engine {
   }
   template <class S>
   static SIGMAX_INLINE S selected(Mask mask, const S& yes, const S& no) {
-    Members<S, Vec> chosen(yes), other(no);
-    SIGMAX_UNROLL_ALL for (int k = 0; k < chosen.count; ++k) chosen.at[k] = select(mask, chosen.at[k], other.at[k]);
-    return chosen.joined();
+    S chosen;
+    SIGMAX_UNROLL_ALL for (int k = 0; k < kMembers<S>; ++k) members_of(chosen)[k] = select(mask, members_of(yes)[k], members_of(no)[k]);
+    return chosen;
   }
 
   // Calls body(j) for the octets from class j on, or instead of it absent(j) where a sparse program has no class in a whole one.
@@ -230,13 +239,13 @@ class Engine {
 
   template <class S>
   static SIGMAX_INLINE S folded(S* lanes) {
-    Members<S, W> sum(lanes[0]);
-    SIGMAX_UNROLL_ALL for (int s = 0; s < sum.count; ++s) {
+    S sum;
+    SIGMAX_UNROLL_ALL for (int s = 0; s < kMembers<S> / kWide; ++s) {
       W part[kVectors];
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = Members<S, W>(lanes[k]).at[s];
-      sum.at[s] = fold<kVectors>(part, [](W a, W b) SIGMAX_ALWAYS { return add(a, b); });
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = wide_of<W>(members_of(lanes[k]), s);
+      set_wide(members_of(sum), s, fold<kVectors>(part, [](W a, W b) SIGMAX_ALWAYS { return add(a, b); }));
     }
-    return sum.joined();
+    return sum;
   }
 
   // The outputs of some vectors of classes. That terms are kept is known beforehand in doubles, where a branch shows.
@@ -411,15 +420,15 @@ class Engine {
   }
   template <class S>
   static SIGMAX_INLINE S sum_of(const S& a, const S& b) {
-    Members<S, W> sum(a), other(b);
-    SIGMAX_UNROLL_ALL for (int s = 0; s < sum.count; ++s) sum.at[s] = add(sum.at[s], other.at[s]);
-    return sum.joined();
+    S sum;
+    SIGMAX_UNROLL_ALL for (int s = 0; s < kMembers<S> / kWide; ++s)
+      set_wide(members_of(sum), s, add(wide_of<W>(members_of(a), s), wide_of<W>(members_of(b), s)));
+    return sum;
   }
   template <class S>
   static void set_lane(S* of_rows, std::ptrdiff_t row, const S& sums) {
-    Members<S, Vec> members(sums);
     char* to = reinterpret_cast<char*>(&of_rows[row / kLanes]) + row % kLanes * sizeof(double);
-    for (int k = 0; k < members.count; ++k) std::memcpy(to + k * sizeof(Vec), &members.at[k], sizeof(double));
+    for (int k = 0; k < kMembers<S>; ++k) std::memcpy(to + k * sizeof(Vec), &members_of(sums)[k], sizeof(double));
   }
 
   void write_outputs() {
@@ -556,14 +565,13 @@ class Engine {
   struct Lanes {
     double first[sizeof(Sums) / sizeof(Vec)];
     explicit Lanes(const Sums& sums) {
-      Members<Sums, Vec> members(sums);
-      for (int k = 0; k < members.count; ++k) first[k] = members.at[k][0];
+      for (int k = 0; k < kMembers<Sums>; ++k) first[k] = members_of(sums)[k][0];
     }
   };
   static Sums from_lanes(const double* numbers) {
-    Members<Sums, Vec> members{Sums{}};
-    for (int k = 0; k < members.count; ++k) members.at[k] = splat(numbers[k]);
-    return members.joined();
+    Sums sums;
+    for (int k = 0; k < kMembers<Sums>; ++k) members_of(sums)[k] = splat(numbers[k]);
+    return sums;
   }
 
   SIGMAX_COLD static std::size_t scratch_bytes(std::ptrdiff_t n) { return RowBlock<T>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk); }
