@@ -49,9 +49,11 @@ struct TwoEnergies {
     term.excess = multiply(f, excess);
     term.far = W{};
     term.rare = is_rare(x, z);
-    if (!any(term.rare)) return term;
-    const TwoEnergies energies = *this;  // the others can stay in registers
-    return energies.mended(term, x, z);
+    if (any(term.rare)) {
+      const TwoEnergies energies = *this;  // the others can stay in registers
+      term = energies.mended(term, x, z);
+    }
+    return term;
   }
 
  private:

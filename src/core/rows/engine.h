@@ -309,8 +309,10 @@ class Engine {
                                               std::ptrdiff_t ahead, S* totals) {
     S lanes[kGroups][kOctet];
     const std::ptrdiff_t used = larger(1, smaller(n, kOctet));
+    const Vec zero = hidden(Vec{});  // else GCC calls memset, some times as slow for so little
     for (std::ptrdiff_t g = begin; g < end; ++g)
-      for (std::ptrdiff_t k = 0; k < used; ++k) lanes[g][k] = S{};
+      for (std::ptrdiff_t k = 0; k < used; ++k)
+        for (int m = 0; m < kMembers<S>; ++m) members_of(lanes[g][k])[m] = zero;
     for (std::ptrdiff_t j = 0; j < n; ++j) {
       const std::ptrdiff_t lane = lane_of_class(j, n);
       if constexpr (!P::needs_largest) RowBlock<T>::prefetch_class(x + j * step, ahead, (end - begin) * kLanes);
