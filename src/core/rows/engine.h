@@ -266,7 +266,8 @@ class Engine {
     }
     SIGMAX_UNROLL for (int k = 0; k < count; ++k) {
       if constexpr (apart) to[k] = number_of(P::output_apart(v[k], second[k], term[k], row), in_doubt);
-      else to[k] = number_of(P::output(v[k], second[k], term[k], row), in_doubt);
+      else to[k] = P::output(v[k], second[k], term[k], row);
+      if constexpr (P::is_tested && !apart) in_doubt = row.sieve.watched(in_doubt, to[k]);
     }
   }
 
@@ -274,7 +275,7 @@ class Engine {
   template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out, Mask* in_doubt) {
     const Row row = all_lanes(rows, lane);
-    Mask doubts = {};
+    Mask doubts = first_doubts<apart>();
     constexpr int together = kTogether<apart>;
     T tail[kOctet];
     if (n % kOctet != 0) std::memcpy(tail, x + n - kOctet, sizeof(tail));
@@ -294,7 +295,17 @@ class Engine {
       const auto write_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS { write(smaller(j, n - kOctet), j + kOctet <= n ? x + j : tail); };
       for_octets(x, n, write_octet, write_zeros);
     }
-    if constexpr (P::is_tested) *in_doubt = doubts;
+    if constexpr (P::is_tested) *in_doubt = all_doubts<apart>(doubts, row);
+  }
+  // Of a program that is tested, outputs are watched first, and tested one by one where that is not enough to know.
+  template <bool apart>
+  static SIGMAX_INLINE Mask first_doubts() {
+    return P::is_tested && !apart ? ~Mask{} : Mask{};
+  }
+  template <bool apart>
+  static SIGMAX_INLINE Mask all_doubts(Mask doubts, const Row& row) {
+    if constexpr (P::is_tested && !apart) return row.sieve.suspects(doubts);
+    else return doubts;
   }
 
   // ---------------------------------------------------------------- rows in lanes
@@ -339,14 +350,15 @@ class Engine {
   template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
                                                  std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step, Mask* in_doubt) {
+    for (std::ptrdiff_t g = 0; P::is_tested && g < groups; ++g) in_doubt[g] = first_doubts<apart>();
     for (std::ptrdiff_t j = 0; j < n; ++j)
       for (std::ptrdiff_t g = 0; g < groups; ++g) {
         Vec output;
-        Mask doubts = {};
-        outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes, doubts);
+        outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes,
+                                   in_doubt[P::is_tested ? g : 0]);
         store(out + j * out_step + g * kLanes, output);
-        if constexpr (P::is_tested) in_doubt[g] |= doubts;
       }
+    for (std::ptrdiff_t g = 0; P::is_tested && g < groups; ++g) in_doubt[g] = all_doubts<apart>(in_doubt[g], rows[g]);
   }
 
   // ---------------------------------------------------------------- blocks
@@ -470,19 +482,28 @@ class Engine {
   SIGMAX_INLINE void write_row(std::ptrdiff_t i, Tile<T> out) const {
     Mask doubts;
     outputs_of_row<keep, apart>(row_[i / kLanes], i % kLanes, block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0), &doubts);
-    if constexpr (P::is_tested)
-      if (any(doubts)) block_.call.in_doubt[block_.first + i] = true;
+    if constexpr (P::is_tested) {
+      if (!any(doubts)) return;
+      if constexpr (apart) block_.call.in_doubt[block_.first + i] = true;
+      else write_row<keep, true>(i, out);
+    }
   }
   template <bool keep, bool apart>
   SIGMAX_INLINE void write_columns(Tile<T> out) const {
     const RowBlock<T>& b = block_;
     Mask doubts[P::is_tested ? kGroups : 1] = {};
     outputs_of_columns<keep, apart>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step, doubts);
-    if constexpr (P::is_tested)
+    if constexpr (P::is_tested && apart)
       for (std::ptrdiff_t g = 0; g < b.groups; ++g) take_note(g, doubts[g]);
+    if constexpr (P::is_tested && !apart) {
+      Mask suspects = {};
+      for (std::ptrdiff_t g = 0; g < b.groups; ++g) suspects |= doubts[g];
+      if (any(suspects)) write_columns<keep, true>(out);
+    }
   }
   static SIGMAX_INLINE bool needs_apart(const Row& row) {
-    if constexpr (P::has_apart_outputs) return any(row.confident);
+    if constexpr (P::is_tested) return !row.sieve.is_of_use();
+    else if constexpr (P::has_apart_outputs) return any(row.confident);
     else return false;
   }
   void write_targets(Tile<T> out) const {
