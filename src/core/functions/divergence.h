@@ -239,8 +239,8 @@ struct Distillation : Program {
     const DivergenceParts<N> soft = row.soft.template finish<N>(sums.soft, o);
     const Vec weight = o.z_loss;
     const Mask counts = weight != 0.0, impossible = row.label_x == -kInfinity;
-    const W gap = keep(~impossible, difference<W>(row.at_one.max, row.label_x));
-    const N hard = only_where(counts & ~impossible, N(add(gap, sums.e.log())) * N(wide<W>(weight)));
+    const N gap = N(keep(~impossible, row.at_one.distance(row.label_x))) * N(row.at_one.per_distance());
+    const N hard = only_where(counts & ~impossible, (gap + N(sums.e.log())) * N(wide<W>(weight)));
     Vec value = (soft.value + hard).rounded();
     value = select(counts & impossible & (value == value), weight * kInfinity, value);
     row.value = select(is_infinite(sums.soft, o), o.weight * kInfinity, value);

@@ -118,7 +118,7 @@ struct LogSoftmaxVjp : ApartProgram<W> {
   };
   static constexpr bool has_apart_outputs = true;
   struct First {
-    W total, cotangent;
+    W total, cotangent;  // times kExpScale, as e is: a tiny one keeps its digits beside the winner's
   };
   struct Apart {
     ApartSums<W> e;
@@ -138,12 +138,12 @@ struct LogSoftmaxVjp : ApartProgram<W> {
   static SIGMAX_INLINE W term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
   static SIGMAX_INLINE void collect(First& sums, Vec, Vec c, W e, const Row& row) {
     accumulate(sums.total, e);
-    accumulate(sums.cotangent, wide<W>(row.unit.of(c)));
+    accumulate(sums.cotangent, wide<W>(row.unit.scaled(c)));
   }
   static SIGMAX_INLINE void collect(Apart& sums, Vec x, Vec c, W e, const Row& row) {
     const Mask tie = x == row.energy.max;
     sums.e.add(tie, e);
-    sums.cotangent.add(tie, wide<W>(row.unit.of(c)));
+    sums.cotangent.add(tie, wide<W>(row.unit.scaled(c)));
   }
   static SIGMAX_INLINE void settle(Mask confident, const First& first, Apart& apart) {
     ApartProgram<W>::settle(confident, first, apart);
@@ -159,7 +159,7 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
     row.tied_cotangent = sums.apart.cotangent.tied;
     row.other_cotangent = sums.apart.cotangent.other;
-    row.cotangent = multiply(add(row.tied_cotangent, row.other_cotangent), row.inverse);
+    row.cotangent = scale(multiply(add(row.tied_cotangent, row.other_cotangent), row.inverse), splat(1.0 / kExpScale<W>));
   }
   static SIGMAX_INLINE Vec output(Vec, Vec c, W e, const Row& row) {
     return with_tiny(c, e, row.gain.rounded(multiply(slope(c, e, row), row.factor)), row);
@@ -172,9 +172,8 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     return select(tiny, times_power(rounded(multiply(row.factor, c * 0x1p600)), row.exponent - 600.0), result);
   }
   static SIGMAX_INLINE Vec output_apart(Vec x, Vec c, W e, const Row& row) {
-    const Vec unit_c = row.unit.of(c);
-    const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), unit_c));
-    const W of_tie = multiply(add(multiply(row.others, unit_c), scale(rest, splat(kExpScale<W>))), row.inverse);
+    const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), row.unit.scaled(c)));
+    const W of_tie = multiply(add(multiply(row.others, row.unit.of(c)), rest), row.inverse);
     const W sum = choose((x == row.energy.max) & row.confident, of_tie, slope(c, e, row));
     return with_tiny(c, e, row.gain.rounded(multiply(sum, row.factor)), row);
   }

@@ -61,7 +61,8 @@ struct Energy<Pair> {
     beta = {o.beta, o.beta * residual(o.temperature, o.beta, splat(1.0))};
     const Vec exponent = exponent_of(o.temperature);
     scale = two_to(min(opaque(1022.0), min(-exponent, opaque(1000.0) - exponent_of(max))));
-    unit = select((o.temperature >= 0x1p-800) | ((abs(max) >= 0x1p-700) & (o.temperature >= 0x1p-960)), splat(0x1p-60), splat(1.0));
+    const Vec of_coldest = select(abs(max) >= 1.0, splat(0.5), splat(1.0));  // 1/T has room for no more
+    unit = select((o.temperature >= 0x1p-800) | ((abs(max) >= 0x1p-700) & (o.temperature >= 0x1p-960)), splat(0x1p-60), of_coldest);
     const Vec temperature = sigmax::max(o.temperature * scale, opaque(0x1p-900)), inverse = 1.0 / temperature;
     const Vec scaled_max = max * scale;
     const Mask far = abs(scaled_max) * inverse > kFar;
