@@ -158,16 +158,19 @@ struct ElementFunctions {
   bool (*in_unit_interval[kTypes])(const char* x, std::ptrdiff_t n);
 };
 
-// The sums of weight·(p - label) by group, bin of p and class, to which rows are added. Bin k is (edges[k], edges[k + 1]], the
-// first has 0 too.
-struct ByClass {
-  double* table;  // (groups, bins, classes)
-  std::ptrdiff_t rows, classes, bins;
+// Rows of an evaluation. Bin k is (edges[k], edges[k + 1]], the first has 0 too.
+struct Evaluation {
+  double* table;  // the sums of weight·(p - label) by group, bin of p and class, to which rows are added; or null
+  std::ptrdiff_t groups, bins, rows, classes;
   const double* edges;
-  const std::int64_t* groups;
-  const void *p, *terms;  // per class, float or double; the terms are p, or have the labels in them
-  const double* weights;
-  const std::int64_t* labels;  // class indices, or null
+  const std::int64_t* group;   // of each row
+  const double* weight;
+  const std::int64_t* label;   // class indices, or null
+  const void *numbers, *terms;  // per class: logits alone; or p, and p or p - label, float or double
+  const double* temperature;    // of logits, one for all or one per row
+  std::ptrdiff_t temperature_step;
+  double *confidence, *loss, *squares;  // of logits, written
+  bool* right;
 
   __attribute__((always_inline)) std::ptrdiff_t bin_of(double number) const {
     std::ptrdiff_t k = number > 0.0 ? static_cast<std::ptrdiff_t>((number < 1.0 ? number : 1.0) * static_cast<double>(bins)) : 0;
@@ -176,12 +179,28 @@ struct ByClass {
     return k;
   }
 };
+// Some of the rows, by their numbers. Those of a group come in one call, in their order.
+struct EvaluationKernel {
+  void (*rows)(const Evaluation& call, const std::ptrdiff_t* order, std::ptrdiff_t count, char* scratch);
+  std::size_t (*scratch_bytes)(std::ptrdiff_t classes);
+};
 
-// Steps of an evaluation, of contiguous rows of float and of double.
+// How often each resample has each group, and sums of cells for each group.
+struct Resamples {
+  const double* counts;  // (blocks, groups, kResamples): of a block of resamples
+  const double* table;   // (groups, cells)
+  std::ptrdiff_t groups, cells, blocks;
+};
+constexpr std::ptrdiff_t kResamples = 32;
+
+// Steps of an evaluation, of contiguous rows; of float and of double where there are two.
 struct EvaluationFunctions {
   void (*winners[2])(const void* x, std::ptrdiff_t rows, std::ptrdiff_t classes, std::int64_t* winners);
   void (*squares[2])(const void* p, std::ptrdiff_t rows, std::ptrdiff_t classes, const std::int64_t* labels, double* squares);
-  void (*add_by_class[2])(const ByClass& call);
+  EvaluationKernel add_by_class[2], of_logits;
+  // Adds the absolute sums of the cells [begin, end) to those of each resample.
+  void (*absolute_sums)(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t end, double* sums, char* scratch);
+  std::size_t (*absolute_sums_bytes)(std::ptrdiff_t groups);
 };
 
 // What one instruction-set level offers. Each member is the one symbol that an object file of the level exports.

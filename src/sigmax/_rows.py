@@ -39,6 +39,11 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.weight)
 
+    @property
+    def numbers(self) -> Any:
+        """The numbers of the rows among those that count."""
+        return self.first + np.arange(len(self))
+
     def position(self, row: int) -> tuple[int, ...]:
         """Return the index of a row in the arrays that were given."""
         return tuple(int(i) for i in np.unravel_index(self.places[row], self.batch))
@@ -80,6 +85,7 @@ class Rows:
     padded: bool = False  # whether the smallest number of the logits' type is a mask
     binary: bool = False  # whether logits are of class 1 against class 0, and have one column
     every: int = 1  # which chunks are read: one of so many
+    together: int = 1  # as many chunks are one
 
     @property
     def classes(self) -> int:
@@ -119,7 +125,7 @@ class Rows:
             start += math.prod(s.stop - s.start for s in part) * math.prod(batch[len(part) :])
 
     def _rows_of_chunk(self) -> int:
-        return max(1, _CHUNK // self.classes)
+        return max(1, self.together * _CHUNK // self.classes)
 
     def sample(self, rows: int) -> "Rows | None":
         """Return about so many of the rows, whole chunks of them; None where that would be most of all."""
@@ -513,9 +519,12 @@ def _flat(values: Any, part: tuple[slice, ...]) -> Any:
 
 def _computable(x: Any) -> Any:
     """Return x as float32 or float64 in native byte order, without rounding."""
-    if x.dtype.kind in "biu" or x.dtype.itemsize == 8:
-        return x.astype(np.float64, copy=False)
-    return x.astype(np.float32, copy=False)
+    return x.astype(np.float32 if is_float32(x.dtype) else np.float64, copy=False)
+
+
+def is_float32(dtype: Any) -> bool:
+    """Whether numbers of this type are computed as float32."""
+    return dtype.kind not in "biu" and dtype.itemsize != 8
 
 
 def against_0(x: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._rows import Chunk, Parts, Rows, in_threads, merged, total
+from ._rows import Chunk, Parts, Rows, in_threads, is_float32, merged, total
 from ._smooth import sums_on_grid
 from .losses import cross_entropy
 from .normalization import softmax
@@ -18,6 +18,8 @@ CELLS = 16  # of confidence in a bin, for the null error
 NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
 _TABLE = 2**22  # numbers in the table by class: 32 MiB
 _FEWEST_GROUPS = 20  # in it, even if it becomes larger
+_TOGETHER = 4  # chunks, where a kernel has them all to itself: more rows of a group are in each
+_LONGEST_ROW = 2**16  # of one kernel
 _BATCH = 2**18  # rows whose columns are added up at a time
 
 
@@ -37,11 +39,11 @@ class _Columns:
     brier: Any = None
 
     @classmethod
-    def of(cls, chunk: Chunk, p: Any, names: Any) -> "_Columns":
-        confidence, correct = winners(chunk, p)
+    def of(cls, chunk: Chunk, names: Any, numbers: tuple[Any, ...]) -> "_Columns":
+        """Return the columns of rows that have these confidences, correctness, losses and squares."""
+        confidence, correct, nll, brier = numbers
         group = None if names is None else np.searchsorted(names, chunk.groups)
-        weight, nll, brier = chunk.weight, losses_of(chunk), squares_of(chunk, p)
-        return cls(chunk.first, confidence, correct, weight, group, nll, brier)
+        return cls(chunk.first, confidence, correct, chunk.weight, group, nll, brier)
 
     @classmethod
     def joined(cls, parts: "list[_Columns]") -> "_Columns":
@@ -124,15 +126,38 @@ def squares_of(chunk: Chunk, p: Any) -> Any:
     return _core.squared_distances(p, chunk.index)
 
 
-def sums_of_brier(chunk: Chunk) -> tuple[float, float]:
-    p = probabilities(chunk)
-    require_winner(chunk, p.max(axis=-1))
-    squares = squares_of(chunk, p)
+def numbers_of(chunk: Chunk, p: Any) -> tuple[Any, ...]:
+    """Return confidence, correctness, loss and squared distance of each row."""
+    return (*winners(chunk, p), losses_of(chunk), squares_of(chunk, p))
+
+
+def are_plain(rows: Rows) -> bool:
+    """Whether `numbers_of_logits` takes them."""
+    hard = rows.hard and rows.from_logits and rows.classes <= _LONGEST_ROW
+    return hard and is_float32(rows.logits.dtype) and not _core.get_correct_rounding()
+
+
+def numbers_of_logits(chunk: Chunk, table: Any = None, group: Any = None) -> tuple[Any, ...]:
+    """Return what `numbers_of` does in one pass over the logits, which adds the rows to a table by class too."""
+    temperature = np.array(chunk.temperature, np.float64, ndmin=1)
+    weight = None if table is None else chunk.weight
+    numbers = _core.of_logits(table, group, chunk.logits, temperature, weight, chunk.index)
+    require_winner(chunk, numbers[0])
+    return numbers
+
+
+def sums_of_brier(chunk: Chunk, plain: bool) -> tuple[float, float]:
+    if plain:
+        squares = numbers_of_logits(chunk)[3]
+    else:
+        p = probabilities(chunk)
+        require_winner(chunk, p.max(axis=-1))
+        squares = squares_of(chunk, p)
     return total(chunk.weight * squares), total(chunk.weight)
 
 
-def sums_of_smooth(chunk: Chunk) -> tuple[float, Any]:
-    sure, right = winners(chunk, probabilities(chunk))
+def sums_of_smooth(chunk: Chunk, plain: bool) -> tuple[float, Any]:
+    sure, right, *_ = numbers_of_logits(chunk) if plain else winners(chunk, probabilities(chunk))
     return total(chunk.weight), sums_on_grid(sure, chunk.weight * (sure - right))
 
 
@@ -167,6 +192,14 @@ class _Plan:
     def group(self, columns: _Columns, few: bool = False) -> Any:
         """Return the group of each row."""
         return spread_over(columns.unit, self.units, self.few if few else self.groups)
+
+    def few_groups(self, chunk: Chunk) -> Any:
+        """Return the group of each row in the table by class; None without it."""
+        if not self.few:
+            return None
+        given = self.names is not None
+        unit = np.searchsorted(self.names, chunk.groups) if given else chunk.numbers
+        return spread_over(unit, self.units, self.few)
 
 
 def spread_over(unit: Any, units: int, groups: int) -> Any:
@@ -203,21 +236,26 @@ def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool
 
 def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[Any, ...]]:
     """Return the columns that the bins of equal mass need, in batches, and all other sums, from one pass."""
-    by_class = np.zeros((plan.few, plan.bins, rows.classes))
-    kept = []
+    by_class = np.zeros((plan.few, plan.bins, rows.classes)) if plan.few else None
+    rows, kept = replace(rows, first=first), []
 
-    def of(chunk: Chunk) -> tuple[_Columns, Chunk, Any]:
+    def of(chunk: Chunk) -> tuple[Chunk, Any, tuple[Any, ...]]:
         p = probabilities(chunk)
-        return _Columns.of(chunk, p, plan.names), chunk, p
+        return chunk, p, numbers_of(chunk, p)
 
     def chunks() -> Iterator[_Columns]:
-        for columns, chunk, p in in_threads(of, replace(rows, first=first).chunks()):
+        if are_plain(rows):
+            for chunk in replace(rows, together=_TOGETHER).chunks():
+                group = plan.few_groups(chunk)
+                yield _Columns.of(chunk, plan.names, numbers_of_logits(chunk, by_class, group))
+            return
+        for chunk, p, numbers in in_threads(of, rows.chunks()):
             if plan.few:
                 terms = p if chunk.soft is None else p - chunk.soft
                 of_p = p.astype(terms.dtype, copy=False)
-                group = plan.group(columns, few=True)
+                group = plan.few_groups(chunk)
                 _core.add_by_class(by_class, group, of_p, terms, chunk.weight, chunk.index)
-            yield columns
+            yield _Columns.of(chunk, plan.names, numbers)
 
     def sums() -> Iterator[tuple[Any, ...]]:
         for columns in _batches(chunks()):

@@ -12,7 +12,7 @@ from ._arguments import in_exact_arithmetic
 from ._errors import GROUPS
 from ._rows import Rows
 from ._smooth import smooth_error
-from ._tables import NOTHING, Table, sums_of, sums_of_brier, sums_of_smooth
+from ._tables import NOTHING, Table, are_plain, sums_of, sums_of_brier, sums_of_smooth
 
 __all__ = [
     "Estimate",
@@ -299,7 +299,7 @@ def calibration_error(
     rows = _rows.rows_of(locals())
     bins = _arguments.count(bins, "bins")
     if kind == "smooth":
-        weight, sums = rows.sum(sums_of_smooth)
+        weight, sums = rows.sum(sums_of_smooth, are_plain(rows))
         if not weight:
             raise ValueError(NOTHING)
         return smooth_error(sums, weight)
@@ -353,7 +353,7 @@ def brier_score(
     0.65
     """
     rows = _rows.rows_of(locals())
-    total, weight = rows.sum(sums_of_brier)
+    total, weight = rows.sum(sums_of_brier, are_plain(rows))
     if not weight:
         raise ValueError(NOTHING)
     return float(total / weight)
@@ -364,8 +364,7 @@ def brier_score(
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
     table = sums_of(rows, bins, groups=GROUPS, by_mass=True, by_class=True)
-    values = _numbers.values(table)
-    spreads = _numbers.resampled(table, resamples, seed)
+    values, spreads = _numbers.measured(table, resamples, seed)
     null = _numbers.null(table.cells, resamples, seed)
     spreads = {name: _moved(name, values[name], spreads[name]) for name in values}
     intervals = _intervals_of(table, values, spreads, confidence, seed)

@@ -13,13 +13,6 @@
 namespace sigmax {
 namespace {
 
-// 0, 1, 2, ...
-SIGMAX_INLINE Vec first_integers() {
-  Vec lanes;
-  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
-  return lanes;
-}
-
 // The members of a struct of vectors, one after the other.
 template <class Struct, class V>
 struct Members {
