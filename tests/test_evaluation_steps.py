@@ -1,12 +1,13 @@
 """The steps of an evaluation in the core, against NumPy's own."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 import sigmax
-from sigmax import _core, _rows, _tables, evaluation
+from sigmax import _core, _rows, _tables
 
 SIZES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 257)
 TYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -28,6 +29,52 @@ def test_winners(classes: int, dtype: str) -> None:
     x = rows(classes, dtype)
     assert np.array_equal(_core.winners(x), x.argmax(axis=1))
     assert np.array_equal(_core.winners(x[:, ::-1]), x[:, ::-1].argmax(axis=1))
+
+
+@TYPES
+@pytest.mark.parametrize("classes", SIZES)
+def test_spans(classes: int, dtype: str) -> None:
+    x = rows(classes, dtype)
+    x[9, 0] = np.nan
+    largest, smallest, mean = _core.spans(x)
+    finite = x > -np.inf
+    assert np.array_equal(largest, x.max(axis=1), equal_nan=True)
+    assert np.array_equal(smallest, np.where(finite, x, np.inf).min(axis=1))
+    for i in np.flatnonzero(finite.any(axis=1) & (x.max(axis=1) < np.inf)):
+        there = x[i, finite[i]]
+        assert abs(mean[i] - math.fsum(there) / len(there)) <= 2.0**-50 * np.abs(there).max()
+    assert np.isnan(mean[7])
+    assert mean[8] == np.inf
+
+
+def test_a_mean_of_many_numbers() -> None:
+    x = np.random.default_rng(3).normal(1, 3, (2, 300_001))
+    exact = [math.fsum(row) / len(row) for row in x]
+    assert np.abs(_core.spans(x)[2] - exact).max() < 2e-15
+
+
+def test_sums_by_key() -> None:
+    rng = np.random.default_rng(4)
+    keys, values = rng.integers(0, 7, 1000), rng.normal(size=(16, 1000))
+    expected = np.stack([np.bincount(keys, value, 9) for value in values], axis=-1)
+    assert np.array_equal(_core.sums_by(keys, 9, *values), expected)
+    one = values[0]
+    for wrong in [(keys, 6, one), (keys - 1, 9, one), (keys, 9), (keys, 9, one[1:]), (one, 9, one)]:
+        with pytest.raises(TypeError, match="sums_by"):
+            _core.sums_by(*wrong)
+
+
+def test_groups_of_units() -> None:
+    """The numbers that splitmix64 draws after a seed of 0, and a fair share of units for each group."""
+    step = np.uint64(0x9E3779B97F4A7C15)
+    seeds = (np.arange(3, dtype=np.uint64) * step).view(np.int64)
+    drawn = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert _core.spread_over(seeds, 997).tolist() == [x % 997 for x in drawn]
+    counts = np.bincount(_core.spread_over(np.arange(100_000), 10), minlength=10)
+    assert np.abs(counts - 10_000).max() < 400
+    for wrong in [(seeds, 0), (seeds.astype(float), 5), (seeds[:, None], 5)]:
+        with pytest.raises(TypeError, match="spread_over"):
+            _core.spread_over(*wrong)
 
 
 @TYPES
@@ -165,8 +212,8 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, measure: Any) -> tuple[Any, Any]:
     """The result of one pass, and that of the steps one by one."""
     one = measure()
     with monkeypatch.context() as patch:
-        for module in (_tables, evaluation):
-            patch.setattr(module, "are_plain", lambda _: False)
+        patch.setattr(_tables, "are_plain", lambda _: False)
+        patch.setattr(_tables, "is_plain", lambda _: False)
         return one, measure()
 
 

@@ -193,8 +193,15 @@ struct Resamples {
 };
 constexpr std::ptrdiff_t kResamples = 32;
 
-// Steps of an evaluation, of contiguous rows; of float and of double where there are two.
+// What logits of a row span: the largest, NaN where one is; of those above -inf the smallest and the mean, inf and NaN where
+// there is none.
+struct Spans {
+  double *largest, *smallest, *mean;
+};
+
+// Steps of an evaluation and of a fit, of contiguous rows; of float and of double where there are two.
 struct EvaluationFunctions {
+  void (*spans[2])(const void* x, std::ptrdiff_t rows, std::ptrdiff_t classes, const Spans& spans);
   void (*winners[2])(const void* x, std::ptrdiff_t rows, std::ptrdiff_t classes, std::int64_t* winners);
   void (*squares[2])(const void* p, std::ptrdiff_t rows, std::ptrdiff_t classes, const std::int64_t* labels, double* squares);
   EvaluationKernel add_by_class[2], of_logits;

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,6 +65,15 @@ class Chunk:
             raise ValueError(f"{message}, got {values[row]}{at}")
 
 
+class _Begun(NamedTuple):
+    """A chunk without logits, which of its rows count, and the labels of all its rows."""
+
+    chunk: Chunk
+    kept: Any
+    labels: Any
+    part: tuple[slice, ...]
+
+
 @dataclass
 class Rows:
     """All rows, classes last. What is None was not given."""
@@ -93,18 +102,26 @@ class Rows:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all rows that count, checked."""
+        return map(self.finished, self.begun())
+
+    def begun(self) -> Iterator[_Begun]:
+        """Yield the chunks without their logits, which threads may then read."""
         first = self.first
         for part, start in self._slices():
-            chunk = self._chunk(part, start, first)
-            first += len(chunk)
-            yield chunk
+            begun = self._start_of_chunk(part, start, first)
+            first += len(begun.chunk)
+            yield begun
+
+    def in_threads(self, function: Callable[[Chunk], Any]) -> Iterator[Any]:
+        """Yield a function of each chunk in order."""
+        return in_threads(lambda begun: function(self.finished(begun)), self.begun())
 
     def count(self) -> tuple[int, Any]:
         """Return the number of rows that count and the distinct groups, without a look at the logits."""
         count, groups = 0, []
         for part, start in self._slices():
-            chunk, kept, _ = self._start_of_chunk(part, start, 0)
-            count += int(np.count_nonzero(kept))
+            chunk = self._start_of_chunk(part, start, 0).chunk
+            count += len(chunk)
             groups.append(np.unique(np.array([]) if chunk.groups is None else chunk.groups))
         return count, np.unique(np.concatenate(groups))
 
@@ -171,10 +188,7 @@ class Rows:
             ]
         )
 
-    def _start_of_chunk(
-        self, part: tuple[slice, ...], start: int, first: int
-    ) -> tuple[Chunk, Any, Any]:
-        """Return a chunk without logits, which of its rows count, and the labels of all its rows."""
+    def _start_of_chunk(self, part: tuple[slice, ...], start: int, first: int) -> _Begun:
         labels = np.ascontiguousarray(self.labels[part])  # sums have one order, whatever the layout
         single = self.hard or self.binary
         labels = labels.reshape(-1) if single else labels.reshape(-1, self.classes)
@@ -199,10 +213,10 @@ class Rows:
         if self.groups is not None:
             chunk.groups = np.asarray(self.groups[part]).reshape(-1)[kept]
         chunk.weight, chunk.places = weight[kept], chunk.places[kept]
-        return chunk, kept, labels
+        return _Begun(chunk, kept, labels, part)
 
-    def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
-        chunk, kept, labels = self._start_of_chunk(part, start, first)
+    def finished(self, begun: _Begun) -> Chunk:
+        chunk, kept, labels, part = begun
         columns = 1 if self.binary else self.logits.shape[-1]
         x = np.ascontiguousarray(self.logits[part]).reshape(len(labels), columns)
         of_classes = self.mask is not None and not self.binary
@@ -419,7 +433,7 @@ def _exponents(rows: Rows) -> tuple[Any]:
     """Return how many weights of rows that count have each exponent, from the least on."""
     counts = np.zeros(2 * _LEAST, np.int64)
     for part, start in rows._slices():
-        weight = rows._start_of_chunk(part, start, 0)[0].weight
+        weight = rows._start_of_chunk(part, start, 0).chunk.weight
         counts += np.bincount(np.frexp(weight)[1] + (_LEAST - 1), minlength=2 * _LEAST)
     return (counts,)
 
@@ -429,9 +443,9 @@ def without_padding(x: Any) -> Any:
     if x.dtype.kind in "biu":
         return x
     least = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.finfo(np.float32).min
-    padding = x <= least / 2
-    if isinstance(x, np.ndarray) and not padding.any():
+    if isinstance(x, np.ndarray) and x.size and x.min() > least / 2:
         return x
+    padding = x <= least / 2
     return np.where(padding, x.dtype.type(-np.inf), x)
 
 
@@ -443,12 +457,12 @@ def _label_blocks(labels: Any) -> Any:
 
 def _sum_of_chunks(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
     with exact_arithmetic():
-        return merged(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+        return merged(rows.in_threads(lambda chunk: function(chunk, *options)))
 
 
 def _arrays_of_chunks(rows: Rows, function: Any, *options: Any) -> list[tuple[Any, ...]]:
     with exact_arithmetic():
-        return list(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+        return list(rows.in_threads(lambda chunk: function(chunk, *options)))
 
 
 def _joined_arrays(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:

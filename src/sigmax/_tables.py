@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._rows import Chunk, Parts, Rows, in_threads, is_float32, merged, total
+from ._rows import Chunk, Parts, Rows, is_float32, merged, total
 from ._smooth import sums_on_grid
 from .losses import cross_entropy
 from .normalization import softmax
@@ -126,19 +126,36 @@ def squares_of(chunk: Chunk, p: Any) -> Any:
     return _core.squared_distances(p, chunk.index)
 
 
-def numbers_of(chunk: Chunk, p: Any) -> tuple[Any, ...]:
+def numbers_of(chunk: Chunk) -> tuple[Any, ...]:
     """Return confidence, correctness, loss and squared distance of each row."""
+    if is_plain(chunk):
+        return numbers_of_logits(chunk)
+    p = probabilities(chunk)
     return (*winners(chunk, p), losses_of(chunk), squares_of(chunk, p))
 
 
+def answers_of(chunk: Chunk) -> tuple[Any, Any]:
+    """Return how sure the winners are, and whether they are right: the first of `numbers_of`."""
+    if is_plain(chunk):
+        return numbers_of_logits(chunk)[:2]
+    return winners(chunk, probabilities(chunk))
+
+
+def is_plain(chunk: Chunk) -> bool:
+    """Whether `numbers_of_logits` takes the rows: float32 logits with class indices."""
+    logits, given = chunk.logits, chunk.soft is None and chunk.probabilities is None
+    short = logits.shape[-1] <= _LONGEST_ROW
+    return given and short and logits.dtype == np.float32 and not _core.get_correct_rounding()
+
+
 def are_plain(rows: Rows) -> bool:
-    """Whether `numbers_of_logits` takes them."""
-    hard = rows.hard and rows.from_logits and rows.classes <= _LONGEST_ROW
-    return hard and is_float32(rows.logits.dtype) and not _core.get_correct_rounding()
+    """Whether all their chunks are."""
+    given = rows.hard and rows.from_logits and is_float32(rows.logits.dtype)
+    return given and rows.classes <= _LONGEST_ROW and not _core.get_correct_rounding()
 
 
 def numbers_of_logits(chunk: Chunk, table: Any = None, group: Any = None) -> tuple[Any, ...]:
-    """Return what `numbers_of` does in one pass over the logits, which adds the rows to a table by class too."""
+    """Return `numbers_of` plain rows in one pass over the logits, which adds them to a table by class too."""
     temperature = np.array(chunk.temperature, np.float64, ndmin=1)
     weight = None if table is None else chunk.weight
     numbers = _core.of_logits(table, group, chunk.logits, temperature, weight, chunk.index)
@@ -146,8 +163,8 @@ def numbers_of_logits(chunk: Chunk, table: Any = None, group: Any = None) -> tup
     return numbers
 
 
-def sums_of_brier(chunk: Chunk, plain: bool) -> tuple[float, float]:
-    if plain:
+def sums_of_brier(chunk: Chunk) -> tuple[float, float]:
+    if is_plain(chunk):
         squares = numbers_of_logits(chunk)[3]
     else:
         p = probabilities(chunk)
@@ -156,8 +173,8 @@ def sums_of_brier(chunk: Chunk, plain: bool) -> tuple[float, float]:
     return total(chunk.weight * squares), total(chunk.weight)
 
 
-def sums_of_smooth(chunk: Chunk, plain: bool) -> tuple[float, Any]:
-    sure, right, *_ = numbers_of_logits(chunk) if plain else winners(chunk, probabilities(chunk))
+def sums_of_smooth(chunk: Chunk) -> tuple[float, Any]:
+    sure, right = answers_of(chunk)
     return total(chunk.weight), sums_on_grid(sure, chunk.weight * (sure - right))
 
 
@@ -206,10 +223,7 @@ def spread_over(unit: Any, units: int, groups: int) -> Any:
     """Return a group for each unit: itself where there are enough groups, else one by a hash (splitmix64)."""
     if units <= groups:
         return unit
-    x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
+    return _core.spread_over(unit.astype(np.int64, copy=False), groups)
 
 
 def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool) -> Table:
@@ -241,7 +255,7 @@ def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[
 
     def of(chunk: Chunk) -> tuple[Chunk, Any, tuple[Any, ...]]:
         p = probabilities(chunk)
-        return chunk, p, numbers_of(chunk, p)
+        return chunk, p, (*winners(chunk, p), losses_of(chunk), squares_of(chunk, p))
 
     def chunks() -> Iterator[_Columns]:
         if are_plain(rows):
@@ -249,7 +263,7 @@ def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[
                 group = plan.few_groups(chunk)
                 yield _Columns.of(chunk, plan.names, numbers_of_logits(chunk, by_class, group))
             return
-        for chunk, p, numbers in in_threads(of, rows.chunks()):
+        for chunk, p, numbers in rows.in_threads(of):
             if plan.few:
                 terms = p if chunk.soft is None else p - chunk.soft
                 of_p = p.astype(terms.dtype, copy=False)
@@ -284,8 +298,8 @@ def bin_of(confidence: Any, bins: int) -> Any:
 
 def sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
     """Return the sums of values by key, in an array of this shape, values last."""
-    sums = [np.bincount(key, value, math.prod(shape)) for value in values]
-    return np.stack(sums, axis=-1).reshape(*shape, len(values))
+    values = tuple(np.asarray(value, np.float64) for value in values)
+    return _core.sums_by(key, math.prod(shape), *values).reshape(*shape, len(values))
 
 
 def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, ...]:
@@ -383,9 +397,8 @@ def _of_mass(c: _Columns, plan: _Plan, cuts: Any) -> Any:
     starts, values, shares = cuts
     tied = np.searchsorted(values, c.confidence)
     is_tied = np.append(values, math.nan)[tied] == c.confidence
-    table = _by_bin(
-        c.some(~is_tied), np.searchsorted(starts, c.confidence[~is_tied], "right"), plan
-    )
+    rest = c.some(~is_tied) if is_tied.any() else c
+    table = _by_bin(rest, np.searchsorted(starts, rest.confidence, "right"), plan)
     if is_tied.any():
         of_values = replace(plan, bins=len(values))
         sums = _by_bin(c.some(is_tied), tied[is_tied], of_values)

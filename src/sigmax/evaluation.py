@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import ArrayLike
 from . import _arguments, _intervals, _numbers, _rows
 from ._arguments import in_exact_arithmetic
 from ._errors import GROUPS
-from ._rows import Rows
+from ._rows import Rows, in_threads
 from ._smooth import smooth_error
-from ._tables import NOTHING, Table, are_plain, sums_of, sums_of_brier, sums_of_smooth
+from ._tables import NOTHING, Table, sums_of, sums_of_brier, sums_of_smooth
 
 __all__ = [
     "Estimate",
@@ -299,7 +300,7 @@ def calibration_error(
     rows = _rows.rows_of(locals())
     bins = _arguments.count(bins, "bins")
     if kind == "smooth":
-        weight, sums = rows.sum(sums_of_smooth, are_plain(rows))
+        weight, sums = rows.sum(sums_of_smooth)
         if not weight:
             raise ValueError(NOTHING)
         return smooth_error(sums, weight)
@@ -353,7 +354,7 @@ def brier_score(
     0.65
     """
     rows = _rows.rows_of(locals())
-    total, weight = rows.sum(sums_of_brier, are_plain(rows))
+    total, weight = rows.sum(sums_of_brier)
     if not weight:
         raise ValueError(NOTHING)
     return float(total / weight)
@@ -364,8 +365,10 @@ def brier_score(
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
     table = sums_of(rows, bins, groups=GROUPS, by_mass=True, by_class=True)
-    values, spreads = _numbers.measured(table, resamples, seed)
-    null = _numbers.null(table.cells, resamples, seed)
+    null, (values, spreads) = in_threads(  # the draws of the one keep a single thread busy
+        lambda draw: draw(resamples, seed),
+        iter([partial(_numbers.null, table.cells), partial(_numbers.measured, table)]),
+    )
     spreads = {name: _moved(name, values[name], spreads[name]) for name in values}
     intervals = _intervals_of(table, values, spreads, confidence, seed)
     for name, of in (("ece", table.by_width), ("adaptive_ece", table.by_mass)):

@@ -49,6 +49,44 @@ double squares_of(const T* p, std::ptrdiff_t n, std::int64_t label) {
   return fold<kVectors>(sums, [](Vec a, Vec b) SIGMAX_ALWAYS { return a + b; })[0];
 }
 
+// Sums are compensated: rows of doubles may be long.
+template <class T>
+void spans(const void* x, std::ptrdiff_t rows, std::ptrdiff_t n, const Spans& spans) {
+  constexpr T infinity = static_cast<T>(kInfinity);
+  for (std::ptrdiff_t i = 0; i < rows; ++i) {
+    const T* row = static_cast<const T*>(x) + i * n;
+    Vec largest[kVectors], smallest[kVectors], sums[kVectors] = {}, rests[kVectors] = {}, absent[kVectors] = {};
+    Mask nan = {};
+    SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) largest[k] = splat(-kInfinity), smallest[k] = splat(kInfinity);
+    const auto add = [&](const T* octet) SIGMAX_ALWAYS {
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) {
+        const Vec v = load(octet + k * kLanes);
+        const Mask there = v > -kInfinity;
+        nan |= v != v;
+        largest[k] = larger_of(v, largest[k]);
+        smallest[k] = min(select(there, v, splat(kInfinity)), smallest[k]);
+        absent[k] = absent[k] + only_where(~there, splat(1.0));
+        const Pair sum = two_sum(sums[k], only_where(there, v));
+        sums[k] = sum.hi;
+        rests[k] = rests[k] + sum.lo;
+      }
+    };
+    std::ptrdiff_t j = 0;
+    for (; j + kOctet <= n; j += kOctet) add(row + j);
+    T rest[kOctet];
+    if (j < n) {
+      for (std::ptrdiff_t k = 0; k < kOctet; ++k) rest[k] = k < n - j ? row[j + k] : -infinity;
+      add(rest);
+    }
+    const auto plus = [](Vec a, Vec b) SIGMAX_ALWAYS { return a + b; };
+    const double count = static_cast<double>(rounded_up(n, kOctet)) - fold<kVectors>(absent, plus)[0];
+    spans.largest[i] = any(nan) ? kNaN : fold<kVectors>(largest, [](Vec a, Vec b) SIGMAX_ALWAYS { return max(a, b); })[0];
+    spans.smallest[i] = fold<kVectors>(smallest, [](Vec a, Vec b) SIGMAX_ALWAYS { return min(a, b); })[0];
+    const double sum = fold<kVectors>(sums, plus)[0], rest_of_sum = fold<kVectors>(rests, plus)[0];
+    spans.mean[i] = (__builtin_fabs(sum) < kInfinity ? sum + rest_of_sum : sum) / count;
+  }
+}
+
 template <class T>
 void winners(const void* x, std::ptrdiff_t rows, std::ptrdiff_t n, std::int64_t* classes) {
   for (std::ptrdiff_t i = 0; i < rows; ++i) {
@@ -100,7 +138,12 @@ class ByClass {
     const Mask beyond = p > beyond_;
     const Vec terms = weight_ * term;
     store(sums_ + j, load(sums_ + j) + only_where(~beyond, terms));
-    for (unsigned bits = bits_of(beyond); bits != 0; bits &= bits - 1) {
+    const unsigned bits = bits_of(beyond);
+    if (bits != 0) add_beyond(j, bits, p, terms);
+  }
+  // Apart, or every vector is written to memory for the sake of these lanes.
+  SIGMAX_NOINLINE void add_beyond(std::ptrdiff_t j, unsigned bits, Vec p, Vec terms) {
+    for (; bits != 0; bits &= bits - 1) {
       const int lane = __builtin_ctz(bits);
       waiting_.add(sums_ + call_.bin_of(p[lane]) * call_.classes + j + lane, terms[lane]);
     }
@@ -364,6 +407,7 @@ void absolute_sums(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t e
 
 extern "C" const EvaluationFunctions SIGMAX_OF_LEVEL(sigmax_evaluation);
 const EvaluationFunctions SIGMAX_OF_LEVEL(sigmax_evaluation) = {
+    {spans<float>, spans<double>},
     {winners<float>, winners<double>},
     {squares<float>, squares<double>},
     {{add_by_class<float>, no_scratch}, {add_by_class<double>, no_scratch}},

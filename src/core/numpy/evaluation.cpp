@@ -7,7 +7,9 @@ namespace {
 // An array as the kernels read it; without one, if it is not of this type and so many dimensions.
 class Plain {
  public:
-  Plain(PyObject* object, int type, int dimensions) {
+  Plain() = default;
+  Plain(PyObject* object, int type, int dimensions) { take(object, type, dimensions); }
+  void take(PyObject* object, int type, int dimensions) {
     if (!PyArray_Check(object) || PyArray_TYPE(array_of(object)) != type || PyArray_NDIM(array_of(object)) != dimensions) return;
     array_.reset(PyArray_FROMANY(object, type, dimensions, dimensions, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED));
   }
@@ -56,6 +58,22 @@ PyObject* py_winners(PyObject*, PyObject* object) {
   return result;
 }
 
+// spans(x): the largest number of each row, and the smallest and the mean of those above -inf.
+PyObject* py_spans(PyObject*, PyObject* object) {
+  const Plain x(object, float_type(object), 2);
+  if (!x || x.size(1) == 0) return unfit("spans");
+  Owned results[3];
+  for (Owned& result : results) {
+    result.reset(PyArray_EMPTY(1, x.shape(), NPY_DOUBLE, 0));
+    if (result.get() == nullptr) return nullptr;
+  }
+  double* data[3];
+  for (int k = 0; k < 3; ++k) data[k] = static_cast<double*>(PyArray_DATA(results[k].array()));
+  without_gil(x.size(0) * x.size(1),
+              [&] { kernels->evaluation->spans[number_of(x)](x.data<void>(), x.size(0), x.size(1), {data[0], data[1], data[2]}); });
+  return PyTuple_Pack(3, results[0].get(), results[1].get(), results[2].get());
+}
+
 // squared_distances(p, labels): Σ (p - label)² of each row, of class indices.
 PyObject* py_squared_distances(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (count != 2) return unfit("squared_distances");
@@ -92,6 +110,55 @@ PyObject* py_bin_of(PyObject*, PyObject* const* args, Py_ssize_t count) {
     });
   }
   Py_DECREF(array);
+  return result;
+}
+
+// spread_over(units, groups): a group for each unit by a hash (splitmix64).
+PyObject* py_spread_over(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  const npy_intp groups = count == 2 ? PyLong_AsSsize_t(args[1]) : 0;
+  if (groups == -1 && PyErr_Occurred()) return nullptr;
+  const Plain units(count == 2 ? args[0] : Py_None, NPY_INT64, 1);
+  if (!units || groups < 1) return unfit("spread_over");
+  PyObject* result = PyArray_EMPTY(1, units.shape(), NPY_INT64, 0);
+  if (result == nullptr) return nullptr;
+  const std::uint64_t* unit = units.data<std::uint64_t>();
+  std::int64_t* group = static_cast<std::int64_t*>(PyArray_DATA(array_of(result)));
+  without_gil(units.size(0), [&] {
+    for (npy_intp i = 0; i < units.size(0); ++i) {
+      std::uint64_t x = unit[i] + 0x9E3779B97F4A7C15u;
+      x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+      x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+      group[i] = static_cast<std::int64_t>((x ^ (x >> 31)) % static_cast<std::uint64_t>(groups));
+    }
+  });
+  return result;
+}
+
+// sums_by(keys, size, values, ...): the sums of each of the values by key, (size, values).
+PyObject* py_sums_by(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  constexpr Py_ssize_t kMost = 16;
+  const Py_ssize_t columns = count - 2;
+  const npy_intp size = columns > 0 && columns <= kMost ? PyLong_AsSsize_t(args[1]) : 0;
+  if (size == -1 && PyErr_Occurred()) return nullptr;
+  if (size < 1) return unfit("sums_by");
+  const Plain keys(args[0], NPY_INT64, 1);
+  if (!keys || !are_classes(keys, keys.size(0), size)) return unfit("sums_by");
+  Plain values[kMost];
+  const double* data[kMost];
+  for (Py_ssize_t k = 0; k < columns; ++k) {
+    values[k].take(args[2 + k], NPY_DOUBLE, 1);
+    if (!values[k] || values[k].size(0) != keys.size(0)) return unfit("sums_by");
+    data[k] = values[k].data<double>();
+  }
+  const npy_intp shape[2] = {size, columns};
+  PyObject* result = PyArray_ZEROS(2, const_cast<npy_intp*>(shape), NPY_DOUBLE, 0);
+  if (result == nullptr) return nullptr;
+  double* sums = static_cast<double*>(PyArray_DATA(array_of(result)));
+  const std::int64_t* key = keys.data<std::int64_t>();
+  without_gil(keys.size(0), [&] {
+    for (npy_intp i = 0; i < keys.size(0); ++i)
+      for (Py_ssize_t k = 0; k < columns; ++k) sums[key[i] * columns + k] += data[k][i];
+  });
   return result;
 }
 
