@@ -192,7 +192,8 @@ def test_sums_do_not_depend_on_threads(groups: int) -> None:
         again = np.zeros_like(table)
         _core.add_by_class(again, group, p, p, weight, labels)
         assert np.array_equal(table, again)
-        found.append((*numbers, table, _core.absolute_sums(counts, table)))
+        sums = _core.absolute_sums(counts, table), _core.product(counts, table)[:70]
+        found.append((*numbers, table, *sums))
     for other in found[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
 
@@ -200,12 +201,15 @@ def test_sums_do_not_depend_on_threads(groups: int) -> None:
 @pytest.mark.parametrize(
     ("resamples", "shape"), [(1, (1, 1)), (33, (200, 3, 50)), (64, (3, 9001)), (5, (70, 257))]
 )
-def test_absolute_sums(resamples: int, shape: tuple[int, ...]) -> None:
+def test_sums_of_resamples(resamples: int, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(resamples)
     table = np.where(rng.random(shape) < 0.3, rng.normal(size=shape), 0.0)
     counts = rng.poisson(1, (resamples, shape[0])).astype(float)
     expected = np.abs(counts @ table.reshape(shape[0], -1)).sum(axis=1)
     np.testing.assert_allclose(_core.absolute_sums(counts, table), expected, rtol=1e-12)
+    product = _core.product(counts, table)[:resamples]
+    expected = counts @ table.reshape(shape[0], -1)
+    np.testing.assert_allclose(product, expected, rtol=1e-12, atol=1e-12)
 
 
 def both_ways(monkeypatch: pytest.MonkeyPatch, measure: Any) -> tuple[Any, Any]:
@@ -297,6 +301,8 @@ def test_arguments_that_do_not_fit() -> None:
     for wrong in [(np.ones((1, 3)), table), (np.ones(2), table), (np.ones((1, 2)), table.T)]:
         with pytest.raises(TypeError, match="absolute_sums"):
             _core.absolute_sums(*wrong)
+        with pytest.raises(TypeError, match="product"):
+            _core.product(*wrong)
     for labels in (label + 3, label - 1, label[:2], label.astype(float)):
         with pytest.raises(TypeError, match="squared_distances"):
             _core.squared_distances(p, labels)

@@ -185,11 +185,12 @@ struct EvaluationKernel {
   std::size_t (*scratch_bytes)(std::ptrdiff_t classes);
 };
 
-// How often each resample has each group, and sums of cells for each group.
+// How often each resample has each group, and sums of cells for each group: their product, or its absolute sums over the cells.
 struct Resamples {
   const double* counts;  // (blocks, groups, kResamples): of a block of resamples
   const double* table;   // (groups, cells)
   std::ptrdiff_t groups, cells, blocks;
+  double* product;  // (blocks, kResamples, cells), or null
 };
 constexpr std::ptrdiff_t kResamples = 32;
 
@@ -205,9 +206,9 @@ struct EvaluationFunctions {
   void (*winners[2])(const void* x, std::ptrdiff_t rows, std::ptrdiff_t classes, std::int64_t* winners);
   void (*squares[2])(const void* p, std::ptrdiff_t rows, std::ptrdiff_t classes, const std::int64_t* labels, double* squares);
   EvaluationKernel add_by_class[2], of_logits;
-  // Adds the absolute sums of the cells [begin, end) to those of each resample.
-  void (*absolute_sums)(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t end, double* sums, char* scratch);
-  std::size_t (*absolute_sums_bytes)(std::ptrdiff_t groups);
+  // Of the cells [begin, end). Without a place for the product, absolute sums are added to the totals of the resamples.
+  void (*resample)(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t end, double* totals, char* scratch);
+  std::size_t (*resample_bytes)(std::ptrdiff_t groups);
 };
 
 // What one instruction-set level offers. Each member is the one symbol that an object file of the level exports.

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._intervals import resampled
 from ._tables import CELLS, Table
 
 
 def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
     """Return all numbers of some resamples. `draws` say how often each has each group, of so many groups."""
-    whole, by_width = _drawn(draws, table.whole), _drawn(draws, table.by_width[..., [1, 3]])
+    counts = draws[len(table.whole)]
+    whole, by_width = resampled(counts, table.whole), resampled(counts, table.by_width[..., [1, 3]])
     weight, correct, nll, brier, infinite = np.moveaxis(whole, -1, 0)
     weights, gaps = by_width[..., 0], np.abs(by_width[..., 1])
     numbers = {
@@ -23,20 +25,15 @@ def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
         "mce": ratio(gaps, weights).max(axis=-1),
     }
     if table.by_mass is not None:
-        by_mass = _drawn(draws, table.by_mass[..., 1:])
+        by_mass = resampled(counts, table.by_mass[..., 1:])
         numbers["adaptive_ece"] = np.abs(by_mass[..., 2]).sum(axis=-1) / weight
         numbers["debiased_ece"] = _debiased(by_mass) / weight  # its square
     if table.by_class is not None:
         classes = table.by_class.shape[-1]
-        gaps = _core.absolute_sums(draws[len(table.by_class)], table.by_class)
-        numbers["classwise_ece"] = gaps / (classes * _drawn(draws, table.class_weight))
+        counts = draws[len(table.by_class)]
+        gaps = _core.absolute_sums(counts, table.by_class)
+        numbers["classwise_ece"] = gaps / (classes * resampled(counts, table.class_weight))
     return numbers
-
-
-def _drawn(draws: dict[int, Any], table: Any) -> Any:
-    """Return the sums of the resamples."""
-    counts = draws[len(table)]
-    return (counts @ table.reshape(len(table), -1)).reshape(len(counts), *table.shape[1:])
 
 
 def _group_counts(table: Table) -> set[int]:

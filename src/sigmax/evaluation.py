@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike
 from . import _arguments, _intervals, _numbers, _rows
 from ._arguments import in_exact_arithmetic
 from ._errors import GROUPS
-from ._rows import Rows, in_threads
+from ._rows import Rows
 from ._smooth import smooth_error
 from ._tables import NOTHING, Table, sums_of, sums_of_brier, sums_of_smooth
 
@@ -365,10 +364,8 @@ def brier_score(
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
     table = sums_of(rows, bins, groups=GROUPS, by_mass=True, by_class=True)
-    null, (values, spreads) = in_threads(  # the draws of the one keep a single thread busy
-        lambda draw: draw(resamples, seed),
-        iter([partial(_numbers.null, table.cells), partial(_numbers.measured, table)]),
-    )
+    values, spreads = _numbers.measured(table, resamples, seed)
+    null = _numbers.null(table.cells, resamples, seed)
     spreads = {name: _moved(name, values[name], spreads[name]) for name in values}
     intervals = _intervals_of(table, values, spreads, confidence, seed)
     for name, of in (("ece", table.by_width), ("adaptive_ece", table.by_mass)):

@@ -371,9 +371,9 @@ class Column {
   std::ptrdiff_t count_, at_;
 };
 
-std::size_t absolute_sums_bytes(std::ptrdiff_t groups) { return static_cast<std::size_t>(cells_together(groups) * Column::bytes(groups)); }
+std::size_t resample_bytes(std::ptrdiff_t groups) { return static_cast<std::size_t>(cells_together(groups) * Column::bytes(groups)); }
 
-void absolute_sums(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t end, double* totals, char* scratch) {
+void resample(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t end, double* totals, char* scratch) {
   const std::ptrdiff_t together = cells_together(call.groups), groups = call.groups;
   Column columns[kMostCells];
   alignas(64) double sums[kMostCells * kResamples];
@@ -396,9 +396,15 @@ void absolute_sums(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t e
       for (std::ptrdiff_t c = 0; c < cells; ++c) columns[c].rewind();
       for (std::ptrdiff_t g = 0; g < groups; g += kGroupsTogether)
         for (std::ptrdiff_t c = 0; c < cells; ++c) columns[c].add(sums + c * kResamples, call.counts + b * groups * kResamples, g + kGroupsTogether);
-      double* of_block = totals + b * kResamples;
-      for (std::ptrdiff_t c = 0; c < cells; ++c)
-        for (std::ptrdiff_t k = 0; k < kResamples; k += kLanes) store(of_block + k, load(of_block + k) + abs(load(sums + c * kResamples + k)));
+      if (call.product != nullptr) {
+        double* of_block = call.product + b * kResamples * call.cells + first;
+        for (std::ptrdiff_t k = 0; k < kResamples; ++k)
+          for (std::ptrdiff_t c = 0; c < cells; ++c) of_block[k * call.cells + c] = sums[c * kResamples + k];
+      } else {
+        double* of_block = totals + b * kResamples;
+        for (std::ptrdiff_t c = 0; c < cells; ++c)
+          for (std::ptrdiff_t k = 0; k < kResamples; k += kLanes) store(of_block + k, load(of_block + k) + abs(load(sums + c * kResamples + k)));
+      }
     }
   }
 }
@@ -412,7 +418,7 @@ const EvaluationFunctions SIGMAX_OF_LEVEL(sigmax_evaluation) = {
     {squares<float>, squares<double>},
     {{add_by_class<float>, no_scratch}, {add_by_class<double>, no_scratch}},
     {of_logits, LogitRows::scratch_bytes},
-    absolute_sums,
-    absolute_sums_bytes};
+    resample,
+    resample_bytes};
 
 }  // namespace sigmax

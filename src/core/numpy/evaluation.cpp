@@ -257,24 +257,35 @@ PyObject* py_of_logits(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return PyTuple_Pack(4, results[0].get(), results[1].get(), results[2].get(), results[3].get());
 }
 
-// absolute_sums(counts, table): Σ |counts @ table| over the cells of a table (groups, ...), for each row of counts.
-PyObject* py_absolute_sums(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  if (count != 2 || !is_behaved(args[1], NPY_DOUBLE) || !PyArray_ISCARRAY_RO(array_of(args[1])) || PyArray_NDIM(array_of(args[1])) < 1)
-    return unfit("absolute_sums");
+namespace {
+
+PyObject* of_resamples(PyObject* const* args, Py_ssize_t count, bool absolute, const char* name) {
+  if (count != 2 || !is_behaved(args[1], NPY_DOUBLE) || !PyArray_ISCARRAY_RO(array_of(args[1])) || PyArray_NDIM(array_of(args[1])) < 1) return unfit(name);
   PyArrayObject* table = array_of(args[1]);
   const Plain counts(args[0], NPY_DOUBLE, 2);
   const npy_intp groups = PyArray_DIM(table, 0);
-  if (!counts || groups == 0 || counts.size(1) != groups) return unfit("absolute_sums");
-  PyObject* result = PyArray_EMPTY(1, counts.shape(), NPY_DOUBLE, 0);
+  if (!counts || groups == 0 || counts.size(1) != groups) return unfit(name);
+  const npy_intp cells = PyArray_SIZE(table) / groups, resamples = counts.size(0);
+  npy_intp shape[2] = {absolute ? resamples : (resamples + kResamples - 1) / kResamples * kResamples, cells};
+  PyObject* result = PyArray_EMPTY(absolute ? 1 : 2, shape, NPY_DOUBLE, 0);
   if (result == nullptr) return nullptr;
+  double* to = static_cast<double*>(PyArray_DATA(array_of(result)));
   bool enough = false;
   without_gil(PyArray_SIZE(table), [&] {
-    enough = run_absolute_sums(*kernels->evaluation, counts.data<double>(), counts.size(0), static_cast<double*>(PyArray_DATA(table)), groups,
-                               PyArray_SIZE(table) / groups, static_cast<double*>(PyArray_DATA(array_of(result))));
+    enough = run_resamples(*kernels->evaluation, counts.data<double>(), resamples, static_cast<double*>(PyArray_DATA(table)), groups, cells,
+                           absolute ? nullptr : to, absolute ? to : nullptr);
   });
   if (enough) return result;
   Py_DECREF(result);
   return PyErr_NoMemory();
 }
+
+}  // namespace
+
+// absolute_sums(counts, table): Σ |counts @ table| over the cells of a table (groups, ...), for each row of counts.
+PyObject* py_absolute_sums(PyObject*, PyObject* const* args, Py_ssize_t count) { return of_resamples(args, count, true, "absolute_sums"); }
+
+// product(counts, table): counts @ table, and some rows besides, whose number is a multiple of kResamples.
+PyObject* py_product(PyObject*, PyObject* const* args, Py_ssize_t count) { return of_resamples(args, count, false, "product"); }
 
 }  // namespace sigmax

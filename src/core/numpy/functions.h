@@ -63,6 +63,7 @@ PyObject* py_sums_by(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_add_by_class(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_of_logits(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_absolute_sums(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_product(PyObject*, PyObject* const* args, Py_ssize_t count);
 // Between PyTorch's tensors and arrays: see tensors.cpp.
 PyObject* py_register_tensors(PyObject*, PyObject* args);
 PyObject* py_arrays_of_tensors(PyObject*, PyObject* values);

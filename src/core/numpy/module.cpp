@@ -97,6 +97,7 @@ PyMethodDef methods[] = {
     {"add_by_class", as_method(py_add_by_class), METH_FASTCALL, nullptr},
     {"of_logits", as_method(py_of_logits), METH_FASTCALL, nullptr},
     {"absolute_sums", as_method(py_absolute_sums), METH_FASTCALL, nullptr},
+    {"product", as_method(py_product), METH_FASTCALL, nullptr},
     {"class_indices", as_method(py_class_indices), METH_FASTCALL, nullptr},
     {"in_unit_interval", py_in_unit_interval, METH_O, nullptr},
     {"total", py_total, METH_O, nullptr},

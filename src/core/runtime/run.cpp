@@ -370,10 +370,11 @@ bool run_evaluation(const EvaluationKernel& kernel, const Evaluation& call) {
   });
 }
 
-bool run_absolute_sums(const EvaluationFunctions& kernels, const double* counts, std::ptrdiff_t resamples, const double* table,
-                       std::ptrdiff_t groups, std::ptrdiff_t cells, double* sums) {
-  constexpr std::ptrdiff_t kTasks = 64, kFewest = 128;  // parts of the cells, which say in which order they are added; cells of one
-  const std::ptrdiff_t blocks = ceil_div(resamples, kResamples), step = std::max(kFewest, ceil_div(cells, kTasks)), parts = ceil_div(cells, step);
+bool run_resamples(const EvaluationFunctions& kernels, const double* counts, std::ptrdiff_t resamples, const double* table,
+                   std::ptrdiff_t groups, std::ptrdiff_t cells, double* product, double* sums) {
+  constexpr std::ptrdiff_t kTasks = 64;  // parts of the cells, which say in which order they are added
+  const std::ptrdiff_t fewest = product != nullptr ? 8 : 128;  // cells of a part
+  const std::ptrdiff_t blocks = ceil_div(resamples, kResamples), step = std::max(fewest, ceil_div(cells, kTasks)), parts = ceil_div(cells, step);
   const std::unique_ptr<double[]> of_blocks(new (std::nothrow) double[static_cast<std::size_t>(blocks * groups * kResamples)]());
   const std::unique_ptr<double[]> of_parts(new (std::nothrow) double[static_cast<std::size_t>(parts * blocks * kResamples)]());
   if (of_blocks == nullptr || of_parts == nullptr) return false;
@@ -382,11 +383,11 @@ bool run_absolute_sums(const EvaluationFunctions& kernels, const double* counts,
     for (std::ptrdiff_t r = begin; r < end; ++r)
       for (std::ptrdiff_t g = 0; g < groups; ++g) of_blocks[(begin * groups) + g * kResamples + (r - begin)] = counts[r * groups + g];
   });
-  const Resamples call = {of_blocks.get(), table, groups, cells, blocks};
-  const bool enough = for_ranges_with_scratch(cells, step, kernels.absolute_sums_bytes(groups), [&](std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
-    kernels.absolute_sums(call, begin, end, of_parts.get() + begin / step * blocks * kResamples, scratch);
+  const Resamples call = {of_blocks.get(), table, groups, cells, blocks, product};
+  const bool enough = for_ranges_with_scratch(cells, step, kernels.resample_bytes(groups), [&](std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
+    kernels.resample(call, begin, end, of_parts.get() + begin / step * blocks * kResamples, scratch);
   });
-  for (std::ptrdiff_t r = 0; r < resamples; ++r) {
+  for (std::ptrdiff_t r = 0; product == nullptr && r < resamples; ++r) {
     sums[r] = 0.0;
     for (std::ptrdiff_t k = 0; k < parts; ++k) sums[r] += of_parts[k * blocks * kResamples + r];
   }

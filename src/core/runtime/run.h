@@ -30,8 +30,9 @@ bool run_in_unit_interval(bool (*kernel)(const char* x, std::ptrdiff_t n), const
 // A step of an evaluation over all rows: one thread has all rows of a group, in their order, so that sums do not depend on
 // threads. False when there is not enough memory.
 bool run_evaluation(const EvaluationKernel& kernel, const Evaluation& call);
-// For each resample Σ |Σ counts·table| over the cells, the inner sum over the groups; `counts` are (resamples, groups).
-bool run_absolute_sums(const EvaluationFunctions& kernels, const double* counts, std::ptrdiff_t resamples, const double* table,
-                       std::ptrdiff_t groups, std::ptrdiff_t cells, double* sums);
+// The product of counts (resamples, groups) and a table (groups, cells), to `product`, which has room for a multiple of
+// kResamples; without it the sums of its absolute numbers over the cells, to `sums`.
+bool run_resamples(const EvaluationFunctions& kernels, const double* counts, std::ptrdiff_t resamples, const double* table,
+                   std::ptrdiff_t groups, std::ptrdiff_t cells, double* product, double* sums);
 
 }  // namespace sigmax
