@@ -225,6 +225,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, measure: Any) -> tuple[Any, Any]:
 def test_one_pass_is_the_steps_one_by_one(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Random shapes, types and options; losses differ by their rounding to float32."""
     monkeypatch.setattr(_rows, "_CHUNK", 2**11)
+    monkeypatch.setattr(_rows, "_KERNEL_CHUNK", 2**13)
     rng = np.random.default_rng(seed)
     classes, count = int(rng.choice([1, 2, 3, 9, 40, 130])), int(rng.choice([1, 7, 300, 2000]))
     x = rng.normal(0, 3, (count, classes)).astype(rng.choice(["float16", "float32"]))

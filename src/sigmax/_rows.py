@@ -18,6 +18,8 @@ from ._arguments import ONE, classes_last, exact_arithmetic, in_exact_arithmetic
 from ._config import get_num_threads
 
 _CHUNK = 2**20  # logits: 4 MiB of float32, which a cache holds
+# For a kernel with threads of its own: more rows of a group are together; a cache holds what there is of each row.
+_KERNEL_CHUNK, _KERNEL_ROWS = 2**22, 2**15
 _FAN = 16  # partial sums that are merged at a time
 
 
@@ -94,7 +96,7 @@ class Rows:
     padded: bool = False  # whether the smallest number of the logits' type is a mask
     binary: bool = False  # whether logits are of class 1 against class 0, and have one column
     every: int = 1  # which chunks are read: one of so many
-    together: int = 1  # as many chunks are one
+    for_kernel: bool = False  # whether chunks are for a kernel that has threads of its own
 
     @property
     def classes(self) -> int:
@@ -142,7 +144,9 @@ class Rows:
             start += math.prod(s.stop - s.start for s in part) * math.prod(batch[len(part) :])
 
     def _rows_of_chunk(self) -> int:
-        return max(1, self.together * _CHUNK // self.classes)
+        if self.for_kernel:
+            return max(1, min(_KERNEL_CHUNK // self.classes, _KERNEL_ROWS))
+        return max(1, _CHUNK // self.classes)
 
     def sample(self, rows: int) -> "Rows | None":
         """Return about so many of the rows, whole chunks of them; None where that would be most of all."""

@@ -18,7 +18,6 @@ CELLS = 16  # of confidence in a bin, for the null error
 NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
 _TABLE = 2**22  # numbers in the table by class: 32 MiB
 _FEWEST_GROUPS = 20  # in it, even if it becomes larger
-_TOGETHER = 4  # chunks, where a kernel has them all to itself: more rows of a group are in each
 _LONGEST_ROW = 2**16  # of one kernel
 _BATCH = 2**18  # rows whose columns are added up at a time
 
@@ -259,7 +258,7 @@ def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[
 
     def chunks() -> Iterator[_Columns]:
         if are_plain(rows):
-            for chunk in replace(rows, together=_TOGETHER).chunks():
+            for chunk in replace(rows, for_kernel=True).chunks():
                 group = plan.few_groups(chunk)
                 yield _Columns.of(chunk, plan.names, numbers_of_logits(chunk, by_class, group))
             return
