@@ -38,10 +38,9 @@ class _Columns:
     brier: Any = None
 
     @classmethod
-    def of(cls, chunk: Chunk, names: Any, numbers: tuple[Any, ...]) -> "_Columns":
+    def of(cls, chunk: Chunk, group: Any, numbers: tuple[Any, ...]) -> "_Columns":
         """Return the columns of rows that have these confidences, correctness, losses and squares."""
         confidence, correct, nll, brier = numbers
-        group = None if names is None else np.searchsorted(names, chunk.groups)
         return cls(chunk.first, confidence, correct, chunk.weight, group, nll, brier)
 
     @classmethod
@@ -209,13 +208,14 @@ class _Plan:
         """Return the group of each row."""
         return spread_over(columns.unit, self.units, self.few if few else self.groups)
 
-    def few_groups(self, chunk: Chunk) -> Any:
+    def given_groups(self, chunk: Chunk) -> Any:
+        """Return the number of each row's group, if groups were given."""
+        return None if self.names is None else np.searchsorted(self.names, chunk.groups)
+
+    def few_groups(self, chunk: Chunk, given: Any) -> Any:
         """Return the group of each row in the table by class; None without it."""
-        if not self.few:
-            return None
-        given = self.names is not None
-        unit = np.searchsorted(self.names, chunk.groups) if given else chunk.numbers
-        return spread_over(unit, self.units, self.few)
+        unit = chunk.numbers if given is None else given
+        return spread_over(unit, self.units, self.few) if self.few else None
 
 
 def spread_over(unit: Any, units: int, groups: int) -> Any:
@@ -259,16 +259,17 @@ def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[
     def chunks() -> Iterator[_Columns]:
         if are_plain(rows):
             for chunk in replace(rows, for_kernel=True).chunks():
-                group = plan.few_groups(chunk)
-                yield _Columns.of(chunk, plan.names, numbers_of_logits(chunk, by_class, group))
+                group = plan.given_groups(chunk)
+                few = plan.few_groups(chunk, group)
+                yield _Columns.of(chunk, group, numbers_of_logits(chunk, by_class, few))
             return
         for chunk, p, numbers in rows.in_threads(of):
+            group = plan.given_groups(chunk)
             if plan.few:
                 terms = p if chunk.soft is None else p - chunk.soft
-                of_p = p.astype(terms.dtype, copy=False)
-                group = plan.few_groups(chunk)
-                _core.add_by_class(by_class, group, of_p, terms, chunk.weight, chunk.index)
-            yield _Columns.of(chunk, plan.names, numbers)
+                of_p, few = p.astype(terms.dtype, copy=False), plan.few_groups(chunk, group)
+                _core.add_by_class(by_class, few, of_p, terms, chunk.weight, chunk.index)
+            yield _Columns.of(chunk, group, numbers)
 
     def sums() -> Iterator[tuple[Any, ...]]:
         for columns in _batches(chunks()):

@@ -303,7 +303,9 @@ def calibration_error(
         if not weight:
             raise ValueError(NOTHING)
         return smooth_error(sums, weight)
-    table = sums_of(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
+    by_class = kind == "classwise"  # whose groups are shared out among threads
+    groups = GROUPS if by_class else 1
+    table = sums_of(rows, bins, groups=groups, by_mass=kind in _BY_MASS, by_class=by_class)
     return _numbers.values(table)[_KINDS[kind]]
 
 

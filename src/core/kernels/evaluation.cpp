@@ -192,7 +192,12 @@ std::size_t no_scratch(std::ptrdiff_t) { return 0; }
 class LogitRows {
  public:
   LogitRows(const Evaluation& call, char* scratch)
-      : call_(call), n_(call.classes), size_(rounded_up(call.classes, kOctet)), by_class_(call), terms_(reinterpret_cast<double*>(scratch)), mended_(reinterpret_cast<float*>(terms_ + together(n_) * size_)) {}
+      : call_(call),
+        n_(call.classes),
+        size_(rounded_up(call.classes, kOctet)),
+        by_class_(call),
+        terms_(reinterpret_cast<double*>(scratch)),
+        mended_(reinterpret_cast<float*>(terms_ + together(n_) * size_)) {}
 
   static std::ptrdiff_t together(std::ptrdiff_t n) { return larger(1, smaller(kOctet, kBlockNumbers / n)); }
   static std::size_t scratch_bytes(std::ptrdiff_t n) {
@@ -221,11 +226,12 @@ class LogitRows {
     temperature_[i] = call_.temperature[row * call_.temperature_step];
     const Energy<Vec> energy(splat(largest_[i]), splat(temperature_[i]), splat(1.0 / temperature_[i]));
     double* terms = terms_ + i * size_;
-    const double total = sum_of(x, [&](Vec v, double* to) SIGMAX_ALWAYS {
+    const auto kept_factor = [&](Vec v, double* to) SIGMAX_ALWAYS {
       const Vec e = energy.factor(v);
       store(to, e);
       return e;
-    }, terms);
+    };
+    const double total = sum_of(x, kept_factor, terms);
     for (std::ptrdiff_t j = n_; j < size_; ++j) terms[j] = 0.0;
     total_[i] = total;
     ties_[i] = 1.0;
