@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._rows import Chunk, Parts, Rows, is_float32, merged, total
+from ._rows import Chunk, Parts, Rows, in_threads, is_float32, merged, total
 from ._smooth import sums_on_grid
 from .losses import cross_entropy
 from .normalization import softmax
@@ -389,7 +389,8 @@ def _less_and_equal(order: Any, bits: Any) -> tuple[Any, Any]:
 
 def _by_mass(columns: list[_Columns], plan: _Plan, cuts: Any) -> tuple[Any]:
     none = np.zeros((plan.groups, plan.bins, 6))
-    return merged([(none,), *((_of_mass(c, plan, cuts),) for c in columns)])
+    tables = in_threads(lambda c: (_of_mass(c, plan, cuts),), iter(columns))
+    return merged([(none,), *tables])
 
 
 def _of_mass(c: _Columns, plan: _Plan, cuts: Any) -> Any:
