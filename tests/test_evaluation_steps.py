@@ -192,7 +192,8 @@ def test_sums_do_not_depend_on_threads(groups: int) -> None:
         again = np.zeros_like(table)
         _core.add_by_class(again, group, p, p, weight, labels)
         assert np.array_equal(table, again)
-        sums = _core.absolute_sums(counts, table), _core.product(counts, table)[:70]
+        of_groups = table.reshape(groups, -1)
+        sums = _core.absolute_sums(counts, of_groups), _core.product(counts, of_groups)[:70]
         found.append((*numbers, table, *sums))
     for other in found[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
@@ -206,9 +207,12 @@ def test_sums_of_resamples(resamples: int, shape: tuple[int, ...]) -> None:
     table = np.where(rng.random(shape) < 0.3, rng.normal(size=shape), 0.0)
     counts = rng.poisson(1, (resamples, shape[0])).astype(float)
     expected = np.abs(counts @ table.reshape(shape[0], -1)).sum(axis=1)
+    table = table.reshape(shape[0], -1)
     np.testing.assert_allclose(_core.absolute_sums(counts, table), expected, rtol=1e-12)
     product = _core.product(counts, table)[:resamples]
-    expected = counts @ table.reshape(shape[0], -1)
+    unaligned = np.frombuffer(b"." + table.tobytes(), offset=1).reshape(table.shape)
+    assert np.array_equal(_core.product(counts, unaligned)[:resamples], product)
+    expected = counts @ table
     np.testing.assert_allclose(product, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -299,7 +303,12 @@ def test_arguments_that_do_not_fit() -> None:
     ]:
         with pytest.raises(TypeError, match="of_logits"):
             _core.of_logits(*wrong)
-    for wrong in [(np.ones((1, 3)), table), (np.ones(2), table), (np.ones((1, 2)), table.T)]:
+    for wrong in [
+        (np.ones((1, 3)), p),
+        (np.ones(4), p),
+        (np.ones((1, 4)), p.T),
+        (np.ones((1, 2)), table),
+    ]:
         with pytest.raises(TypeError, match="absolute_sums"):
             _core.absolute_sums(*wrong)
         with pytest.raises(TypeError, match="product"):

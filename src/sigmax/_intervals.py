@@ -123,8 +123,8 @@ def of_logit(
 
 def resampled(counts: Any, table: Any) -> Any:
     """Return counts (resamples, groups) times a table (groups, ...), with the same bits for any number of threads."""
-    table = np.ascontiguousarray(table)
-    return _core.product(counts, table)[: len(counts)].reshape(len(counts), *table.shape[1:])
+    product = _core.product(counts, table.reshape(len(table), -1))[: len(counts)]
+    return product.reshape(len(counts), *table.shape[1:])
 
 
 def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> tuple[float, float]:

@@ -31,7 +31,7 @@ def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
     if table.by_class is not None:
         classes = table.by_class.shape[-1]
         counts = draws[len(table.by_class)]
-        gaps = _core.absolute_sums(counts, table.by_class)
+        gaps = _core.absolute_sums(counts, table.by_class.reshape(len(table.by_class), -1))
         numbers["classwise_ece"] = gaps / (classes * resampled(counts, table.class_weight))
     return numbers
 

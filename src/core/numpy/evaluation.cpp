@@ -260,20 +260,18 @@ PyObject* py_of_logits(PyObject*, PyObject* const* args, Py_ssize_t count) {
 namespace {
 
 PyObject* of_resamples(PyObject* const* args, Py_ssize_t count, bool absolute, const char* name) {
-  if (count != 2 || !is_behaved(args[1], NPY_DOUBLE) || !PyArray_ISCARRAY_RO(array_of(args[1])) || PyArray_NDIM(array_of(args[1])) < 1) return unfit(name);
-  PyArrayObject* table = array_of(args[1]);
-  const Plain counts(args[0], NPY_DOUBLE, 2);
-  const npy_intp groups = PyArray_DIM(table, 0);
-  if (!counts || groups == 0 || counts.size(1) != groups) return unfit(name);
-  const npy_intp cells = PyArray_SIZE(table) / groups, resamples = counts.size(0);
+  if (count != 2) return unfit(name);
+  const Plain counts(args[0], NPY_DOUBLE, 2), table(args[1], NPY_DOUBLE, 2);
+  if (!counts || !table || table.size(0) == 0 || counts.size(1) != table.size(0)) return unfit(name);
+  const npy_intp groups = table.size(0), cells = table.size(1), resamples = counts.size(0);
   npy_intp shape[2] = {absolute ? resamples : (resamples + kResamples - 1) / kResamples * kResamples, cells};
   PyObject* result = PyArray_EMPTY(absolute ? 1 : 2, shape, NPY_DOUBLE, 0);
   if (result == nullptr) return nullptr;
   double* to = static_cast<double*>(PyArray_DATA(array_of(result)));
   bool enough = false;
-  without_gil(PyArray_SIZE(table), [&] {
-    enough = run_resamples(*kernels->evaluation, counts.data<double>(), resamples, static_cast<double*>(PyArray_DATA(table)), groups, cells,
-                           absolute ? nullptr : to, absolute ? to : nullptr);
+  without_gil(groups * cells, [&] {
+    enough = run_resamples(*kernels->evaluation, counts.data<double>(), resamples, table.data<double>(), groups, cells, absolute ? nullptr : to,
+                           absolute ? to : nullptr);
   });
   if (enough) return result;
   Py_DECREF(result);
@@ -282,7 +280,7 @@ PyObject* of_resamples(PyObject* const* args, Py_ssize_t count, bool absolute, c
 
 }  // namespace
 
-// absolute_sums(counts, table): Σ |counts @ table| over the cells of a table (groups, ...), for each row of counts.
+// absolute_sums(counts, table): Σ |counts @ table| over the cells of a table (groups, cells), for each row of counts.
 PyObject* py_absolute_sums(PyObject*, PyObject* const* args, Py_ssize_t count) { return of_resamples(args, count, true, "absolute_sums"); }
 
 // product(counts, table): counts @ table, and some rows besides, whose number is a multiple of kResamples.
