@@ -116,9 +116,8 @@ struct BinaryCrossEntropy {
     Targets<W> target = targets<W>(y, options);
     Vec magnitude = abs(x);
     W t = keep(magnitude <= kFarthest<W>, exp_scaled(wide<W>(-magnitude)));
-    return {keep_nan(x, loss(x, magnitude, t, target)),
-            keep_nan(x, times_quotient(slope(x, t, target, one_plus(scale(t, splat(unscale)))), target.weight,
-                                       options.divisor, unscale))};
+    const W per_slope = one_plus(scale(t, splat(unscale))), numerator = slope_times_one_plus(x, t, target);
+    return {keep_nan(x, loss(x, magnitude, t, target)), keep_nan(x, divided(numerator, per_slope, target.weight, options.divisor, unscale))};
   }
 
   // With t = (e^(-|x|/4))^4, for as long as any options bring it back.
@@ -142,13 +141,18 @@ struct BinaryCrossEntropy {
     return {keep_nan(x, value), keep_nan(x, (slope * target.per_divisor * Scaled<W>(reciprocal(one_plus_t))).rounded())};
   }
 
-  // v·σ(x) - u·σ(-x), the difference divided once by 1 + t: times kExpScale<W>, as t is.
+  // (v·σ(x) - u·σ(-x))·(1 + t), times kExpScale<W>, as t is.
   template <class W>
-  static SIGMAX_INLINE W slope(Vec x, W t, const Targets<W>& target, W one_plus_t) {
+  static SIGMAX_INLINE W slope_times_one_plus(Vec x, W t, const Targets<W>& target) {
     Mask positive = x >= 0.0;
     W u = negate(target.u);
     W whole = scale(choose(positive, target.v, u), splat(kExpScale<W>));
-    return divide(add(whole, multiply(choose(positive, u, target.v), t)), one_plus_t);
+    return add(whole, multiply(choose(positive, u, target.v), t));
+  }
+  // Over 1 + t and the divisor. Of doubles one division is enough.
+  static SIGMAX_INLINE Vec divided(Vec numerator, Vec one_plus_t, Vec weight, Vec divisor, double) { return numerator * weight / (one_plus_t * divisor); }
+  static SIGMAX_INLINE Vec divided(Pair numerator, Pair one_plus_t, Vec weight, Vec divisor, double unscale) {
+    return times_quotient(divide(numerator, one_plus_t), weight, divisor, unscale);
   }
 
   // s·((u + v)·log1p(t) + w·|x|), w = v for x > 0 and u for x < 0.

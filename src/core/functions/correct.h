@@ -20,8 +20,9 @@ constexpr double kTermError = 0x1p-50, kPerEnergy = 0x1.4p-51, kSumError = 0x1p-
 constexpr double kPairError = 0x1p-53, kPairLogError = 0x1.8p-54;
 constexpr double kUnderflow = 0x1p-970;  // more than all terms that are too small for doubles
 
-// A first test of a result, for one error of all classes of a row: whether it could be in doubt, or is none of the results,
-// normal floats all, that are so easy to test.
+// A first test of all results of a row together, for one error of all classes: none is suspect that is a normal float and
+// farther from a tie than so many units. What is watched is the least, over the results, of two words of 32 bits: how far
+// the last 29 bits are above the range beside a tie, and the high word, which tells tiny ones.
 struct Sieve {
   Vec units, least;
 
@@ -30,7 +31,21 @@ struct Sieve {
       : units(min(opaque(0x1p26), error * 0x1p53) + 2.0), least(splat(o.format == &kFormat<float> ? o.format->tiny : kInfinity)) {
     units = (units + kRoundToInteger) - kRoundToInteger;
   }
-  SIGMAX_INLINE bool keeps(Vec y) const { return __builtin_expect(any(is_near_tie(y, units) | (y < least)), 0); }
+  SIGMAX_INLINE bool is_of_use() const { return least[0] < kInfinity; }
+  // A 0 is above all here, and exact.
+  SIGMAX_INLINE Mask watched(Mask closest, Vec y) const {
+    const Bits place = (bit_cast<Bits>(abs(y)) + around() - (std::uint64_t{1} << 28)) & (kHighWord | kBetween);
+    const UnsignedInts words = bit_cast<UnsignedInts>(place), before = bit_cast<UnsignedInts>(closest);
+    return bit_cast<Mask>(words < before ? words : before);
+  }
+  SIGMAX_INLINE Mask suspects(Mask closest) const {
+    const Bits limit = (bit_cast<Bits>(least) & kHighWord) | (around() + around());
+    return bit_cast<Mask>(bit_cast<UnsignedInts>(closest) < bit_cast<UnsignedInts>(limit));
+  }
+
+ private:
+  static constexpr std::uint64_t kHighWord = 0xffffffff00000000u, kBetween = (std::uint64_t{1} << 29) - 1;  // two floats
+  SIGMAX_INLINE Bits around() const { return bit_cast<Bits>(units + 0x1p52) & kBetween; }
 };
 
 // At least the logarithm of an integer.
@@ -42,7 +57,7 @@ template <class W>
 struct CorrectSoftmax : Program {
   typedef Vec Wide;
   typedef Vec Term;
-  static constexpr bool is_tested = true;
+  static constexpr bool is_tested = true, has_apart_outputs = true;
   struct Row {
     Energy<Vec> energy;
     Vec inverse, error, per_distance;
@@ -62,9 +77,9 @@ struct CorrectSoftmax : Program {
   static SIGMAX_INLINE Vec term(Vec x, Vec, const Row& row) { return row.energy.precise_factor(x); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec, Vec, Vec e, const Row&) { accumulate(sums.total, sums.rest, e); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) { row.inverse = 1.0 / (sums.total + sums.rest); }
-  static SIGMAX_INLINE Rounded output(Vec x, Vec, Vec e, const Row& row) {
+  static SIGMAX_INLINE Vec output(Vec, Vec, Vec e, const Row& row) { return e * row.inverse; }
+  static SIGMAX_INLINE Rounded output_apart(Vec x, Vec, Vec e, const Row& row) {
     const Vec p = e * row.inverse;
-    if (!row.sieve.keeps(p)) return {p, Mask{}};
     return round_within(p, p * mul_add(row.energy.distance(x), row.per_distance, row.error), row.grid);
   }
   static SIGMAX_INLINE Vec health(const Row& row) { return row.inverse; }
@@ -97,7 +112,7 @@ template <class W>
 struct CorrectLog : Program {
   typedef Vec Wide;
   typedef Vec Term;
-  static constexpr bool is_tested = true, is_apart = true, has_result = true, has_value = true, has_label = true, has_mask = true;
+  static constexpr bool is_tested = true, has_apart_outputs = true, is_apart = true, has_result = true, has_value = true, has_label = true, has_mask = true;
   static constexpr int kept = 0;
   static constexpr double empty = -kInfinity;
   struct Row {
@@ -155,9 +170,8 @@ struct CorrectLog : Program {
   }
   static SIGMAX_INLINE Vec health(const Row& row) { return row.log; }
 
-  static SIGMAX_INLINE Rounded output(Vec x, Vec, Vec, const Row& row) {
-    const Vec near = near_of(x, row);
-    if (!row.sieve.keeps(near)) return {-near, Mask{}};
+  static SIGMAX_INLINE Vec output(Vec x, Vec, Vec, const Row& row) { return -near_of(x, row); }
+  static SIGMAX_INLINE Rounded output_apart(Vec x, Vec, Vec, const Row& row) {
     const Rounded result = at(x, row);
     return {-result.number, result.in_doubt};
   }

@@ -22,15 +22,17 @@ template <class W>
 struct TwoFactors {
   W f, difference, excess;  // of e - f, and f·(e^d - 1 - d)
   W far;                    // the excess where it is at least kFar, then in units of kFarUnit
+  Mask rare;                // only such have a far excess, or are impossible
 };
 constexpr double kFarExponent = 900.0, kFarUnit = 1600.0;  // exponents of both
 
 template <class W>
 struct TwoEnergies {
   Energy<W> first, second;
+  Vec lowest;  // of a distance that is not rare
 
   TwoEnergies() = default;
-  SIGMAX_INLINE explicit TwoEnergies(const Options& o) : first(o.largest, o), second(o.second_largest, o) {}
+  SIGMAX_INLINE explicit TwoEnergies(const Options& o) : first(o.largest, o), second(o.second_largest, o), lowest(kNarrowFloor * o.temperature) {}
 
   // One reduction d = n·ln 2 + r serves both: e^d - 1 = 2^n·(r + r²·(...)) + (2^n - 1), and for n = 0, where the rows are
   // close, e^d - 1 - d is the second term alone, without a difference.
@@ -41,25 +43,30 @@ struct TwoEnergies {
     const W curve = multiply(multiply(reduced.r, reduced.r), half_and_more(reduced.r));
     const W line = add_scaled(reduced.r, power, add(difference<W>(power, splat(1.0)), negate(d)));
     const W excess = add_scaled(curve, power, line), f = second.precise_factor(z);
-    TwoFactors<W> term = {f, multiply(f, add(excess, d)), multiply(f, excess), W{}};
-    if (any(is_rare(x, z))) mend(term, x, z);
+    TwoFactors<W> term;
+    term.f = f;
+    term.difference = multiply(f, add(excess, d));
+    term.excess = multiply(f, excess);
+    term.far = W{};
+    term.rare = is_rare(x, z);
+    if (any(term.rare)) {
+      const TwoEnergies energies = *this;  // the others can stay in registers
+      term = energies.mended(term, x, z);
+    }
     return term;
   }
 
  private:
   // (e^r - 1 - r)/r².
-  static SIGMAX_INLINE Vec half_and_more(Vec r) { return mul_add(r, polynomial(r, kExpTail), 0.5); }
+  static SIGMAX_INLINE Vec half_and_more(Vec r) { return mul_add(r, split_polynomial(r, kExpTail), 0.5); }
   static SIGMAX_INLINE Pair half_and_more(Pair r) {
-    return fast_two_sum(splat(0.5), r.hi * polynomial(r.hi, kExpTail) + r.lo * kExpTail[0]);
+    return fast_two_sum(splat(0.5), r.hi * split_polynomial(r.hi, kExpTail) + r.lo * kExpTail[0]);
   }
   // Whether e or f is too small for this: for most, the class is not there.
-  SIGMAX_INLINE Mask is_rare(Vec x, Vec z) const {
-    return ~(min(x - first.max, z - second.max) >= kNarrowFloor * first_temperature());
-  }
-  SIGMAX_INLINE Vec first_temperature() const { return 1.0 / leading(first.beta); }
+  SIGMAX_INLINE Mask is_rare(Vec x, Vec z) const { return ~(min(x - first.max, z - second.max) >= lowest); }
   // Without a class in x the excess is infinite: the sums count it as impossible. Without one in z it is e.
-  SIGMAX_NOINLINE void mend(TwoFactors<W>& term, Vec x, Vec z) const {
-    const Mask rare = is_rare(x, z), has_x = x > -kInfinity, has_z = z > -kInfinity;
+  SIGMAX_NOINLINE TwoFactors<W> mended(TwoFactors<W> term, Vec x, Vec z) const {
+    const Mask rare = term.rare, has_x = x > -kInfinity, has_z = z > -kInfinity;
     const Mask absent = (x == -kInfinity) & (z == -kInfinity);
     const W e = keep(has_x, first.precise_factor(x)), f = keep(has_z, second.precise_factor(z));
     const Scaled<W> half_d = Scaled<W>(half_difference(first.max, x)) + Scaled<W>(half_difference(z, second.max));
@@ -72,6 +79,7 @@ struct TwoEnergies {
     const W excess = add(change, keep(~is_far, scale(minus_linear.at(Vec{}), splat(2.0))));
     term.excess = keep(~absent, choose(rare, excess, term.excess));
     term.far = keep(rare & is_far, minus_linear.at(splat(kFarUnit - 1.0)));
+    return term;
   }
   // (a - b)/2, which does not overflow.
   static SIGMAX_INLINE W half_difference(Vec a, Vec b) { return difference<W>(0.5 * a, 0.5 * b); }
@@ -85,6 +93,7 @@ struct DivergenceSums {
     accumulate(total, term.f);
     accumulate(mass, term.difference);
     accumulate(moment, term.excess);
+    if (!any(term.rare)) return;
     accumulate(far, term.far);
     count(impossible, (x == -kInfinity) & (z > -kInfinity));
   }
@@ -99,24 +108,41 @@ SIGMAX_INLINE W less_its_log1p(W s) {
   return choose(small, of_small, add(s, negate(log_of_sum(splat(1.0), choose(small, W{}, s)))));
 }
 
+// A row's divergence with its weight, where it is finite, and the factor of its gradient before it has a common exponent with
+// others.
+template <class N>
+struct DivergenceParts {
+  N value, factor;
+};
+template <class W>
+SIGMAX_INLINE Scaled<W> add_far(const Scaled<W>& near, W far, W inverse_total) {
+  return near + Scaled<W>(far) * Scaled<W>(inverse_total) * Scaled<W>(wide<W>(splat(1.0)), splat(kFarUnit));
+}
+template <class W>
+SIGMAX_INLINE Plain<W> add_far(const Plain<W>& near, W, W) {
+  return near;
+}
+// Whether the numbers of a row need no exponents of their own.
+SIGMAX_INLINE bool is_plain(const DivergenceSums<Vec>& sums, const Options& o) {
+  return are_moderate(o.beta, o.weight, o.scale, o.z_loss) && !any(sums.far != 0.0);
+}
+
 template <class W>
 struct DivergenceRow {
   TwoEnergies<W> energies;
   Gain<W> gain;
   Vec value;
   W mean, factor;
-  Scaled<W> of_rows;  // the factor, before it has a common exponent with others
 
-  // The divergence without its weight, where it is finite.
-  SIGMAX_INLINE Scaled<W> finish(const DivergenceSums<W>& sums, const Options& o) {
+  template <class N>
+  SIGMAX_INLINE DivergenceParts<N> finish(const DivergenceSums<W>& sums, const Options& o) {
     const Mask there = leading(sums.total) != 0.0;  // without a teacher there is nothing to diverge from
     const W inverse_total = reciprocal(choose(there, sums.total, wide<W>(splat(1.0))));
     mean = multiply(sums.mass, inverse_total);
     const W inverse = reciprocal(scale(add(sums.total, sums.mass), splat(1.0 / kExpScale<W>)));
-    of_rows = Scaled<W>(wide<W>(o.weight)) * Scaled<W>(wide<W>(o.scale)) * Scaled<W>(energies.first.beta) * Scaled<W>(inverse);
-    of_rows = only_where(there, of_rows);
-    const W near = keep(there, add(multiply(sums.moment, inverse_total), negate(less_its_log1p(mean))));
-    return Scaled<W>(near) + Scaled<W>(sums.far) * Scaled<W>(inverse_total) * Scaled<W>(wide<W>(splat(1.0)), splat(kFarUnit));
+    const N weight(wide<W>(o.weight)), of_row = weight * N(wide<W>(o.scale)) * N(energies.first.beta) * N(inverse);
+    const N near(keep(there, add(multiply(sums.moment, inverse_total), negate(less_its_log1p(mean)))));
+    return {only_where(o.weight != 0.0, add_far(near, sums.far, inverse_total) * weight), only_where(there, of_row)};
   }
   SIGMAX_INLINE W slope(const TwoFactors<W>& term) const { return multiply(less_product(term.difference, term.f, mean), factor); }
 };
@@ -144,10 +170,17 @@ struct Divergence : Program {
   static SIGMAX_INLINE Term term(Vec x, Vec z, const Row& row) { return row.energies.factors(x, z); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec x, Vec z, const Term& term, const Row&) { sums.add(term, x, z); }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    const Scaled<W> value = only_where(o.weight != 0.0, row.finish(sums, o) * Scaled<W>(wide<W>(o.weight)));
-    row.value = select(is_infinite(sums, o), o.weight * kInfinity, value.rounded());
-    row.gain = Gain<W>(row.of_rows.exponent);
-    row.factor = row.gain.factor(row.of_rows, row.of_rows.exponent);
+    if constexpr (kExpScale<W> == 1.0)  // float64 reaches as far as the doubles do
+      if (is_plain(sums, o)) return finish_with<Plain<W>>(row, sums, o);
+    finish_with<Scaled<W>>(row, sums, o);
+  }
+  template <class N>
+  static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
+    const DivergenceParts<N> parts = row.template finish<N>(sums, o);
+    row.value = select(is_infinite(sums, o), o.weight * kInfinity, parts.value.rounded());
+    const Vec exponent = exponent_of(parts.factor);
+    row.gain = Gain<W>(exponent);
+    row.factor = row.gain.factor(parts.factor, exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) { return row.gain.rounded(row.slope(term)); }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.mean); }
@@ -197,20 +230,26 @@ struct Distillation : Program {
     sums.e.add(x == row.at_one.max, term.e);
   }
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options& o) {
-    const Scaled<W> soft = only_where(o.weight != 0.0, row.soft.finish(sums.soft, o) * Scaled<W>(wide<W>(o.weight)));
+    if constexpr (kExpScale<W> == 1.0)
+      if (is_plain(sums.soft, o)) return finish_with<Plain<W>>(row, sums, o);
+    finish_with<Scaled<W>>(row, sums, o);
+  }
+  template <class N>
+  static SIGMAX_INLINE void finish_with(Row& row, const Sums& sums, const Options& o) {
+    const DivergenceParts<N> soft = row.soft.template finish<N>(sums.soft, o);
     const Vec weight = o.z_loss;
     const Mask counts = weight != 0.0, impossible = row.label_x == -kInfinity;
     const W gap = keep(~impossible, difference<W>(row.at_one.max, row.label_x));
-    const Scaled<W> hard = only_where(counts & ~impossible, Scaled<W>(add(gap, sums.e.log())) * Scaled<W>(wide<W>(weight)));
-    Vec value = (soft + hard).rounded();
+    const N hard = only_where(counts & ~impossible, N(add(gap, sums.e.log())) * N(wide<W>(weight)));
+    Vec value = (soft.value + hard).rounded();
     value = select(counts & impossible & (value == value), weight * kInfinity, value);
     row.value = select(is_infinite(sums.soft, o), o.weight * kInfinity, value);
     row.others = sums.e.others;
     row.ties = sums.e.ties;
-    const Scaled<W> strength = Scaled<W>(reciprocal(sums.e.total())) * Scaled<W>(wide<W>(weight)) * Scaled<W>(wide<W>(o.scale));
-    const Vec exponent = (strength + row.soft.of_rows).exponent;
+    const N strength = N(reciprocal(sums.e.total())) * N(wide<W>(weight)) * N(wide<W>(o.scale));
+    const Vec exponent = exponent_of(strength + soft.factor);
     row.soft.gain = Gain<W>(exponent);
-    row.soft.factor = row.soft.gain.factor(row.soft.of_rows, exponent);
+    row.soft.factor = row.soft.gain.factor(soft.factor, exponent);
     row.strength = row.soft.gain.factor(strength, exponent);
   }
   static SIGMAX_INLINE Vec output(Vec, Vec, const Term& term, const Row& row) {

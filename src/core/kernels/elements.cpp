@@ -197,21 +197,43 @@ struct LossBlock {
   SIGMAX_INLINE LossOptions options(std::ptrdiff_t i) const { return {load(weight + i), load(pos_weight + i), load(smoothing + i), load(divisor + i)}; }
 };
 
+// Elements whose options or labels are not ordinary.
+template <class F, class W>
+SIGMAX_NOINLINE LossAndGradient mended(const LossBlock& block, std::ptrdiff_t i, Vec loss, Vec gradient) {
+  const LossOptions options = block.options(i);
+  const Vec labels = load(block.labels + i);
+  const Mask has_digits = has_digits_in_products<W>(labels), losses = has_ordinary_weights(options) & has_digits, gradients = is_ordinary(options) & has_digits;
+  if (!any(~gradients)) return {loss, gradient};
+  const LossAndGradient far = F::template apply_far<W>(load(block.x + i), labels, options);
+  return {select(losses, loss, far.loss), select(gradients, gradient, far.gradient)};
+}
+
+// Two vectors of doubles at a time: a result is a hundred operations, each of which waits for another.
 template <class F, class W, bool has_gradient>
 SIGMAX_NOINLINE void compute(LossBlock& block, std::ptrdiff_t n) {
-  for (std::ptrdiff_t i = 0; i < n; i += kLanes) {
-    const LossOptions options = block.options(i);
-    const Vec x = load(block.x + i), labels = load(block.labels + i);
-    LossAndGradient result = F::template apply<W>(x, labels, options);
-    const Mask has_digits = has_digits_in_products<W>(labels);
-    if ((!block.is_ordinary && any(~is_ordinary(options))) || any(~has_digits)) {
-      const LossAndGradient far = F::template apply_far<W>(x, labels, options);
-      result = {select(has_ordinary_weights(options) & has_digits, result.loss, far.loss),
-                select(is_ordinary(options) & has_digits, result.gradient, far.gradient)};
+  constexpr int together = sizeof(W) == sizeof(Vec) ? 2 : 1;
+  for (std::ptrdiff_t i = 0; i < n; i += together * kLanes) {
+    const std::ptrdiff_t at[] = {i, i + kLanes < n ? i + kLanes : i};
+    Vec loss[together], gradient[together];
+    Mask special = {};
+    SIGMAX_UNROLL_ALL for (int k = 0; k < together; ++k) {
+      const Vec labels = load(block.labels + at[k]);
+      const LossAndGradient result = F::template apply<W>(load(block.x + at[k]), labels, block.options(at[k]));
+      loss[k] = result.loss;
+      gradient[k] = has_gradient ? result.gradient : Vec{};
+      special |= ~has_digits_in_products<W>(labels);
     }
-    if constexpr (std::is_same<W, Vec>::value) result.loss = F::settled(x, labels, options, result.loss);
-    store(block.loss + i, result.loss);
-    if (has_gradient) store(block.gradient + i, result.gradient);
+    if (!block.is_ordinary || any(special))
+      SIGMAX_UNROLL_ALL for (int k = 0; k < together; ++k) {
+        const LossAndGradient result = mended<F, W>(block, at[k], loss[k], gradient[k]);
+        loss[k] = result.loss;
+        gradient[k] = result.gradient;
+      }
+    SIGMAX_UNROLL_ALL for (int k = 0; k < together; ++k) {
+      if constexpr (together == 2) loss[k] = F::settled(load(block.x + at[k]), load(block.labels + at[k]), block.options(at[k]), loss[k]);
+      store(block.loss + at[k], loss[k]);
+      if (has_gradient) store(block.gradient + at[k], gradient[k]);
+    }
   }
 }
 
@@ -244,13 +266,17 @@ void run_binary_loss(const BinaryLossCall& call, std::ptrdiff_t begin, std::ptrd
 // Whether all numbers are in [0, 1], by their bits, `one` being those of 1; -0 alone counts as outside without being so.
 template <class Word, Word one>
 bool in_unit_interval(const char* x, std::ptrdiff_t n) {
-  Word largest = 0;
-  for (std::ptrdiff_t i = 0; i < n; ++i) {
-    Word word;
-    std::memcpy(&word, x + i * sizeof(Word), sizeof(Word));
-    largest = word > largest ? word : largest;
-  }
-  return largest <= one;
+  typedef Word V __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+  constexpr std::ptrdiff_t lanes = sizeof(V) / sizeof(Word), unroll = 4;
+  V largest[unroll] = {};
+  std::ptrdiff_t i = 0;
+  for (; i + unroll * lanes <= n; i += unroll * lanes)
+    SIGMAX_UNROLL_ALL for (int k = 0; k < unroll; ++k) largest[k] = larger_of(load_vector<V>(x + (i + k * lanes) * sizeof(Word)), largest[k]);
+  for (int k = 1; k < unroll; ++k) largest[0] = larger_of(largest[k], largest[0]);
+  Word most = 0;
+  for (int lane = 0; lane < lanes; ++lane) most = larger_of(largest[0][lane], most);
+  for (; i < n; ++i) most = larger_of(load_vector<Word>(x + i * sizeof(Word)), most);
+  return most <= one;
 }
 
 template <class F>

@@ -14,14 +14,18 @@ namespace {
 
 constexpr std::ptrdiff_t kMostRows = 64;                        // of a block
 constexpr std::ptrdiff_t kGroups = kMostRows / kLanes;          // of rows, one per lane
+constexpr std::ptrdiff_t kMostRowsAlone = 16;                   // of a block whose classes are in lanes
 constexpr std::ptrdiff_t kFewClasses = 24;                      // rows of fewer are in lanes
 #ifdef SIGMAX_ONLY_COLUMNS  // for a small module: one form for all rows, with the same bits
 constexpr bool kOnlyColumns = true;
 #else
 constexpr bool kOnlyColumns = false;
 #endif
+constexpr std::ptrdiff_t kShortRow = 512, kLine = 64;           // classes; bytes of the cache
+constexpr std::ptrdiff_t kClassesAhead = 16;
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
-constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 19;  // of terms; more are computed a second time
+constexpr std::ptrdiff_t kColumnNumbers = 8 * kBlockNumbers;    // in one of rows that are beside each other: whole lines of memory
+constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 22;  // of terms; more are computed a second time
 
 SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
 SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
@@ -49,9 +53,9 @@ class RowBlock {
   static constexpr T kInfinityOf = static_cast<T>(kInfinity);
 
   static std::ptrdiff_t rows_together(std::ptrdiff_t n, bool columns) {
-    const std::ptrdiff_t fit = kBlockNumbers / (n + 1);
+    const std::ptrdiff_t fit = (columns && n >= kFewClasses ? kColumnNumbers : kBlockNumbers) / (n + 1);
     const std::ptrdiff_t step = kOnlyColumns ? kLanes : 16;
-    return columns ? larger(step, smaller(kMostRows, fit / step * step)) : larger(1, smaller(kOctet, fit));
+    return columns ? larger(step, smaller(kMostRows, fit / step * step)) : larger(1, smaller(kMostRowsAlone, fit));
   }
   // Tiles have room for whole vectors.
   static std::ptrdiff_t tile_numbers(std::ptrdiff_t n, bool columns) {
@@ -128,6 +132,20 @@ class RowBlock {
   std::ptrdiff_t second_step() const { return traits.weight_planes != 0 ? weights.class_step : second.class_step; }
 
   SIGMAX_NOINLINE void take_numbers() { take_numbers(copies()); }
+
+  // Classes far apart in memory are beyond what the hardware foresees. Numbers that are read for the first time are asked for
+  // so far ahead: in the next block where a block is small, else in a later class.
+  std::ptrdiff_t ahead(std::ptrdiff_t step) const { return step <= kMostRows ? 0 : n * count <= kBlockNumbers ? count : kClassesAhead * step; }
+  static SIGMAX_INLINE void prefetch_class(const T* at, std::ptrdiff_t ahead, std::ptrdiff_t rows) {
+    for (std::ptrdiff_t row = 0; ahead != 0 && row < rows; row += kLine / kSize) __builtin_prefetch(at + ahead + row);
+  }
+
+  // Asks for row i of the next block: short rows end before the hardware foresees the next ones.
+  SIGMAX_INLINE void prefetch_next(std::ptrdiff_t i) const {
+    if (n > kShortRow || first + count + i >= call.rows) return;
+    prefetch(call[kX], first + count + i);
+    prefetch(call[kSecond], first + count + i);
+  }
 
   // Writes a block of outputs that are in a tile.
   SIGMAX_NOINLINE void scatter(Tile<T> out) const { storage.scatter(block_at(call[kOut], first, first_class), out, count, n); }
@@ -209,7 +227,8 @@ class RowBlock {
     *whole = partials[0];
     for (std::ptrdiff_t k = 1; k < chunks; ++k) {
       const Partial& p = partials[k];
-      if (p.largest > whole->largest) whole->largest = p.largest, whole->pivot = p.pivot;
+      if (p.largest > whole->largest || (p.largest == whole->largest && p.pivot > whole->pivot)) whole->pivot = p.pivot;
+      if (p.largest > whole->largest) whole->largest = p.largest;
       if (p.second_largest > whole->second_largest) whole->second_largest = p.second_largest;
       if (!(p.magnitude <= whole->magnitude)) whole->magnitude = p.magnitude;
       whole->has_nan |= p.has_nan;
@@ -250,6 +269,11 @@ class RowBlock {
   // A class that is out needs a tile in which it is not there.
   bool copies() const { return masked || traits.second == Second::kWeights; }
 
+  void prefetch(const Operand& operand, std::ptrdiff_t row) const {
+    if (operand.data == nullptr || !is_in_place(operand)) return;
+    const char* at = block_at(operand, row).data;
+    for (std::ptrdiff_t byte = 0; byte < n * kSize; byte += kLine) __builtin_prefetch(at + byte);
+  }
   // Of a tile.
   std::ptrdiff_t numbers() const { return columns ? rounded_up(count, kLanes) * n : count * rounded_up(n, kOctet); }
   template <class N>
@@ -346,23 +370,32 @@ class RowBlock {
     return false;
   }
 
-  // The second number of the first class that has the largest.
+  // The largest second number of the classes that have the largest: the winner's.
   void find_pivot() {
     for (std::ptrdiff_t g = 0; columns && g < groups; ++g) {
-      const Vec most = load(largest + g * kLanes);
-      Vec found = {};
-      for (std::ptrdiff_t j = n; j-- > 0;)
-        found = select(load(x.at(g * kLanes, j)) == most, load(second.at(g * kLanes, j)), found);
-      store(pivot + g * kLanes, found);
+      typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
+      const V found = second_of_largest<V>(x.at(g * kLanes, 0), x.class_step, second.at(g * kLanes, 0), second.class_step, n,
+                                           __builtin_convertvector(load(largest + g * kLanes), V));
+      store_vector(pivot + g * kLanes, __builtin_convertvector(found, Vec) + 0.0);  // one zero for two
     }
     for (std::ptrdiff_t i = 0; !columns && i < count; ++i) {
-      const T* numbers = x.at(i, 0);
-      const Vec most = splat(largest[i]);
-      std::ptrdiff_t j = 0;
-      while (j + kLanes <= n && !any(load(numbers + j) == most)) j += kLanes;
-      while (j < n - 1 && numbers[j] != largest[i]) ++j;
-      pivot[i] = numbers[j] == largest[i] ? *second.at(i, j) : 0.0;
+      typedef T V __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
+      constexpr std::ptrdiff_t lanes = sizeof(V) / sizeof(T);
+      static_assert(lanes <= kFewClasses, "a row has a whole vector");
+      const V most = static_cast<T>(largest[i]) - V{};
+      const T *a = x.at(i, 0), *b = second.at(i, 0);
+      const V found = second_of_largest<V>(a, lanes, b, lanes, n / lanes, most), last = second_of_largest<V>(a + n - lanes, 0, b + n - lanes, 0, 1, most);
+      pivot[i] = largest_lane<lanes / 2>(larger_of(found, last))[0] + 0.0;
     }
+  }
+  // Of vectors of x that are a step apart, the largest numbers c beside those that are `most`.
+  template <class V>
+  static SIGMAX_INLINE V second_of_largest(const T* x, std::ptrdiff_t step, const T* c, std::ptrdiff_t c_step, std::ptrdiff_t vectors, V most) {
+    const V none = V{} - kInfinityOf;
+    V found = none;
+    for (std::ptrdiff_t j = 0; j < vectors; ++j)
+      found = larger_of(load_vector<V>(x + j * step) == most ? load_vector<V>(c + j * c_step) : none, found);
+    return found;
   }
   void find_magnitude() {
     for (double& number : magnitude) number = 0.0;

@@ -13,34 +13,44 @@
 namespace sigmax {
 namespace {
 
-// The members of a struct of vectors, one after the other.
-template <class Struct, class V>
-struct Members {
-  static constexpr int count = sizeof(Struct) / sizeof(V);
-  static_assert(sizeof(Struct) % sizeof(V) == 0 && std::is_trivially_copyable<Struct>::value, "members of type V alone");
-  V at[count];
-
-  explicit SIGMAX_INLINE Members(const Struct& from) { std::memcpy(at, &from, sizeof(at)); }
-  SIGMAX_INLINE Struct joined() const {
-    Struct to;
-    std::memcpy(&to, at, sizeof(at));
-    return to;
-  }
-};
+// The members of a struct of vectors, one after the other, where they are: a copy of them all would go through memory, and
+// those that nobody uses cost nothing.
+typedef Vec Member __attribute__((may_alias));
+template <class Struct>
+constexpr int kMembers = sizeof(Struct) / sizeof(Vec);
+template <class Struct>
+SIGMAX_INLINE Member* members_of(Struct& of) {
+  static_assert(sizeof(Struct) % sizeof(Vec) == 0 && std::is_trivially_copyable<Struct>::value, "members are vectors");
+  return reinterpret_cast<Member*>(&of);
+}
+template <class Struct>
+SIGMAX_INLINE const Member* members_of(const Struct& of) {
+  return members_of(const_cast<Struct&>(of));
+}
+// Number k of type W among them.
+template <class W>
+SIGMAX_INLINE W wide_of(const Member* members, int k);
+template <>
+SIGMAX_INLINE Vec wide_of<Vec>(const Member* members, int k) { return members[k]; }
+template <>
+SIGMAX_INLINE Pair wide_of<Pair>(const Member* members, int k) { return {members[2 * k], members[2 * k + 1]}; }
+SIGMAX_INLINE void set_wide(Member* members, int k, Vec x) { members[k] = x; }
+SIGMAX_INLINE void set_wide(Member* members, int k, Pair x) {
+  members[2 * k] = x.hi;
+  members[2 * k + 1] = x.lo;
+}
 
 // Every lane as the given one is.
 template <class Struct>
 SIGMAX_INLINE Struct all_lanes(const Struct& from, std::ptrdiff_t lane) {
-  constexpr int count = sizeof(Struct) / sizeof(Vec);
-  static_assert(std::is_trivially_copyable<Struct>::value, "members are read as doubles");
-  Members<Struct, Vec> members(from);
   const char* at = reinterpret_cast<const char*>(&from) + lane * sizeof(double);
-  SIGMAX_UNROLL_ALL for (int k = 0; k < count; ++k) {
+  Struct to;
+  SIGMAX_UNROLL_ALL for (int k = 0; k < kMembers<Struct>; ++k) {
     double number;
     std::memcpy(&number, at + k * sizeof(Vec), sizeof(number));
-    members.at[k] = splat(number);
+    members_of(to)[k] = splat(number);
   }
-  return members.joined();
+  return to;
 }
 
 // The sums of the first pass over the classes, and of the second one where a program has two.
@@ -107,13 +117,12 @@ class Engine {
     std::ptrdiff_t plane;
 
     SIGMAX_INLINE void store(std::ptrdiff_t at, const Term& term) const {
-      Members<Term, Vec> parts(term);
-      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) sigmax::store(planes + at + k * plane, parts.at[k]);
+      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) sigmax::store(planes + at + k * plane, members_of(term)[k]);
     }
     SIGMAX_INLINE Term load(std::ptrdiff_t at) const {
-      Members<Term, Vec> parts{Term{}};
-      SIGMAX_UNROLL_ALL for (int k = 0; k < kPlanes; ++k) parts.at[k] = sigmax::load(planes + at + k * plane);
-      return parts.joined();
+      Term term;
+      SIGMAX_UNROLL_ALL for (int k = 0; k < kMembers<Term>; ++k) members_of(term)[k] = k < kPlanes ? sigmax::load(planes + at + k * plane) : Vec{};
+      return term;
     }
     SIGMAX_INLINE Kept from(std::ptrdiff_t at) const { return {planes ? planes + at : nullptr, plane}; }
   };
@@ -133,9 +142,9 @@ class Engine {
   }
   template <class S>
   static SIGMAX_INLINE S selected(Mask mask, const S& yes, const S& no) {
-    Members<S, Vec> chosen(yes), other(no);
-    SIGMAX_UNROLL_ALL for (int k = 0; k < chosen.count; ++k) chosen.at[k] = select(mask, chosen.at[k], other.at[k]);
-    return chosen.joined();
+    S chosen;
+    SIGMAX_UNROLL_ALL for (int k = 0; k < kMembers<S>; ++k) members_of(chosen)[k] = select(mask, members_of(yes)[k], members_of(no)[k]);
+    return chosen;
   }
 
   // Calls body(j) for the octets from class j on, or instead of it absent(j) where a sparse program has no class in a whole one.
@@ -187,8 +196,9 @@ class Engine {
 
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
   template <class S>
-  SIGMAX_NOINLINE static S sums_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
+  SIGMAX_NOINLINE static S sums_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
     constexpr int together = kTogether<P::is_apart && std::is_same<S, Apart>::value>;
+    const Row row = all_lanes(rows, lane);
     S sums[kVectors] = {};
     const auto add_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
       const bool whole = j + kOctet <= n;
@@ -222,13 +232,13 @@ class Engine {
 
   template <class S>
   static SIGMAX_INLINE S folded(S* lanes) {
-    Members<S, W> sum(lanes[0]);
-    SIGMAX_UNROLL_ALL for (int s = 0; s < sum.count; ++s) {
+    S sum;
+    SIGMAX_UNROLL_ALL for (int s = 0; s < kMembers<S> / kWide; ++s) {
       W part[kVectors];
-      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = Members<S, W>(lanes[k]).at[s];
-      sum.at[s] = fold<kVectors>(part, [](W a, W b) SIGMAX_ALWAYS { return add(a, b); });
+      SIGMAX_UNROLL for (int k = 0; k < kVectors; ++k) part[k] = wide_of<W>(members_of(lanes[k]), s);
+      set_wide(members_of(sum), s, fold<kVectors>(part, [](W a, W b) SIGMAX_ALWAYS { return add(a, b); }));
     }
-    return sum.joined();
+    return sum;
   }
 
   // The outputs of some vectors of classes. That terms are kept is known beforehand in doubles, where a branch shows.
@@ -249,14 +259,16 @@ class Engine {
     }
     SIGMAX_UNROLL for (int k = 0; k < count; ++k) {
       if constexpr (apart) to[k] = number_of(P::output_apart(v[k], second[k], term[k], row), in_doubt);
-      else to[k] = number_of(P::output(v[k], second[k], term[k], row), in_doubt);
+      else to[k] = P::output(v[k], second[k], term[k], row);
+      if constexpr (P::is_tested && !apart) in_doubt = row.sieve.watched(in_doubt, to[k]);
     }
   }
 
   // `out` may be x: the numbers of the last octet, which overlaps the one before, are read beforehand.
   template <bool keep, bool apart>
-  SIGMAX_NOINLINE static void outputs_of_row(const Row& row, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out, Mask* in_doubt) {
-    Mask doubts = {};
+  SIGMAX_NOINLINE static void outputs_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, T* out, Mask* in_doubt) {
+    const Row row = all_lanes(rows, lane);
+    Mask doubts = first_doubts<apart>();
     constexpr int together = kTogether<apart>;
     T tail[kOctet];
     if (n % kOctet != 0) std::memcpy(tail, x + n - kOctet, sizeof(tail));
@@ -276,7 +288,17 @@ class Engine {
       const auto write_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS { write(smaller(j, n - kOctet), j + kOctet <= n ? x + j : tail); };
       for_octets(x, n, write_octet, write_zeros);
     }
-    if constexpr (P::is_tested) *in_doubt = doubts;
+    if constexpr (P::is_tested) *in_doubt = all_doubts<apart>(doubts, row);
+  }
+  // Of a program that is tested, outputs are watched first, and tested one by one where that is not enough to know.
+  template <bool apart>
+  static SIGMAX_INLINE Mask first_doubts() {
+    return P::is_tested && !apart ? ~Mask{} : Mask{};
+  }
+  template <bool apart>
+  static SIGMAX_INLINE Mask all_doubts(Mask doubts, const Row& row) {
+    if constexpr (P::is_tested && !apart) return row.sieve.suspects(doubts);
+    else return doubts;
   }
 
   // ---------------------------------------------------------------- rows in lanes
@@ -287,13 +309,18 @@ class Engine {
 
   template <class S>
   SIGMAX_NOINLINE static void sums_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
-                                              std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, std::ptrdiff_t begin, std::ptrdiff_t end, S* totals) {
+                                              std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, std::ptrdiff_t begin, std::ptrdiff_t end,
+                                              std::ptrdiff_t ahead, S* totals) {
     S lanes[kGroups][kOctet];
     const std::ptrdiff_t used = larger(1, smaller(n, kOctet));
+    const Vec zero = hidden(Vec{});  // else GCC calls memset, some times as slow for so little
     for (std::ptrdiff_t g = begin; g < end; ++g)
-      for (std::ptrdiff_t k = 0; k < used; ++k) lanes[g][k] = S{};
+      for (std::ptrdiff_t k = 0; k < used; ++k)
+        for (int m = 0; m < kMembers<S>; ++m) members_of(lanes[g][k])[m] = zero;
     for (std::ptrdiff_t j = 0; j < n; ++j) {
       const std::ptrdiff_t lane = lane_of_class(j, n);
+      if constexpr (!P::needs_largest) RowBlock<T>::prefetch_class(x + j * step, ahead, (end - begin) * kLanes);
+      else if constexpr (kHasSecond && P::second != Second::kLogits) RowBlock<T>::prefetch_class(c.numbers + j * c_step, ahead, (end - begin) * kLanes);
       for (std::ptrdiff_t g = begin; g < end; ++g) {
         const Vec v = sigmax::load(x + j * step + g * kLanes);
         const C second = c.load(j * c_step + g * kLanes);
@@ -316,14 +343,15 @@ class Engine {
   template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
                                                  std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step, Mask* in_doubt) {
+    for (std::ptrdiff_t g = 0; P::is_tested && g < groups; ++g) in_doubt[g] = first_doubts<apart>();
     for (std::ptrdiff_t j = 0; j < n; ++j)
       for (std::ptrdiff_t g = 0; g < groups; ++g) {
         Vec output;
-        Mask doubts = {};
-        outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes, doubts);
+        outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes,
+                                   in_doubt[P::is_tested ? g : 0]);
         store(out + j * out_step + g * kLanes, output);
-        if constexpr (P::is_tested) in_doubt[g] |= doubts;
       }
+    for (std::ptrdiff_t g = 0; P::is_tested && g < groups; ++g) in_doubt[g] = all_doubts<apart>(in_doubt[g], rows[g]);
   }
 
   // ---------------------------------------------------------------- blocks
@@ -386,9 +414,10 @@ class Engine {
   SIGMAX_INLINE void add_up(std::ptrdiff_t begin, std::ptrdiff_t end, S* to) {
     const RowBlock<T>& b = block_;
     if (kOnlyColumns || b.columns)
-      return sums_of_columns(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, to);
+      return sums_of_columns(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, b.ahead(b.x.class_step), to);
     for (std::ptrdiff_t i = begin * kLanes; i < end * kLanes; ++i) {  // lanes without a row have the last one's
-      if (i < b.count) set_lane(to, i, sums_of_row<S>(all_lanes(row_[i / kLanes], i % kLanes), b.x.at(i, 0), seconds(i), b.n, kept(i)));
+      b.prefetch_next(i);
+      if (i < b.count) set_lane(to, i, sums_of_row<S>(row_[i / kLanes], i % kLanes, b.x.at(i, 0), seconds(i), b.n, kept(i)));
       else set_lane(to, i, all_lanes(to[(b.count - 1) / kLanes], (b.count - 1) % kLanes));
     }
   }
@@ -398,15 +427,15 @@ class Engine {
   }
   template <class S>
   static SIGMAX_INLINE S sum_of(const S& a, const S& b) {
-    Members<S, W> sum(a), other(b);
-    SIGMAX_UNROLL_ALL for (int s = 0; s < sum.count; ++s) sum.at[s] = add(sum.at[s], other.at[s]);
-    return sum.joined();
+    S sum;
+    SIGMAX_UNROLL_ALL for (int s = 0; s < kMembers<S> / kWide; ++s)
+      set_wide(members_of(sum), s, add(wide_of<W>(members_of(a), s), wide_of<W>(members_of(b), s)));
+    return sum;
   }
   template <class S>
   static void set_lane(S* of_rows, std::ptrdiff_t row, const S& sums) {
-    Members<S, Vec> members(sums);
     char* to = reinterpret_cast<char*>(&of_rows[row / kLanes]) + row % kLanes * sizeof(double);
-    for (int k = 0; k < members.count; ++k) std::memcpy(to + k * sizeof(Vec), &members.at[k], sizeof(double));
+    for (int k = 0; k < kMembers<S>; ++k) std::memcpy(to + k * sizeof(Vec), &members_of(sums)[k], sizeof(double));
   }
 
   void write_outputs() {
@@ -445,20 +474,29 @@ class Engine {
   template <bool keep, bool apart>
   SIGMAX_INLINE void write_row(std::ptrdiff_t i, Tile<T> out) const {
     Mask doubts;
-    outputs_of_row<keep, apart>(all_lanes(row_[i / kLanes], i % kLanes), block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0), &doubts);
-    if constexpr (P::is_tested)
-      if (any(doubts)) block_.call.in_doubt[block_.first + i] = true;
+    outputs_of_row<keep, apart>(row_[i / kLanes], i % kLanes, block_.x.at(i, 0), seconds(i), block_.n, kept(i), out.at(i, 0), &doubts);
+    if constexpr (P::is_tested) {
+      if (!any(doubts)) return;
+      if constexpr (apart) block_.call.in_doubt[block_.first + i] = true;
+      else write_row<keep, true>(i, out);
+    }
   }
   template <bool keep, bool apart>
   SIGMAX_INLINE void write_columns(Tile<T> out) const {
     const RowBlock<T>& b = block_;
     Mask doubts[P::is_tested ? kGroups : 1] = {};
     outputs_of_columns<keep, apart>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step, doubts);
-    if constexpr (P::is_tested)
+    if constexpr (P::is_tested && apart)
       for (std::ptrdiff_t g = 0; g < b.groups; ++g) take_note(g, doubts[g]);
+    if constexpr (P::is_tested && !apart) {
+      Mask suspects = {};
+      for (std::ptrdiff_t g = 0; g < b.groups; ++g) suspects |= doubts[g];
+      if (any(suspects)) write_columns<keep, true>(out);
+    }
   }
   static SIGMAX_INLINE bool needs_apart(const Row& row) {
-    if constexpr (P::has_apart_outputs) return any(row.confident);
+    if constexpr (P::is_tested) return !row.sieve.is_of_use();
+    else if constexpr (P::has_apart_outputs) return any(row.confident);
     else return false;
   }
   void write_targets(Tile<T> out) const {
@@ -543,14 +581,13 @@ class Engine {
   struct Lanes {
     double first[sizeof(Sums) / sizeof(Vec)];
     explicit Lanes(const Sums& sums) {
-      Members<Sums, Vec> members(sums);
-      for (int k = 0; k < members.count; ++k) first[k] = members.at[k][0];
+      for (int k = 0; k < kMembers<Sums>; ++k) first[k] = members_of(sums)[k][0];
     }
   };
   static Sums from_lanes(const double* numbers) {
-    Members<Sums, Vec> members{Sums{}};
-    for (int k = 0; k < members.count; ++k) members.at[k] = splat(numbers[k]);
-    return members.joined();
+    Sums sums;
+    for (int k = 0; k < kMembers<Sums>; ++k) members_of(sums)[k] = splat(numbers[k]);
+    return sums;
   }
 
   SIGMAX_COLD static std::size_t scratch_bytes(std::ptrdiff_t n) { return RowBlock<T>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk); }

@@ -19,6 +19,9 @@
 // are confident: is_confident(first) says so. settle(confident, first, apart) gives the others what follows for them. If their
 // outputs need the ties apart too (`has_apart_outputs`), row.confident says so: output_apart(x, c, term, row) is then for all
 // rows of a block, and the same as output for those that are not confident.
+//
+// A program that is tested (`is_tested`) has a sieve in its rows, which watches the outputs; where it suspects one,
+// output_apart tests each, and is Rounded, as result and value are. A row with one in doubt is taken note of.
 #pragma once
 
 #include "../calls.h"
@@ -35,7 +38,7 @@ enum class Second { kNone, kNumbers, kLogits, kWeights, kLabelWeights };
 struct Options {
   Vec largest, second_largest;  // of its numbers; 0 for a row that has none above -inf
   Vec top;                      // the largest as it was: infinite, where `largest` is not
-  Vec pivot;                    // the second number of the first largest class
+  Vec pivot;                    // the largest second number of its largest classes
   Vec magnitude;                // the largest second number but for its sign
   Vec label_x, label_second;    // the numbers of its class
   Vec temperature, beta;        // beta: 1/temperature, rounded
@@ -56,7 +59,7 @@ struct Program {
   static constexpr bool has_sums = true;
   static constexpr bool has_mask = false;  // classes can be taken out by a mask
   static constexpr bool is_sparse = false;  // most classes are absent, and have the output 0: whole octets are passed over
-  static constexpr bool is_tested = false;  // outputs and results are Rounded, and a row with one in doubt is taken note of
+  static constexpr bool is_tested = false;  // roundings are known to be right, or a row is taken note of
   static constexpr bool is_apart = false, has_apart_outputs = false;
   static constexpr double absent = -kInfinity;  // x of a class that is not there
   static constexpr double empty = 0.0;          // the output of a row in which everything is absent

@@ -98,7 +98,7 @@ SIGMAX_INLINE V hidden(V v) {
 SIGMAX_INLINE Vec opaque(double x) { return hidden(splat(x)); }
 SIGMAX_INLINE Vec abs(Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & 0x7fffffffffffffffu); }
 SIGMAX_INLINE Vec minus_abs(Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) | 0x8000000000000000u); }
-SIGMAX_INLINE Vec only_where(Mask mask, Vec x) { return bit_cast<Vec>(bit_cast<Bits>(x) & bit_cast<Bits>(mask)); }
+SIGMAX_INLINE Vec only_where(Mask mask, Vec x) { return mask ? x : Vec{}; }
 
 // Whether a lane is set. Compilers spell this out lane by lane.
 template <class M>
