@@ -70,6 +70,26 @@ def test_empty_means_the_best() -> None:
     assert done.stdout.strip() == LEVELS[-1], done.stderr
 
 
+EVALUATION = """
+import numpy as np, sigmax
+rng = np.random.default_rng(0)
+for classes in (2, 7, 40, 333):
+    x = rng.normal(0, 4, (3000, classes)).astype(np.float32)
+    labels, names = rng.integers(0, classes, len(x)), rng.integers(0, 900, len(x))
+    for groups in (None, names):
+        found = sigmax.evaluate(x, labels, groups=groups, resamples=50)
+        print(found.to_dict(), found.classwise_ece.resamples.tolist(), found.ece.resamples.tolist())
+    print(sigmax.fit_temperature(x, labels))
+"""
+
+
+@pytest.mark.skipif(len(FUSED) < 2, reason="this CPU runs one level with fused multiply-add")
+def test_an_evaluation_has_the_same_bits_on_every_fused_level() -> None:
+    done = [python("-c", EVALUATION, level=level) for level in FUSED]
+    assert all(d.returncode == 0 for d in done), done[0].stderr
+    assert len({d.stdout for d in done}) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(len(FUSED) < 2, reason="this CPU runs one level with fused multiply-add")
 def test_same_bits_on_every_fused_level() -> None:

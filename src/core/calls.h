@@ -158,16 +158,19 @@ struct ElementFunctions {
   bool (*in_unit_interval[kTypes])(const char* x, std::ptrdiff_t n);
 };
 
-// The sums of weight·(p - label) by group, bin of p and class, to which rows are added. Bin k is (edges[k], edges[k + 1]], the
-// first has 0 too.
-struct ByClass {
-  double* table;  // (groups, bins, classes)
-  std::ptrdiff_t rows, classes, bins;
+// Rows of an evaluation. Bin k is (edges[k], edges[k + 1]], the first has 0 too.
+struct Evaluation {
+  double* table;  // the sums of weight·(p - label) by group, bin of p and class, to which rows are added; or null
+  std::ptrdiff_t groups, bins, rows, classes;
   const double* edges;
-  const std::int64_t* groups;
-  const void *p, *terms;  // per class, float or double; the terms are p, or have the labels in them
-  const double* weights;
-  const std::int64_t* labels;  // class indices, or null
+  const std::int64_t* group;   // of each row
+  const double* weight;
+  const std::int64_t* label;   // class indices, or null
+  const void *numbers, *terms;  // per class: logits alone; or p, and p or p - label, float or double
+  const double* temperature;    // of logits, one for all or one per row
+  std::ptrdiff_t temperature_step;
+  double *confidence, *loss, *squares;  // of logits, written
+  bool* right;
 
   __attribute__((always_inline)) std::ptrdiff_t bin_of(double number) const {
     std::ptrdiff_t k = number > 0.0 ? static_cast<std::ptrdiff_t>((number < 1.0 ? number : 1.0) * static_cast<double>(bins)) : 0;
@@ -176,12 +179,36 @@ struct ByClass {
     return k;
   }
 };
+// Some of the rows, by their numbers. Those of a group come in one call, in their order.
+struct EvaluationKernel {
+  void (*rows)(const Evaluation& call, const std::ptrdiff_t* order, std::ptrdiff_t count, char* scratch);
+  std::size_t (*scratch_bytes)(std::ptrdiff_t classes);
+};
 
-// Steps of an evaluation, of contiguous rows of float and of double.
+// How often each resample has each group, and sums of cells for each group: their product, or its absolute sums over the cells.
+struct Resamples {
+  const double* counts;  // (blocks, groups, kResamples): of a block of resamples
+  const double* table;   // (groups, cells)
+  std::ptrdiff_t groups, cells, blocks;
+  double* product;  // (blocks, kResamples, cells), or null
+};
+constexpr std::ptrdiff_t kResamples = 32;
+
+// What logits of a row span: the largest, NaN where one is; of those above -inf the smallest and the mean, inf and NaN where
+// there is none.
+struct Spans {
+  double *largest, *smallest, *mean;
+};
+
+// Steps of an evaluation and of a fit, of contiguous rows; of float and of double where there are two.
 struct EvaluationFunctions {
+  void (*spans[2])(const void* x, std::ptrdiff_t rows, std::ptrdiff_t classes, const Spans& spans);
   void (*winners[2])(const void* x, std::ptrdiff_t rows, std::ptrdiff_t classes, std::int64_t* winners);
   void (*squares[2])(const void* p, std::ptrdiff_t rows, std::ptrdiff_t classes, const std::int64_t* labels, double* squares);
-  void (*add_by_class[2])(const ByClass& call);
+  EvaluationKernel add_by_class[2], of_logits;
+  // Of the cells [begin, end). Without a place for the product, absolute sums are added to the totals of the resamples.
+  void (*resample)(const Resamples& call, std::ptrdiff_t begin, std::ptrdiff_t end, double* totals, char* scratch);
+  std::size_t (*resample_bytes)(std::ptrdiff_t groups);
 };
 
 // What one instruction-set level offers. Each member is the one symbol that an object file of the level exports.

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
+
 _SPREADS = np.concatenate(
     [[0.0], np.geomspace(0.002, 0.7, 40)]
 )  # that the gaps of the bins may have
@@ -119,6 +121,12 @@ def of_logit(
     return float(low), float(high)
 
 
+def resampled(counts: Any, table: Any) -> Any:
+    """Return counts (resamples, groups) times a table (groups, ...), with the same bits for any number of threads."""
+    product = _core.product(counts, table.reshape(len(table), -1))[: len(counts)]
+    return product.reshape(len(counts), *table.shape[1:])
+
+
 def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> tuple[float, float]:
     """Return the interval of Σ x / Σ weight over groups by the studentised bootstrap (Efron 1981).
 
@@ -133,7 +141,7 @@ def of_mean(mean: float, x: Any, weight: Any, draws: Any, confidence: float) -> 
     residuals[np.abs(residuals) <= _ROUNDING] = 0.0
     error = np.sqrt(residuals @ residuals) / weight.sum()
     squares = [residuals, weight, residuals**2, residuals * weight, weight**2]
-    sum_r, sum_w, rr, rw, ww = (draws @ np.stack(squares, axis=1)).T
+    sum_r, sum_w, rr, rw, ww = resampled(draws, np.stack(squares, axis=1)).T
     with np.errstate(invalid="ignore", divide="ignore"):
         means = sum_r / sum_w
         variances = rr - 2 * means * rw + means * means * ww

@@ -6,39 +6,34 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
+from ._intervals import resampled
 from ._tables import CELLS, Table
-
-_RESAMPLES = 1000  # at a time
-_PRODUCT = 2**23  # and at most so many sums: 64 MiB
 
 
 def _numbers(table: Table, draws: dict[int, Any]) -> dict[str, Any]:
     """Return all numbers of some resamples. `draws` say how often each has each group, of so many groups."""
-    whole, by_width = _drawn(draws, table.whole), _drawn(draws, table.by_width)
+    counts = draws[len(table.whole)]
+    whole, by_width = resampled(counts, table.whole), resampled(counts, table.by_width[..., [1, 3]])
     weight, correct, nll, brier, infinite = np.moveaxis(whole, -1, 0)
-    gaps = np.abs(by_width[..., 3])
+    weights, gaps = by_width[..., 0], np.abs(by_width[..., 1])
     numbers = {
         "accuracy": correct / weight,
         "nll": np.where(infinite > 0, math.inf, nll / weight),
         "brier": brier / weight,
         "ece": gaps.sum(axis=-1) / weight,
-        "mce": ratio(gaps, by_width[..., 1]).max(axis=-1),
+        "mce": ratio(gaps, weights).max(axis=-1),
     }
     if table.by_mass is not None:
-        by_mass = _drawn(draws, table.by_mass)
-        numbers["adaptive_ece"] = np.abs(by_mass[..., 3]).sum(axis=-1) / weight
+        by_mass = resampled(counts, table.by_mass[..., 1:])
+        numbers["adaptive_ece"] = np.abs(by_mass[..., 2]).sum(axis=-1) / weight
         numbers["debiased_ece"] = _debiased(by_mass) / weight  # its square
     if table.by_class is not None:
         classes = table.by_class.shape[-1]
-        gaps = np.abs(_drawn(draws, table.by_class)).sum(axis=(-1, -2))
-        numbers["classwise_ece"] = gaps / (classes * _drawn(draws, table.class_weight))
+        counts = draws[len(table.by_class)]
+        gaps = _core.absolute_sums(counts, table.by_class.reshape(len(table.by_class), -1))
+        numbers["classwise_ece"] = gaps / (classes * resampled(counts, table.class_weight))
     return numbers
-
-
-def _drawn(draws: dict[int, Any], table: Any) -> Any:
-    """Return the sums of the resamples."""
-    counts = draws[len(table)]
-    return (counts @ table.reshape(len(table), -1)).reshape(len(counts), *table.shape[1:])
 
 
 def _group_counts(table: Table) -> set[int]:
@@ -47,30 +42,39 @@ def _group_counts(table: Table) -> set[int]:
 
 def values(table: Table) -> dict[str, float]:
     """Return the numbers of the rows themselves."""
-    draws = {groups: np.ones((1, groups)) for groups in _group_counts(table)}
-    numbers = {name: float(x[0]) for name, x in _numbers(table, draws).items()}
-    if "debiased_ece" in numbers:
-        numbers["debiased_ece"] = math.sqrt(max(numbers["debiased_ece"], 0.0))
-    return numbers
+    return _of_rows(
+        _numbers(table, {groups: np.ones((1, groups)) for groups in _group_counts(table)})
+    )
 
 
-def resampled(table: Table, resamples: int, seed: int) -> dict[str, Any]:
-    """Return the numbers of resamples, which depend on the seed and the number of groups alone."""
-    of_groups = {g: draws(seed, resamples, g) for g in _group_counts(table)}
-    step = max(1, min(_RESAMPLES, _PRODUCT // table.by_class[0].size))
-    blocks = []
-    for begin in range(0, resamples, step):
-        some = {groups: drawn[begin : begin + step] for groups, drawn in of_groups.items()}
-        blocks.append(_numbers(table, some))
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+def _of_rows(numbers: dict[str, Any]) -> dict[str, float]:
+    """Return the first of each: of a draw that has all groups once."""
+    own = {name: float(x[0]) for name, x in numbers.items()}
+    if "debiased_ece" in own:
+        own["debiased_ece"] = math.sqrt(max(own["debiased_ece"], 0.0))
+    return own
+
+
+def measured(table: Table, resamples: int, seed: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the numbers of the rows themselves, and those of resamples; of ``debiased_ece`` their squares."""
+    numbers = _numbers(table, {g: _draws(seed, resamples, g) for g in _group_counts(table)})
+    return _of_rows(numbers), {name: x[1:] for name, x in numbers.items()}
+
+
+def draws(seed: int, resamples: int, groups: int) -> Any:
+    """Return how often each of some resamples has each group, which depends on the seed and their number alone.
+
+    It is not to be written to.
+    """
+    return _draws(seed, resamples, groups)[1:]
 
 
 @functools.lru_cache(2)  # of which all numbers of a report are
-def draws(seed: int, resamples: int, groups: int) -> Any:
-    """Return how often each of some resamples has each group, which is not to be written to."""
+def _draws(seed: int, resamples: int, groups: int) -> Any:
+    """Return how often each of some resamples has each group, after all of the groups once."""
     rng = np.random.default_rng([seed, groups])
-    counts = np.empty((resamples, groups))
-    for of_one in counts:
+    counts = np.ones((resamples + 1, groups))
+    for of_one in counts[1:]:
         of_one[:] = np.bincount(rng.integers(0, groups, groups), minlength=groups)
     counts.flags.writeable = False
     return counts
@@ -78,7 +82,7 @@ def draws(seed: int, resamples: int, groups: int) -> Any:
 
 def _debiased(sums: Any) -> Any:
     """Return the sum over the bins of weight times the square of the mean gap, less what chance adds to it."""
-    _, weight, weight_squares, gap, correct, squares = np.moveaxis(sums, -1, 0)
+    weight, weight_squares, gap, correct, squares = np.moveaxis(sums, -1, 0)
     count = ratio(weight**2, weight_squares)
     variance = ratio(squares, weight) - ratio(correct, weight) ** 2
     chance = ratio(variance, count - 1)

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from ._arguments import ONE, classes_last, exact_arithmetic, in_exact_arithmetic
 from ._config import get_num_threads
 
 _CHUNK = 2**20  # logits: 4 MiB of float32, which a cache holds
+# For a kernel with threads of its own: more rows of a group are together; a cache holds what there is of each row.
+_KERNEL_CHUNK, _KERNEL_ROWS = 2**22, 2**15
 _FAN = 16  # partial sums that are merged at a time
 
 
@@ -38,6 +40,11 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    @property
+    def numbers(self) -> Any:
+        """The numbers of the rows among those that count."""
+        return self.first + np.arange(len(self))
 
     def position(self, row: int) -> tuple[int, ...]:
         """Return the index of a row in the arrays that were given."""
@@ -60,6 +67,15 @@ class Chunk:
             raise ValueError(f"{message}, got {values[row]}{at}")
 
 
+class _Begun(NamedTuple):
+    """A chunk without logits, which of its rows count, and the labels of all its rows."""
+
+    chunk: Chunk
+    kept: Any
+    labels: Any
+    part: tuple[slice, ...]
+
+
 @dataclass
 class Rows:
     """All rows, classes last. What is None was not given."""
@@ -80,6 +96,7 @@ class Rows:
     padded: bool = False  # whether the smallest number of the logits' type is a mask
     binary: bool = False  # whether logits are of class 1 against class 0, and have one column
     every: int = 1  # which chunks are read: one of so many
+    for_kernel: bool = False  # whether chunks are for a kernel that has threads of its own
 
     @property
     def classes(self) -> int:
@@ -87,18 +104,26 @@ class Rows:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all rows that count, checked."""
+        return map(self.finished, self.begun())
+
+    def begun(self) -> Iterator[_Begun]:
+        """Yield the chunks without their logits, which threads may then read."""
         first = self.first
         for part, start in self._slices():
-            chunk = self._chunk(part, start, first)
-            first += len(chunk)
-            yield chunk
+            begun = self._start_of_chunk(part, start, first)
+            first += len(begun.chunk)
+            yield begun
+
+    def in_threads(self, function: Callable[[Chunk], Any]) -> Iterator[Any]:
+        """Yield a function of each chunk in order."""
+        return in_threads(lambda begun: function(self.finished(begun)), self.begun())
 
     def count(self) -> tuple[int, Any]:
         """Return the number of rows that count and the distinct groups, without a look at the logits."""
         count, groups = 0, []
         for part, start in self._slices():
-            chunk, kept, _ = self._start_of_chunk(part, start, 0)
-            count += int(np.count_nonzero(kept))
+            chunk = self._start_of_chunk(part, start, 0).chunk
+            count += len(chunk)
             groups.append(np.unique(np.array([]) if chunk.groups is None else chunk.groups))
         return count, np.unique(np.concatenate(groups))
 
@@ -119,6 +144,8 @@ class Rows:
             start += math.prod(s.stop - s.start for s in part) * math.prod(batch[len(part) :])
 
     def _rows_of_chunk(self) -> int:
+        if self.for_kernel:
+            return max(1, min(_KERNEL_CHUNK // self.classes, _KERNEL_ROWS))
         return max(1, _CHUNK // self.classes)
 
     def sample(self, rows: int) -> "Rows | None":
@@ -165,10 +192,7 @@ class Rows:
             ]
         )
 
-    def _start_of_chunk(
-        self, part: tuple[slice, ...], start: int, first: int
-    ) -> tuple[Chunk, Any, Any]:
-        """Return a chunk without logits, which of its rows count, and the labels of all its rows."""
+    def _start_of_chunk(self, part: tuple[slice, ...], start: int, first: int) -> _Begun:
         labels = np.ascontiguousarray(self.labels[part])  # sums have one order, whatever the layout
         single = self.hard or self.binary
         labels = labels.reshape(-1) if single else labels.reshape(-1, self.classes)
@@ -193,10 +217,10 @@ class Rows:
         if self.groups is not None:
             chunk.groups = np.asarray(self.groups[part]).reshape(-1)[kept]
         chunk.weight, chunk.places = weight[kept], chunk.places[kept]
-        return chunk, kept, labels
+        return _Begun(chunk, kept, labels, part)
 
-    def _chunk(self, part: tuple[slice, ...], start: int, first: int) -> Chunk:
-        chunk, kept, labels = self._start_of_chunk(part, start, first)
+    def finished(self, begun: _Begun) -> Chunk:
+        chunk, kept, labels, part = begun
         columns = 1 if self.binary else self.logits.shape[-1]
         x = np.ascontiguousarray(self.logits[part]).reshape(len(labels), columns)
         of_classes = self.mask is not None and not self.binary
@@ -413,7 +437,7 @@ def _exponents(rows: Rows) -> tuple[Any]:
     """Return how many weights of rows that count have each exponent, from the least on."""
     counts = np.zeros(2 * _LEAST, np.int64)
     for part, start in rows._slices():
-        weight = rows._start_of_chunk(part, start, 0)[0].weight
+        weight = rows._start_of_chunk(part, start, 0).chunk.weight
         counts += np.bincount(np.frexp(weight)[1] + (_LEAST - 1), minlength=2 * _LEAST)
     return (counts,)
 
@@ -423,9 +447,9 @@ def without_padding(x: Any) -> Any:
     if x.dtype.kind in "biu":
         return x
     least = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.finfo(np.float32).min
-    padding = x <= least / 2
-    if isinstance(x, np.ndarray) and not padding.any():
+    if isinstance(x, np.ndarray) and x.size and x.min() > least / 2:
         return x
+    padding = x <= least / 2
     return np.where(padding, x.dtype.type(-np.inf), x)
 
 
@@ -437,12 +461,12 @@ def _label_blocks(labels: Any) -> Any:
 
 def _sum_of_chunks(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
     with exact_arithmetic():
-        return merged(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+        return merged(rows.in_threads(lambda chunk: function(chunk, *options)))
 
 
 def _arrays_of_chunks(rows: Rows, function: Any, *options: Any) -> list[tuple[Any, ...]]:
     with exact_arithmetic():
-        return list(in_threads(lambda chunk: function(chunk, *options), rows.chunks()))
+        return list(rows.in_threads(lambda chunk: function(chunk, *options)))
 
 
 def _joined_arrays(rows: Rows, function: Any, *options: Any) -> tuple[Any, ...]:
@@ -513,9 +537,12 @@ def _flat(values: Any, part: tuple[slice, ...]) -> Any:
 
 def _computable(x: Any) -> Any:
     """Return x as float32 or float64 in native byte order, without rounding."""
-    if x.dtype.kind in "biu" or x.dtype.itemsize == 8:
-        return x.astype(np.float64, copy=False)
-    return x.astype(np.float32, copy=False)
+    return x.astype(np.float32 if is_float32(x.dtype) else np.float64, copy=False)
+
+
+def is_float32(dtype: Any) -> bool:
+    """Whether numbers of this type are computed as float32."""
+    return dtype.kind not in "biu" and dtype.itemsize != 8
 
 
 def against_0(x: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._rows import Chunk, Parts, Rows, in_threads, merged, total
+from ._rows import Chunk, Parts, Rows, in_threads, is_float32, merged, total
 from ._smooth import sums_on_grid
 from .losses import cross_entropy
 from .normalization import softmax
@@ -18,6 +18,7 @@ CELLS = 16  # of confidence in a bin, for the null error
 NOTHING = "logits must have a row that counts: all are ignored or have weight 0"
 _TABLE = 2**22  # numbers in the table by class: 32 MiB
 _FEWEST_GROUPS = 20  # in it, even if it becomes larger
+_LONGEST_ROW = 2**16  # of one kernel
 _BATCH = 2**18  # rows whose columns are added up at a time
 
 
@@ -37,11 +38,10 @@ class _Columns:
     brier: Any = None
 
     @classmethod
-    def of(cls, chunk: Chunk, p: Any, names: Any) -> "_Columns":
-        confidence, correct = winners(chunk, p)
-        group = None if names is None else np.searchsorted(names, chunk.groups)
-        weight, nll, brier = chunk.weight, losses_of(chunk), squares_of(chunk, p)
-        return cls(chunk.first, confidence, correct, weight, group, nll, brier)
+    def of(cls, chunk: Chunk, group: Any, numbers: tuple[Any, ...]) -> "_Columns":
+        """Return the columns of rows that have these confidences, correctness, losses and squares."""
+        confidence, correct, nll, brier = numbers
+        return cls(chunk.first, confidence, correct, chunk.weight, group, nll, brier)
 
     @classmethod
     def joined(cls, parts: "list[_Columns]") -> "_Columns":
@@ -124,15 +124,55 @@ def squares_of(chunk: Chunk, p: Any) -> Any:
     return _core.squared_distances(p, chunk.index)
 
 
-def sums_of_brier(chunk: Chunk) -> tuple[float, float]:
+def numbers_of(chunk: Chunk) -> tuple[Any, ...]:
+    """Return confidence, correctness, loss and squared distance of each row."""
+    if is_plain(chunk):
+        return numbers_of_logits(chunk)
     p = probabilities(chunk)
-    require_winner(chunk, p.max(axis=-1))
-    squares = squares_of(chunk, p)
+    return (*winners(chunk, p), losses_of(chunk), squares_of(chunk, p))
+
+
+def answers_of(chunk: Chunk) -> tuple[Any, Any]:
+    """Return how sure the winners are, and whether they are right: the first of `numbers_of`."""
+    if is_plain(chunk):
+        return numbers_of_logits(chunk)[:2]
+    return winners(chunk, probabilities(chunk))
+
+
+def is_plain(chunk: Chunk) -> bool:
+    """Whether `numbers_of_logits` takes the rows: float32 logits with class indices."""
+    logits, given = chunk.logits, chunk.soft is None and chunk.probabilities is None
+    short = logits.shape[-1] <= _LONGEST_ROW
+    return given and short and logits.dtype == np.float32 and not _core.get_correct_rounding()
+
+
+def are_plain(rows: Rows) -> bool:
+    """Whether all their chunks are."""
+    given = rows.hard and rows.from_logits and is_float32(rows.logits.dtype)
+    return given and rows.classes <= _LONGEST_ROW and not _core.get_correct_rounding()
+
+
+def numbers_of_logits(chunk: Chunk, table: Any = None, group: Any = None) -> tuple[Any, ...]:
+    """Return `numbers_of` plain rows in one pass over the logits, which adds them to a table by class too."""
+    temperature = np.array(chunk.temperature, np.float64, ndmin=1)
+    weight = None if table is None else chunk.weight
+    numbers = _core.of_logits(table, group, chunk.logits, temperature, weight, chunk.index)
+    require_winner(chunk, numbers[0])
+    return numbers
+
+
+def sums_of_brier(chunk: Chunk) -> tuple[float, float]:
+    if is_plain(chunk):
+        squares = numbers_of_logits(chunk)[3]
+    else:
+        p = probabilities(chunk)
+        require_winner(chunk, p.max(axis=-1))
+        squares = squares_of(chunk, p)
     return total(chunk.weight * squares), total(chunk.weight)
 
 
 def sums_of_smooth(chunk: Chunk) -> tuple[float, Any]:
-    sure, right = winners(chunk, probabilities(chunk))
+    sure, right = answers_of(chunk)
     return total(chunk.weight), sums_on_grid(sure, chunk.weight * (sure - right))
 
 
@@ -168,15 +208,21 @@ class _Plan:
         """Return the group of each row."""
         return spread_over(columns.unit, self.units, self.few if few else self.groups)
 
+    def given_groups(self, chunk: Chunk) -> Any:
+        """Return the number of each row's group, if groups were given."""
+        return None if self.names is None else np.searchsorted(self.names, chunk.groups)
+
+    def few_groups(self, chunk: Chunk, given: Any) -> Any:
+        """Return the group of each row in the table by class; None without it."""
+        unit = chunk.numbers if given is None else given
+        return spread_over(unit, self.units, self.few) if self.few else None
+
 
 def spread_over(unit: Any, units: int, groups: int) -> Any:
     """Return a group for each unit: itself where there are enough groups, else one by a hash (splitmix64)."""
     if units <= groups:
         return unit
-    x = unit.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ (x >> np.uint64(31))) % np.uint64(groups)).astype(np.int64)
+    return _core.spread_over(unit.astype(np.int64, copy=False), groups)
 
 
 def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool) -> Table:
@@ -203,21 +249,27 @@ def sums_of(rows: Rows, bins: int, *, groups: int, by_mass: bool, by_class: bool
 
 def _summed(rows: Rows, first: int, plan: _Plan) -> tuple[list[_Columns], tuple[Any, ...]]:
     """Return the columns that the bins of equal mass need, in batches, and all other sums, from one pass."""
-    by_class = np.zeros((plan.few, plan.bins, rows.classes))
-    kept = []
+    by_class = np.zeros((plan.few, plan.bins, rows.classes)) if plan.few else None
+    rows, kept = replace(rows, first=first), []
 
-    def of(chunk: Chunk) -> tuple[_Columns, Chunk, Any]:
+    def of(chunk: Chunk) -> tuple[Chunk, Any, tuple[Any, ...]]:
         p = probabilities(chunk)
-        return _Columns.of(chunk, p, plan.names), chunk, p
+        return chunk, p, (*winners(chunk, p), losses_of(chunk), squares_of(chunk, p))
 
     def chunks() -> Iterator[_Columns]:
-        for columns, chunk, p in in_threads(of, replace(rows, first=first).chunks()):
+        if are_plain(rows):
+            for chunk in replace(rows, for_kernel=True).chunks():
+                group = plan.given_groups(chunk)
+                few = plan.few_groups(chunk, group)
+                yield _Columns.of(chunk, group, numbers_of_logits(chunk, by_class, few))
+            return
+        for chunk, p, numbers in rows.in_threads(of):
+            group = plan.given_groups(chunk)
             if plan.few:
                 terms = p if chunk.soft is None else p - chunk.soft
-                of_p = p.astype(terms.dtype, copy=False)
-                group = plan.group(columns, few=True)
-                _core.add_by_class(by_class, group, of_p, terms, chunk.weight, chunk.index)
-            yield columns
+                of_p, few = p.astype(terms.dtype, copy=False), plan.few_groups(chunk, group)
+                _core.add_by_class(by_class, few, of_p, terms, chunk.weight, chunk.index)
+            yield _Columns.of(chunk, group, numbers)
 
     def sums() -> Iterator[tuple[Any, ...]]:
         for columns in _batches(chunks()):
@@ -246,8 +298,8 @@ def bin_of(confidence: Any, bins: int) -> Any:
 
 def sums_by(key: Any, shape: tuple[int, ...], *values: Any) -> Any:
     """Return the sums of values by key, in an array of this shape, values last."""
-    sums = [np.bincount(key, value, math.prod(shape)) for value in values]
-    return np.stack(sums, axis=-1).reshape(*shape, len(values))
+    values = tuple(np.asarray(value, np.float64) for value in values)
+    return _core.sums_by(key, math.prod(shape), *values).reshape(*shape, len(values))
 
 
 def _one_pass(c: _Columns, plan: _Plan) -> tuple[Any, ...]:
@@ -337,7 +389,8 @@ def _less_and_equal(order: Any, bits: Any) -> tuple[Any, Any]:
 
 def _by_mass(columns: list[_Columns], plan: _Plan, cuts: Any) -> tuple[Any]:
     none = np.zeros((plan.groups, plan.bins, 6))
-    return merged([(none,), *((_of_mass(c, plan, cuts),) for c in columns)])
+    tables = in_threads(lambda c: (_of_mass(c, plan, cuts),), iter(columns))
+    return merged([(none,), *tables])
 
 
 def _of_mass(c: _Columns, plan: _Plan, cuts: Any) -> Any:
@@ -345,9 +398,8 @@ def _of_mass(c: _Columns, plan: _Plan, cuts: Any) -> Any:
     starts, values, shares = cuts
     tied = np.searchsorted(values, c.confidence)
     is_tied = np.append(values, math.nan)[tied] == c.confidence
-    table = _by_bin(
-        c.some(~is_tied), np.searchsorted(starts, c.confidence[~is_tied], "right"), plan
-    )
+    rest = c.some(~is_tied) if is_tied.any() else c
+    table = _by_bin(rest, np.searchsorted(starts, rest.confidence, "right"), plan)
     if is_tied.any():
         of_values = replace(plan, bins=len(values))
         sums = _by_bin(c.some(is_tied), tied[is_tied], of_values)

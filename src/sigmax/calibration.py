@@ -223,13 +223,13 @@ def _survey(rows: Rows) -> _Start:
 
 def _first_look(chunk: Chunk) -> tuple[Any, ...]:
     z = chunk.logits
-    top = z.max(axis=-1).astype(np.float64)
+    top, least, mean = _core.spans(z)
     with np.errstate(invalid="ignore", over="ignore"):
         gap = _gap(chunk, top)
-        spread = top - np.where(z > -np.inf, z, np.inf).min(axis=-1)
+        spread = top - least
     _check(chunk, top, gap, spread)
     label, weight = label_logits(chunk)
-    terms = weight * (mean_logits(z) - label)
+    terms = weight * (mean - label)
     return (
         len(chunk),
         class_weights(chunk),
@@ -307,12 +307,13 @@ def _b_of_sample(rows: Rows, smoothing: float, start: _Start) -> float:
         search = _Search(start.first_b())
         for _ in range(_MOST_STEPS):
             slope, curvature, _ = (float(s) for s in sample.sum(_moments, search.b, smoothing))
-            if abs(search.step(slope, curvature)) <= 1e-3 * search.b:
+            if abs(search.step(slope, curvature)) <= _ROUGH * search.b:
                 return search.b
     return start.first_b()
 
 
 _SAMPLE, _MOST_STEPS = 2**14, 12
+_ROUGH = 2.0**-5  # a step, whose square is less than what the sample is sure of
 
 
 @dataclass
@@ -415,10 +416,7 @@ def _refuse_label(chunk: Chunk) -> None:
 
 def mean_logits(z: Any) -> Any:
     """Return the mean of each row's logits but those of masked classes."""
-    finite = z > -np.inf
-    if finite.all():
-        return z.mean(axis=-1, dtype=np.float64)
-    return np.where(finite, z, 0.0).sum(axis=-1, dtype=np.float64) / finite.sum(axis=-1)
+    return _core.spans(z)[2]
 
 
 def _nll(chunk: Chunk, temperature: float) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from ._numbers import ratio
 from ._questions import questions, scored, units
 from ._ranking import Number, Order
 from ._rows import Chunk
-from ._tables import NOTHING, probabilities, winners
+from ._tables import NOTHING, answers_of
 from .evaluation import Estimate
 from .normalization import softmax
 
@@ -184,13 +184,13 @@ def risk_coverage(
 
 def _answers(chunk: Chunk) -> tuple[Any, ...]:
     """Return how sure the winners are, whether they are right, the weights, and what is drawn together."""
-    sure, right = winners(chunk, probabilities(chunk))
+    sure, right = answers_of(chunk)
     return sure, right * 1.0, chunk.weight, units(chunk)
 
 
 def _ranked(chunk: Chunk, weighted: bool) -> tuple[Any, ...]:
     """As `_answers`, in few bytes: no weights of 1, no units that are the rows."""
-    sure, right = winners(chunk, probabilities(chunk))
+    sure, right = answers_of(chunk)
     return sure, right, chunk.weight if weighted else None, chunk.groups
 
 

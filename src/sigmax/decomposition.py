@@ -11,7 +11,7 @@ from . import _arguments, _intervals, _rows
 from ._arguments import in_exact_arithmetic
 from ._numbers import like_rows
 from ._rows import Chunk
-from ._tables import NOTHING, losses_of, probabilities, squares_of, winners
+from ._tables import NOTHING, answers_of, losses_of, numbers_of, probabilities, squares_of
 from .binary_fits import pooled, steps, tied
 from .calibration import class_weights, fit_temperature, fit_vector_scaling
 from .evaluation import Estimate
@@ -175,9 +175,8 @@ def decompose(
 def _means(chunk: Chunk, loss: str) -> tuple[Any, ...]:
     """Return the sums of the rows, their weights, their losses, and the weight of each class."""
     weight = chunk.weight
-    p = probabilities(chunk)
-    winners(chunk, p)
-    each = losses_of(chunk) if loss == "nll" else squares_of(chunk, p)
+    _, _, losses, squares = numbers_of(chunk)
+    each = losses if loss == "nll" else squares
     shares = class_weights(chunk)
     return len(chunk), _rows.total(weight), _rows.total(weight * each), shares
 
@@ -372,7 +371,7 @@ def corp_curve(
 
 
 def _of_winner(chunk: Chunk) -> tuple[Any, Any, Any]:
-    sure, right = winners(chunk, probabilities(chunk))
+    sure, right = answers_of(chunk)
     return sure, right * 1.0, chunk.weight
 
 

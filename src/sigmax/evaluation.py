@@ -303,7 +303,9 @@ def calibration_error(
         if not weight:
             raise ValueError(NOTHING)
         return smooth_error(sums, weight)
-    table = sums_of(rows, bins, groups=1, by_mass=kind in _BY_MASS, by_class=kind == "classwise")
+    by_class = kind == "classwise"  # whose groups are shared out among threads
+    groups = GROUPS if by_class else 1
+    table = sums_of(rows, bins, groups=groups, by_mass=kind in _BY_MASS, by_class=by_class)
     return _numbers.values(table)[_KINDS[kind]]
 
 
@@ -364,8 +366,7 @@ def brier_score(
 
 def _evaluation(rows: Rows, bins: int, confidence: float, resamples: int, seed: int) -> Evaluation:
     table = sums_of(rows, bins, groups=GROUPS, by_mass=True, by_class=True)
-    values = _numbers.values(table)
-    spreads = _numbers.resampled(table, resamples, seed)
+    values, spreads = _numbers.measured(table, resamples, seed)
     null = _numbers.null(table.cells, resamples, seed)
     spreads = {name: _moved(name, values[name], spreads[name]) for name in values}
     intervals = _intervals_of(table, values, spreads, confidence, seed)

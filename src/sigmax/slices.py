@@ -12,7 +12,7 @@ from ._arguments import in_exact_arithmetic
 from ._errors import binned_error
 from ._questions import units
 from ._rows import Chunk
-from ._tables import NOTHING, losses_of, probabilities, winners
+from ._tables import NOTHING, numbers_of, probabilities
 from .evaluation import Estimate
 
 __all__ = ["Slice", "evaluate_by"]
@@ -154,12 +154,11 @@ def _slices(by: Any, groups: Any) -> tuple[Any, Any, int]:
 
 
 def _columns(chunk: Chunk, binary: bool) -> tuple[Any, ...]:
-    p = probabilities(chunk)
-    sure, right = winners(chunk, p)
+    sure, right, losses, _ = numbers_of(chunk)
     if binary:
-        sure = p[:, 1].astype(np.float64)
+        sure = probabilities(chunk)[:, 1].astype(np.float64)
         right = chunk.index if chunk.soft is None else chunk.soft[:, 1]
-    return sure, right * 1.0, chunk.weight, losses_of(chunk), units(chunk), chunk.places
+    return sure, right * 1.0, chunk.weight, losses, units(chunk), chunk.places
 
 
 def _slice(

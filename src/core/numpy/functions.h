@@ -54,10 +54,16 @@ PyObject* py_provide_correct_rounding(PyObject*, PyObject* function);
 PyObject* py_get_correct_rounding(PyObject*, PyObject*);
 PyObject* py_set_correct_rounding(PyObject*, PyObject* on);
 // Steps of an evaluation: see evaluation.cpp.
+PyObject* py_spans(PyObject*, PyObject* object);
 PyObject* py_winners(PyObject*, PyObject* object);
 PyObject* py_squared_distances(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_bin_of(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_spread_over(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_sums_by(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* py_add_by_class(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_of_logits(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_absolute_sums(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* py_product(PyObject*, PyObject* const* args, Py_ssize_t count);
 // Between PyTorch's tensors and arrays: see tensors.cpp.
 PyObject* py_register_tensors(PyObject*, PyObject* args);
 PyObject* py_arrays_of_tensors(PyObject*, PyObject* values);

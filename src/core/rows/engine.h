@@ -13,13 +13,6 @@
 namespace sigmax {
 namespace {
 
-// 0, 1, 2, ...
-SIGMAX_INLINE Vec first_integers() {
-  Vec lanes;
-  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
-  return lanes;
-}
-
 // The members of a struct of vectors, one after the other, where they are: a copy of them all would go through memory, and
 // those that nobody uses cost nothing.
 typedef Vec Member __attribute__((may_alias));

@@ -324,4 +324,74 @@ bool run_in_unit_interval(bool (*kernel)(const char* x, std::ptrdiff_t n), const
   return inside;
 }
 
+namespace {
+
+// The rows of each group together, in their order, and where a task may end: after the last row of a group. Without a table
+// each row is a group.
+class GroupedRows {
+ public:
+  explicit GroupedRows(const Evaluation& call)
+      : groups_(call.table != nullptr ? call.groups : call.rows),
+        order_(new (std::nothrow) std::ptrdiff_t[static_cast<std::size_t>(call.rows)]),
+        ends_(new (std::nothrow) std::ptrdiff_t[static_cast<std::size_t>(groups_ + 1)]()) {
+    if (!has_memory()) return;
+    const auto group_of = [&](std::ptrdiff_t row) { return call.table != nullptr ? static_cast<std::ptrdiff_t>(call.group[row]) : row; };
+    for (std::ptrdiff_t row = 0; row < call.rows; ++row) ++ends_[group_of(row) + 1];
+    for (std::ptrdiff_t g = 0; g < groups_; ++g) ends_[g + 1] += ends_[g];
+    for (std::ptrdiff_t row = 0; row < call.rows; ++row) order_[ends_[group_of(row)]++] = row;  // ends_[g] is then the end of g
+    find_tasks(std::max<std::ptrdiff_t>(1, kTaskSize / call.classes));
+  }
+  bool has_memory() const { return order_ != nullptr && ends_ != nullptr; }
+  std::ptrdiff_t tasks() const { return tasks_; }
+  const std::ptrdiff_t* begin(std::ptrdiff_t task) const { return order_.get() + (task == 0 ? 0 : ends_[task - 1]); }
+  std::ptrdiff_t size(std::ptrdiff_t task) const { return order_.get() + ends_[task] - begin(task); }
+
+ private:
+  // Overwrites the ends of groups with those of tasks of about `step` rows.
+  void find_tasks(std::ptrdiff_t step) {
+    for (std::ptrdiff_t g = 0, begin = 0; g < groups_; ++g) {
+      if (ends_[g] - begin < step && g + 1 < groups_) continue;
+      begin = ends_[tasks_++] = ends_[g];
+    }
+  }
+  const std::ptrdiff_t groups_;
+  std::unique_ptr<std::ptrdiff_t[]> order_, ends_;
+  std::ptrdiff_t tasks_ = 0;
+};
+
+}  // namespace
+
+bool run_evaluation(const EvaluationKernel& kernel, const Evaluation& call) {
+  const GroupedRows rows(call);
+  if (!rows.has_memory()) return false;
+  FloatEnvironment environment;
+  return for_ranges_with_scratch(rows.tasks(), 1, kernel.scratch_bytes(call.classes), [&](std::ptrdiff_t task, std::ptrdiff_t, char* scratch) {
+    kernel.rows(call, rows.begin(task), rows.size(task), scratch);
+  });
+}
+
+bool run_resamples(const EvaluationFunctions& kernels, const double* counts, std::ptrdiff_t resamples, const double* table,
+                   std::ptrdiff_t groups, std::ptrdiff_t cells, double* product, double* sums) {
+  constexpr std::ptrdiff_t kTasks = 64;  // parts of the cells, which say in which order they are added
+  const std::ptrdiff_t fewest = product != nullptr ? 8 : 128;  // cells of a part
+  const std::ptrdiff_t blocks = ceil_div(resamples, kResamples), step = std::max(fewest, ceil_div(cells, kTasks)), parts = ceil_div(cells, step);
+  const std::unique_ptr<double[]> of_blocks(new (std::nothrow) double[static_cast<std::size_t>(blocks * groups * kResamples)]());
+  const std::unique_ptr<double[]> of_parts(new (std::nothrow) double[static_cast<std::size_t>(parts * blocks * kResamples)]());
+  if (of_blocks == nullptr || of_parts == nullptr) return false;
+  FloatEnvironment environment;
+  for_ranges(resamples, kResamples, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    for (std::ptrdiff_t r = begin; r < end; ++r)
+      for (std::ptrdiff_t g = 0; g < groups; ++g) of_blocks[(begin * groups) + g * kResamples + (r - begin)] = counts[r * groups + g];
+  });
+  const Resamples call = {of_blocks.get(), table, groups, cells, blocks, product};
+  const bool enough = for_ranges_with_scratch(cells, step, kernels.resample_bytes(groups), [&](std::ptrdiff_t begin, std::ptrdiff_t end, char* scratch) {
+    kernels.resample(call, begin, end, of_parts.get() + begin / step * blocks * kResamples, scratch);
+  });
+  for (std::ptrdiff_t r = 0; product == nullptr && r < resamples; ++r) {
+    sums[r] = 0.0;
+    for (std::ptrdiff_t k = 0; k < parts; ++k) sums[r] += of_parts[k * blocks * kResamples + r];
+  }
+  return enough;
+}
+
 }  // namespace sigmax

@@ -27,4 +27,12 @@ bool run_binary_loss_total(const TotalKernel& total_kernel, BinaryLossKernel ker
 
 bool run_in_unit_interval(bool (*kernel)(const char* x, std::ptrdiff_t n), const char* numbers, std::ptrdiff_t size, std::ptrdiff_t count);
 
+// A step of an evaluation over all rows: one thread has all rows of a group, in their order, so that sums do not depend on
+// threads. False when there is not enough memory.
+bool run_evaluation(const EvaluationKernel& kernel, const Evaluation& call);
+// The product of counts (resamples, groups) and a table (groups, cells), to `product`, which has room for a multiple of
+// kResamples; without it the sums of its absolute numbers over the cells, to `sums`.
+bool run_resamples(const EvaluationFunctions& kernels, const double* counts, std::ptrdiff_t resamples, const double* table,
+                   std::ptrdiff_t groups, std::ptrdiff_t cells, double* product, double* sums);
+
 }  // namespace sigmax

@@ -12,6 +12,13 @@ namespace {
 constexpr int kOctet = 8;
 constexpr int kVectors = kOctet / kLanes;  // that hold an octet
 
+// 0, 1, 2, ...
+SIGMAX_INLINE Vec first_integers() {
+  Vec lanes;
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
+  return lanes;
+}
+
 // Lane i of the result is lane i + step, cyclically: adding it leaves the same sum in every lane.
 template <int step, class V>
 SIGMAX_INLINE V rotated(V v) {

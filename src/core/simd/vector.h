@@ -119,6 +119,19 @@ SIGMAX_INLINE bool any(M mask) {
 #endif
 }
 
+// Bit k is lane k of a mask.
+SIGMAX_INLINE unsigned bits_of(Mask mask) {
+  unsigned bits = 0;
+#if defined(__AVX512F__)
+  __asm__("vpmovq2m %1, %%k1\n\tkmovb %%k1, %0" : "=r"(bits) : "v"(mask) : "k1");
+#elif defined(__AVX2__)
+  __asm__("vmovmskpd %1, %0" : "=r"(bits) : "x"(mask));
+#else
+  for (int lane = 0; lane < kLanes; ++lane) bits |= static_cast<unsigned>(mask[lane] & 1) << lane;
+#endif
+  return bits;
+}
+
 // a·b + c, fused where the hardware can. GCC turns a loop over std::fma into one instruction mostly, not always.
 SIGMAX_INLINE Vec mul_add(Vec a, Vec b, Vec c) {
 #if !SIGMAX_HAS_FMA
