@@ -101,7 +101,9 @@ class Draw:
         if not self.has("temperature"):
             return 1.0
         per_row = self.chance(0.5)
-        t = np.clip(self.positive("temperature", (rows,) if per_row else ()), 2.0**-1022, 2.0**1000)
+        coldest = -1000 if self.dtype != "float64" and "label_smoothing" in self.swept else -1022
+        t = self.positive("temperature", (rows,) if per_row else ())
+        t = np.clip(t, 2.0**coldest, 2.0**1000)
         return t if per_row else float(t)
 
     def distributions(self, name: str, shape: tuple[int, int], dtype: str) -> Array:
@@ -400,6 +402,7 @@ def binary(draw: Draw, of_probabilities: bool) -> Case:
 
 
 def cross_entropy_options(draw: Draw, classes: int) -> dict[str, Any]:
+    """Within the limits of docs/numerics/losses.md."""
     options: dict[str, Any] = {}
     if draw.has("class_weight"):
         weights = draw.weights("class_weight", (classes,))
@@ -407,6 +410,8 @@ def cross_entropy_options(draw: Draw, classes: int) -> dict[str, Any]:
         options["class_weight"] = np.where(
             weights < weights.max() * 2.0**-700 * 2.0**-700, 0.0, weights
         )
+        if draw.dtype != "float64" and "z_loss" in draw.swept:
+            options["class_weight"] = np.minimum(options["class_weight"], 2.0**900)
     if draw.has("label_smoothing"):
         options["label_smoothing"] = draw.share("label_smoothing")
         if draw.has("smoothing_prior"):
@@ -683,6 +688,8 @@ def linear(draw: Draw, hard: bool) -> Case:
     options["temperature"] = draw.temperature(rows)
     if draw.has("z_loss"):
         options["z_loss"] = float(draw.positive("z_loss"))
+        if classes == 1 and np.max(options["temperature"]) > 2.0**500:
+            raise SkipError  # z·lse² is below float64, whatever it is divided by
     labels, qs = labels_of_rows(draw, x.shape, hard)
     of_logits = loss_case(
         sigmax.cross_entropy, (x, labels), options, [cross_entropy_part(x, qs, options)]

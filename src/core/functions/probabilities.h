@@ -109,14 +109,14 @@ struct EntropyOfProbabilities : OfProbabilities<W> {
   static constexpr bool needs_largest = false, per_class = false, has_result = true;
   static constexpr int kept = 0;
   struct Row {
-    W entropy;
+    W entropy;  // times kExpScale: subnormal terms keep their digits
   };
   struct Sums {
     W total, improper;
   };
 
   static SIGMAX_INLINE Row begin(const Options&) { return Row(); }
-  static SIGMAX_INLINE W term(Vec p, Vec, const Row&) { return keep(p > 0.0, multiply(negate(log_probability<W>(p)), p)); }
+  static SIGMAX_INLINE W term(Vec p, Vec, const Row&) { return keep(p > 0.0, multiply(negate(log_probability<W>(p)), p * kExpScale<W>)); }
   static SIGMAX_INLINE void collect(Sums& sums, Vec p, Vec, W term, const Row&) {
     accumulate(sums.total, term);
     accumulate(sums.improper, wide<W>(improper(p)));
@@ -124,7 +124,7 @@ struct EntropyOfProbabilities : OfProbabilities<W> {
   static SIGMAX_INLINE void finish(Row& row, const Sums& sums, const Options&) {
     row.entropy = choose(rounded(sums.improper) == 0.0, sums.total, wide<W>(splat(kNaN)));
   }
-  static SIGMAX_INLINE Vec result(const Row& row) { return rounded(row.entropy); }
+  static SIGMAX_INLINE Vec result(const Row& row) { return rounded(row.entropy) * (1.0 / kExpScale<W>); }
 };
 
 // -c·(log p_i + 1).
