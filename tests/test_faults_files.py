@@ -530,7 +530,7 @@ def test_f4_one_loss_unlike_the_others_is_no_large_number():
 @pytest.mark.parametrize("exponent", [-600, 0, 900])
 def test_f4_intervals_of_losses_of_any_size(exponent, rng):
     losses = np.ldexp(np.array([1.0, 3.0] * 25), exponent)
-    draws = rng.multinomial(50, np.full(50, 0.02), 200)
+    draws = rng.multinomial(50, np.full(50, 0.02), 200).astype(float)
     mean = losses.mean()
     expected = sigmax._intervals.of_mean(2.0, losses / (mean / 2), np.ones(50), draws, 0.95)
     found = sigmax._intervals.of_mean(mean, losses, np.ones(50), draws, 0.95)
