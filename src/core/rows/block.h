@@ -98,8 +98,7 @@ class RowBlock {
   // The rows from `row` on.
   SIGMAX_NOINLINE void place(std::ptrdiff_t row, std::ptrdiff_t end) {
     n = call.classes;
-    const bool beside = storage.size == kSize && call[kX].row_stride == kSize && end - row >= kLanes && !copies() &&
-                        traits.second != Second::kLabelWeights;
+    const bool beside = call[kX].row_stride == storage.size && end - row >= kLanes && !copies() && traits.second != Second::kLabelWeights;
     columns = kOnlyColumns || n < kFewClasses || beside;
     first = row;
     count = smaller(end - row, rows_together(n, columns));

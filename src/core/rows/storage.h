@@ -62,7 +62,9 @@ struct Stored {
       S line[kConverted];
       for_each_line(to, rows, classes, [&](std::ptrdiff_t row, std::ptrdiff_t c, std::ptrdiff_t n) {
         const std::ptrdiff_t stride = to.class_step == 1 ? from.class_stride : from.row_stride;
-        for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(line + i, from.at(row, c) + i * stride, kSize);
+        if (stride == kSize) std::memcpy(line, from.at(row, c), static_cast<std::size_t>(n * kSize));
+        else
+          for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(line + i, from.at(row, c) + i * stride, kSize);
         std::ptrdiff_t i = 0;
         for (; i + kLanes <= n; i += kLanes) store_singles(to.at(row, c) + i, load_singles(line + i));
         for (; i < n; ++i) to.at(row, c)[i] = static_cast<T>(load(reinterpret_cast<const char*>(line + i)));
@@ -79,7 +81,9 @@ struct Stored {
         std::ptrdiff_t i = 0;
         for (; i + kLanes <= n; i += kLanes) store_singles(line + i, load_singles(from.at(row, c) + i));
         for (; i < n; ++i) store(reinterpret_cast<char*>(line + i), from.at(row, c)[i]);
-        for (i = 0; i < n; ++i) std::memcpy(to.at(row, c) + i * stride, line + i, kSize);
+        if (stride == kSize) std::memcpy(to.at(row, c), line, static_cast<std::size_t>(n * kSize));
+        else
+          for (i = 0; i < n; ++i) std::memcpy(to.at(row, c) + i * stride, line + i, kSize);
       });
     }
   }
