@@ -1,6 +1,7 @@
 """The steps of an evaluation in the core, against NumPy's own."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -261,13 +262,11 @@ def test_one_pass_is_the_steps_one_by_one(monkeypatch: pytest.MonkeyPatch, seed:
     options.pop("groups", None)
     for measure in (sigmax.brier_score, sigmax.calibration_error):
         given = {k: v for k, v in options.items() if k != "bins"}
-        one, other = both_ways(monkeypatch, lambda m=measure, o=given: m(x, labels, **o))  # type: ignore[misc]
+        one, other = both_ways(monkeypatch, partial(measure, x, labels, **given))
         assert abs(one - other) < 1e-12
     for kind in ("classwise", "smooth", "adaptive"):
-        one, other = both_ways(
-            monkeypatch,
-            lambda k=kind: sigmax.calibration_error(x, labels, kind=k, **options),  # type: ignore[misc]
-        )
+        measure = partial(sigmax.calibration_error, x, labels, kind=kind, **options)
+        one, other = both_ways(monkeypatch, measure)
         assert abs(one - other) < 1e-12
 
 

@@ -21,8 +21,7 @@ constexpr bool kOnlyColumns = true;
 #else
 constexpr bool kOnlyColumns = false;
 #endif
-constexpr std::ptrdiff_t kShortRow = 512, kLine = 64;           // classes; bytes of the cache
-constexpr std::ptrdiff_t kClassesAhead = 16;
+constexpr std::ptrdiff_t kShortRow = 512;                       // classes
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
 constexpr std::ptrdiff_t kColumnNumbers = 8 * kBlockNumbers;    // in one of rows that are beside each other: whole lines of memory
 constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 22;  // of terms; more are computed a second time

@@ -50,12 +50,12 @@ struct Block {
 };
 
 // Classes far apart in memory are beyond what the hardware foresees: ask for those a few steps ahead.
+constexpr std::ptrdiff_t kClassesAhead = 16, kLine = 64;  // bytes of the cache
 SIGMAX_INLINE void prefetch_ahead(Block from, std::ptrdiff_t rows, std::ptrdiff_t row, std::ptrdiff_t c,
                                   std::ptrdiff_t size) {
-  constexpr std::ptrdiff_t kAhead = 16, kLine = 64;
   if (from.row_stride == size)
     for (std::ptrdiff_t byte = 0; byte < rows * size; byte += kLine)
-      __builtin_prefetch(from.at(row, c + kAhead) + byte);
+      __builtin_prefetch(from.at(row, c + kClassesAhead) + byte);
 }
 
 template <class T>
