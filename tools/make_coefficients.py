@@ -75,6 +75,12 @@ def polynomials() -> list[Polynomial]:
             weight=lambda r: abs(r) ** 3 / mp.exp(r),
         ),
         Polynomial(
+            "kExcess", "h in e^r = 1 + r + r^2 h(r), |r| <= ln2/2, relative error",
+            8, (7,), -half_ln2, half_ln2,
+            target=lambda r: (mp.exp(r) - 1 - r) / r**2,
+            weight=lambda r: r**2 / (mp.exp(r) - 1 - r),
+        ),
+        Polynomial(
             "kLogTail", "P in log((1+s)/(1-s)) = 2s + s z P(z), z = s^2, |s| <= 0.2004, error relative to 2s",
             7, (6,), mpf(0), s_max**2,
             target=lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,

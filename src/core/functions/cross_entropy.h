@@ -185,7 +185,8 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     W slope, least;
     W others, tied_mass, other_mass;
     W factor, own_factor, tie_factor, tie_own_factor, tie_pull;  // of p, of a; of a tie's (A - a)·s, its a·s·others, its pull
-    Mask confident, out_of_reach;
+    W own_slope, own_least;                                      // of q, with `shared`
+    Mask confident, out_of_reach, apart;
     Gain<W> own_gain;  // of the weight of a class without a probability, in a row where its factor is out of reach
     W own_alone;
   };
@@ -258,7 +259,7 @@ struct WeightedCrossEntropy : ApartProgram<W> {
   }
   static SIGMAX_INLINE Vec multiply_add(Vec slope, Vec q, Vec least) { return mul_add(slope, q, least); }
   static SIGMAX_INLINE Pair multiply_add(Pair slope, Vec q, Pair least) { return add(multiply(slope, q), least); }
-  static SIGMAX_INLINE void add_cross(Vec& cross, Vec x, Vec a, const Energy<Vec>& energy) { cross = mul_add(energy.max - x, a, cross); }
+  static SIGMAX_INLINE void add_cross(Vec& cross, Vec x, Vec a, const Energy<Vec>& energy) { cross = less_product(cross, x - energy.max, a); }
   static SIGMAX_INLINE void add_cross(Pair& cross, Vec x, Pair a, const Energy<Pair>& energy) {
     accumulate(cross, multiply(difference<Pair>(energy.max, x), a));
   }
@@ -286,27 +287,29 @@ struct WeightedCrossEntropy : ApartProgram<W> {
     row.own_factor = scale(row.gain.factor(strengths.own, exponent), splat(kExpScale<W>));
     row.tie_factor = scale(row.gain.factor(inverse * strengths.own, exponent), splat(kExpScale<W>));
     row.tie_own_factor = multiply(row.others, row.gain.factor(inverse * strengths.own, exponent));
+    if constexpr (shared) {
+      row.own_slope = multiply(row.slope, row.own_factor);
+      row.own_least = multiply(row.least, row.own_factor);
+    }
     row.out_of_reach = is_out_of_reach(strengths.own, common);
+    row.apart = row.confident | row.out_of_reach;
     const Vec of_own = exponent_of(strengths.own);
     row.own_gain = Gain<W>(of_own + (kExpScale<W> == 1.0 ? 0.0 : 512.0));  // the weights may be large, and have no scale
     row.own_alone = row.own_gain.factor(strengths.own, of_own);
     row.tie_pull = scale(row.gain.factor(inverse * strengths.pull, exponent), splat(kExpScale<W>));
   }
-  static SIGMAX_INLINE Vec output(Vec, Number c, W e, const Row& row) {
-    const W a = weight_of(c, row);
-    const Vec result = row.gain.rounded(slope(a, e, row));
-    return any(row.out_of_reach) ? without_probability(a, e, result, row) : result;
-  }
-  static SIGMAX_INLINE Vec without_probability(W a, W e, Vec result, const Row& row) {
-    return select(row.out_of_reach & (leading(e) == 0.0), -row.own_gain.rounded(multiply(a, row.own_alone)), result);
-  }
+  static SIGMAX_INLINE Vec output(Vec, Number c, W e, const Row& row) { return row.gain.rounded(slope(c, e, row)); }
   static SIGMAX_INLINE Vec output_apart(Vec x, Number c, W e, const Row& row) {
     const W a = weight_of(c, row), of_others = add(add(row.tied_mass, negate(a)), row.other_mass);
     const W of_tie = less_product(add(multiply(of_others, row.tie_factor), row.tie_pull), a, row.tie_own_factor);
-    const Vec result = row.gain.rounded(choose((x == row.energy.max) & row.confident, of_tie, slope(a, e, row)));
-    return any(row.out_of_reach) ? without_probability(a, e, result, row) : result;
+    const Vec result = row.gain.rounded(choose((x == row.energy.max) & row.confident, of_tie, slope(c, e, row)));
+    const Vec without_probability = -row.own_gain.rounded(multiply(a, row.own_alone));
+    return select(row.out_of_reach & (leading(e) == 0.0), without_probability, result);
   }
-  static SIGMAX_INLINE W slope(W a, W e, const Row& row) { return less_product(multiply(e, row.factor), a, row.own_factor); }
+  static SIGMAX_INLINE W slope(Number c, W e, const Row& row) {
+    if constexpr (shared && std::is_same<W, Vec>::value) return less_product(mul_add(e, row.factor, -row.own_least), c, row.own_slope);
+    else return less_product(multiply(e, row.factor), weight_of(c, row), row.own_factor);
+  }
   static SIGMAX_INLINE Vec health(const Row& row) { return leading(row.factor) + leading(row.own_factor) + leading(row.tie_own_factor); }
   static SIGMAX_INLINE Vec value(const Row& row) { return row.value; }
 };

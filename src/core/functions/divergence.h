@@ -58,7 +58,7 @@ struct TwoEnergies {
 
  private:
   // (e^r - 1 - r)/r².
-  static SIGMAX_INLINE Vec half_and_more(Vec r) { return mul_add(r, split_polynomial(r, kExpTail), 0.5); }
+  static SIGMAX_INLINE Vec half_and_more(Vec r) { return split_polynomial(r, kExcess); }
   static SIGMAX_INLINE Pair half_and_more(Pair r) {
     return fast_two_sum(splat(0.5), r.hi * split_polynomial(r.hi, kExpTail) + r.lo * kExpTail[0]);
   }

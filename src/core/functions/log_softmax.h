@@ -114,7 +114,7 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     Gain<W> gain;
     W factor, inverse, others, tied_cotangent, other_cotangent, cotangent;
     Vec exponent;  // of the factor
-    Mask confident;
+    Mask apart;
   };
   static constexpr bool has_apart_outputs = true;
   struct First {
@@ -154,7 +154,7 @@ struct LogSoftmaxVjp : ApartProgram<W> {
     row.gain = Gain<W>(factor.exponent + row.unit.exponent());
     row.factor = row.gain.factor(factor, factor.exponent);
     row.exponent = factor.exponent;
-    row.confident = ApartProgram<W>::is_confident(sums.first);
+    row.apart = ApartProgram<W>::is_confident(sums.first);
     row.inverse = reciprocal(sums.apart.e.total());
     row.others = add(sums.apart.e.others, (leading(sums.apart.e.ties) - 1.0) * kExpScale<W>);
     row.tied_cotangent = sums.apart.cotangent.tied;
@@ -174,7 +174,7 @@ struct LogSoftmaxVjp : ApartProgram<W> {
   static SIGMAX_INLINE Vec output_apart(Vec x, Vec c, W e, const Row& row) {
     const W rest = add(negate(row.other_cotangent), add(negate(row.tied_cotangent), row.unit.scaled(c)));
     const W of_tie = multiply(add(multiply(row.others, row.unit.of(c)), rest), row.inverse);
-    const W sum = choose((x == row.energy.max) & row.confident, of_tie, slope(c, e, row));
+    const W sum = choose((x == row.energy.max) & row.apart, of_tie, slope(c, e, row));
     return with_tiny(c, e, row.gain.rounded(multiply(sum, row.factor)), row);
   }
   static SIGMAX_INLINE W slope(Vec c, W e, const Row& row) {

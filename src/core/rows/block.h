@@ -21,7 +21,6 @@ constexpr bool kOnlyColumns = true;
 #else
 constexpr bool kOnlyColumns = false;
 #endif
-constexpr std::ptrdiff_t kShortRow = 512;                       // classes
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
 constexpr std::ptrdiff_t kColumnNumbers = 8 * kBlockNumbers;    // in one of rows that are beside each other: whole lines of memory
 constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 22;  // of terms; more are computed a second time
@@ -138,11 +137,10 @@ class RowBlock {
     for (std::ptrdiff_t row = 0; ahead != 0 && row < rows; row += kLine / kSize) __builtin_prefetch(at + ahead + row);
   }
 
-  // Asks for row i of the next block: short rows end before the hardware foresees the next ones.
-  SIGMAX_INLINE void prefetch_next(std::ptrdiff_t i) const {
-    if (n > kShortRow || first + count + i >= call.rows) return;
-    prefetch(call[kX], first + count + i);
-    prefetch(call[kSecond], first + count + i);
+  // From a row to the same one of the next block, whose numbers are asked for while this one's are added up: the passes before
+  // and after would wait for them. 0 where there is none, or a tile is between.
+  std::ptrdiff_t to_next_block(const Operand& operand) const {
+    return operand.data != nullptr && is_in_place(operand) && first + 2 * count <= call.rows ? count * (operand.row_stride / kSize) : 0;
   }
 
   // Writes a block of outputs that are in a tile.
@@ -267,11 +265,6 @@ class RowBlock {
   // A class that is out needs a tile in which it is not there.
   bool copies() const { return masked || traits.second == Second::kWeights; }
 
-  void prefetch(const Operand& operand, std::ptrdiff_t row) const {
-    if (operand.data == nullptr || !is_in_place(operand)) return;
-    const char* at = block_at(operand, row).data;
-    for (std::ptrdiff_t byte = 0; byte < n * kSize; byte += kLine) __builtin_prefetch(at + byte);
-  }
   // Of a tile.
   std::ptrdiff_t numbers() const { return columns ? rounded_up(count, kLanes) * n : count * rounded_up(n, kOctet); }
   template <class N>

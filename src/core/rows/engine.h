@@ -194,15 +194,22 @@ class Engine {
     else for (int first = 0; first < kVectors; first += together) body(first);
   }
 
+  // How far the numbers are that are read next.
+  struct Ahead {
+    std::ptrdiff_t x, second;
+  };
+
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
   template <class S>
-  SIGMAX_NOINLINE static S sums_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept) {
+  SIGMAX_NOINLINE static S sums_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, Ahead ahead) {
     constexpr int together = kTogether<P::is_apart && std::is_same<S, Apart>::value>;
     const Row row = all_lanes(rows, lane);
     S sums[kVectors] = {};
     const auto add_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
       const bool whole = j + kOctet <= n;
       const std::ptrdiff_t begin = whole ? j : n - kOctet;
+      __builtin_prefetch(x + begin + ahead.x);
+      if constexpr (kHasSecond) __builtin_prefetch(c.numbers + begin + ahead.second);
       for_vectors<together>([&](int first) SIGMAX_ALWAYS {
         Vec v[together];
         C second[together];
@@ -415,9 +422,9 @@ class Engine {
     const RowBlock<T>& b = block_;
     if (kOnlyColumns || b.columns)
       return sums_of_columns(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, b.ahead(b.x.class_step), to);
+    const Ahead ahead = {b.to_next_block(b.call[kX]), b.to_next_block(b.call[kSecond])};
     for (std::ptrdiff_t i = begin * kLanes; i < end * kLanes; ++i) {  // lanes without a row have the last one's
-      b.prefetch_next(i);
-      if (i < b.count) set_lane(to, i, sums_of_row<S>(row_[i / kLanes], i % kLanes, b.x.at(i, 0), seconds(i), b.n, kept(i)));
+      if (i < b.count) set_lane(to, i, sums_of_row<S>(row_[i / kLanes], i % kLanes, b.x.at(i, 0), seconds(i), b.n, kept(i), ahead));
       else set_lane(to, i, all_lanes(to[(b.count - 1) / kLanes], (b.count - 1) % kLanes));
     }
   }
@@ -496,7 +503,7 @@ class Engine {
   }
   static SIGMAX_INLINE bool needs_apart(const Row& row) {
     if constexpr (P::is_tested) return !row.sieve.is_of_use();
-    else if constexpr (P::has_apart_outputs) return any(row.confident);
+    else if constexpr (P::has_apart_outputs) return any(row.apart);
     else return false;
   }
   void write_targets(Tile<T> out) const {

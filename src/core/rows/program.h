@@ -17,8 +17,8 @@
 // A program that needs the sum of all Boltzmann factors but the largest ones', exact also where these are nearly everything,
 // has two sets of sums, First and Apart (`is_apart`), each with its `collect`; Sums is both. The second pass is for rows that
 // are confident: is_confident(first) says so. settle(confident, first, apart) gives the others what follows for them. If their
-// outputs need the ties apart too (`has_apart_outputs`), row.confident says so: output_apart(x, c, term, row) is then for all
-// rows of a block, and the same as output for those that are not confident.
+// outputs need the ties apart too (`has_apart_outputs`), row.apart says so: output_apart(x, c, term, row) is then for all
+// rows of a block, and the same as output for the others.
 //
 // A program that is tested (`is_tested`) has a sieve in its rows, which watches the outputs; where it suspects one,
 // output_apart tests each, and is Rounded, as result and value are. A row with one in doubt is taken note of.

@@ -23,6 +23,8 @@ constexpr double kExp2[] = {0x1p+0, 0x1.62e42fefa3a12p-1, 0x1.ebfbdff82c431p-3, 
 constexpr double kExp2Short[] = {0x1.62e42fef9cdf7p-1, 0x1.ebfbdff85f49p-3, 0x1.c6b08da69c879p-5, 0x1.3b2ab6a0e0edap-7, 0x1.5d87762e19002p-10, 0x1.43099b4e6b011p-13, 0x1.00c080e625afap-16, 0x1.62c0105eec287p-20};  // c0.. ascending; largest error 2^-37.7
 // q in e^r = 1 + r + r²·(1/2 + r·q(r)), |r| <= ln 2 / 2.
 constexpr double kExpTail[] = {0x1.555555555555ap-3, 0x1.5555555555531p-5, 0x1.111111110f16bp-7, 0x1.6c16c16c26f88p-10, 0x1.a01a01b1e18bap-13, 0x1.a01a0151ec07dp-16, 0x1.71ddf391b5524p-19, 0x1.27e58f2d65884p-22, 0x1.af66a6b133e62p-26, 0x1.1e627e35a1b6p-29};  // c0.. ascending; largest error 2^-63.8
+// h in e^r = 1 + r + r²·h(r), |r| <= ln 2 / 2.
+constexpr double kExcess[] = {0x1.ffffffffffff5p-2, 0x1.5555555553b9ep-3, 0x1.555555555a876p-5, 0x1.1111111c3d4a7p-7, 0x1.6c16c155b0f06p-10, 0x1.a019adcf7412bp-13, 0x1.a01a2d32f8bcp-16, 0x1.72c6f69954b3cp-19, 0x1.28189863ec76bp-22};  // c0.. ascending; largest error 2^-46.0
 // P in log((1+s)/(1-s)) = 2s + s·z·P(z), z = s², |s| <= 0.2004, for Pair and for Vec.
 constexpr double kLogTail[] = {0x1.555555555554fp-1, 0x1.999999999c1abp-2, 0x1.24924921e0067p-2, 0x1.c71c74942aa72p-3, 0x1.745c49bbba08ap-3, 0x1.3b35e77688b27p-3, 0x1.0dc8f5027f611p-3, 0x1.1b93cced19ef3p-3};  // c0.. ascending; largest error 2^-62.6
 constexpr double kLogTailShort[] = {0x1.5555555928d2bp-1, 0x1.99998f1dc7252p-2, 0x1.2496f1249bd73p-2, 0x1.c550379a79af1p-3, 0x1.9c43d6da40ef1p-3};  // c0.. ascending; largest error 2^-42.2
