@@ -3,6 +3,7 @@
 import ctypes
 import pickle
 import platform
+import subprocess
 import sys
 
 import numpy as np
@@ -28,6 +29,38 @@ def numbers(function: np.ufunc, shape: tuple[int, ...] = (50,), dtype: type = np
     x = np.random.default_rng(7).uniform(0, 1, shape)
     inside = {"logit": x, "log1mexp": -10 * x}
     return inside.get(function.__name__, 20 * x - 10).astype(dtype)
+
+
+# ---------------------------------------------------------------- tables of 16-bit numbers
+
+TABLES = """
+import sys
+import numpy as np
+import sigmax
+
+function, dtype = getattr(sigmax, sys.argv[1]), sys.argv[2]
+if dtype == "bfloat16":
+    from ml_dtypes import bfloat16 as dtype
+x = np.arange(65536, dtype=np.uint16).view(dtype)
+bits = lambda result: result.view(np.uint16)
+computed = np.concatenate([bits(function(part)) for part in np.split(x, 16)[:-1]])
+looked_up, strided = bits(function(x)), bits(function(np.repeat(x, 3)[::3]))
+out = np.zeros((65536, 2), dtype)
+function(x, out=out[:, 1])
+in_place = x.copy()
+function(in_place, out=in_place)
+for result in (looked_up, strided, bits(out[:, 1].copy()), bits(in_place), bits(function(np.tile(x, 3)))[-65536:]):
+    assert np.array_equal(result, looked_up)
+    assert np.array_equal(result[: len(computed)], computed)
+assert np.array_equal(bits(function(x[-4096:])), looked_up[-4096:])
+"""
+
+
+@pytest.mark.parametrize("dtype", [name for name in TYPES if name in ("float16", "bfloat16")])
+@every_function
+def test_tables_have_the_bits_of_the_kernels(function, dtype):
+    """In a process of its own: what 16-bit numbers come to is computed until there have been enough of them."""
+    subprocess.run([sys.executable, "-c", TABLES, function.__name__, dtype], check=True)
 
 
 # ---------------------------------------------------------------- values

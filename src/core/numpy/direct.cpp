@@ -70,14 +70,14 @@ PyObject* py_direct(PyObject*, PyObject* const* args, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
-PyObject* elementwise_directly(ElementwiseKernel kernel, PyArrayObject* x) {
+PyObject* elementwise_directly(const ElementwiseFunction& function, Type type, PyArrayObject* x) {
   PyArrayObject* out = new_result(x);
   if (out == nullptr) return nullptr;
   ElementwiseCall call;
   call.x = {PyArray_BYTES(x), PyArray_ITEMSIZE(x), 0};
   call.out = {PyArray_BYTES(out), PyArray_ITEMSIZE(x), 0};
   const npy_intp count = PyArray_SIZE(x);
-  without_gil(count, [&] { run_elementwise(kernel, call, count); });
+  without_gil(count, [&] { run_elements(function, type, call, count); });
   return reinterpret_cast<PyObject*>(out);
 }
 

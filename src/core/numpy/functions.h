@@ -69,7 +69,9 @@ PyObject* py_register_tensors(PyObject*, PyObject* args);
 PyObject* py_arrays_of_tensors(PyObject*, PyObject* values);
 PyObject* py_tensor_of_array(PyObject*, PyObject* object);
 PyObject* py_call_with_tensors(PyObject*, PyObject* const* args, Py_ssize_t count);
-PyObject* elementwise_directly(ElementwiseKernel kernel, PyArrayObject* x);
+// An elementwise function, by its kernel or a table: see half_tables.cpp.
+void run_elements(const ElementwiseFunction& function, Type type, const ElementwiseCall& call, npy_intp count);
+PyObject* elementwise_directly(const ElementwiseFunction& function, Type type, PyArrayObject* x);
 // The type of an exact, aligned, C-contiguous ndarray in native byte order, or kTypes.
 Type plain_type(PyObject* object);
 

@@ -136,7 +136,7 @@ void elementwise_loop(char** args, const npy_intp* dimensions, const npy_intp* s
   call.x = {args[0], steps[0], 0};
   if (has_cotangent) call.cotangent = {args[1], steps[1], 0};
   call.out = {args[1 + has_cotangent], steps[1 + has_cotangent], 0};
-  run_elementwise(loop.function->kernels[loop.type], call, dimensions[0]);
+  run_elements(*loop.function, loop.type, call, dimensions[0]);
 }
 
 // bool and integers become float64 before any arithmetic, a block at a time.
@@ -212,7 +212,7 @@ PyObject* elementwise_vectorcall(PyObject* ufunc, PyObject* const* args, std::si
   if (type == kTypes || PyArray_NDIM(reinterpret_cast<PyArrayObject*>(args[0])) == 0)
     return pooled_vectorcall(ufunc, args, nargsf, kwnames);
   void* loop = reinterpret_cast<PyUFuncObject*>(ufunc)->data[0];
-  return elementwise_directly(static_cast<ElementwiseLoop*>(loop)->function->kernels[type], reinterpret_cast<PyArrayObject*>(args[0]));
+  return elementwise_directly(*static_cast<ElementwiseLoop*>(loop)->function, type, reinterpret_cast<PyArrayObject*>(args[0]));
 }
 
 // What a ufunc points to for as long as the process lives.

@@ -292,6 +292,33 @@ void run_elementwise(ElementwiseKernel kernel, const ElementwiseCall& call, std:
   for_ranges(count, kTaskSize, [&](std::ptrdiff_t begin, std::ptrdiff_t end) { kernel(call, begin, end); });
 }
 
+namespace {
+
+__attribute__((always_inline)) inline void look_up(const std::uint16_t* table, const char* from, std::ptrdiff_t step, char* to, std::ptrdiff_t out_step, std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    std::uint16_t bits;
+    std::memcpy(&bits, from + i * step, sizeof(bits));
+    std::memcpy(to + i * out_step, table + bits, sizeof(bits));
+  }
+}
+
+}  // namespace
+
+void run_look_up(const std::uint16_t* table, const ElementwiseCall& call, std::ptrdiff_t count) {
+  constexpr std::ptrdiff_t kSize = sizeof(*table), kLine = 64, kAhead = 32 * kLine;  // bytes
+  const std::ptrdiff_t step = call.x.row_stride, out_step = call.out.row_stride;
+  for_ranges(count, kTaskSize, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    const char* from = call.x.data + begin * step;
+    char* to = call.out.data + begin * out_step;
+    if (step != kSize || out_step != kSize) return look_up(table, from, step, to, out_step, end - begin);
+    for (std::ptrdiff_t i = 0; i < (end - begin) * kSize; i += kLine) {
+      __builtin_prefetch(from + i + kAhead);
+      __builtin_prefetch(to + i + kAhead, 1);
+      look_up(table, from + i, kSize, to + i, kSize, std::min(kLine, (end - begin) * kSize - i) / kSize);
+    }
+  });
+}
+
 void run_binary_loss(BinaryLossKernel kernel, const BinaryLossCall& call, std::ptrdiff_t count) {
   FloatEnvironment environment;
   for_ranges(count, kTaskSize, [&](std::ptrdiff_t begin, std::ptrdiff_t end) { kernel(call, begin, end); });

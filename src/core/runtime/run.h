@@ -19,6 +19,8 @@ void set_correct_rounding(bool on);
 typedef bool (*ExactResult)(const RowInDoubt& row, std::ptrdiff_t result, double* number);
 void provide_correct_rounding(const CorrectRows* kernels, ExactResult exact);
 void run_elementwise(ElementwiseKernel kernel, const ElementwiseCall& call, std::ptrdiff_t count);
+// The same from a table of the results of all 16-bit numbers, by their bits.
+void run_look_up(const std::uint16_t* table, const ElementwiseCall& call, std::ptrdiff_t count);
 void run_binary_loss(BinaryLossKernel kernel, const BinaryLossCall& call, std::ptrdiff_t count);
 
 // The sum of contiguous numbers; that of the losses of a call, which are not written. False when there is not enough memory.
