@@ -56,6 +56,14 @@ def polynomials() -> list[Polynomial]:
             first=(1.0,),
         ),
         Polynomial(
+            "kExp2Half", "2^f = 1 + f P(f), |f| <= 1/2, relative error",
+            4, (3,), mpf(-1) / 2, mpf(1) / 2,
+            target=lambda f: (mpf(2) ** f - 1) / f,
+            weight=lambda f: abs(f) / mpf(2) ** f,
+            first=(1.0,),
+            digits=24,
+        ),
+        Polynomial(
             "kExp2", "2^f = 1 + f P(f), |f| <= 1/2, relative error",
             9, (8,), mpf(-1) / 2, mpf(1) / 2,
             target=lambda f: (mpf(2) ** f - 1) / f,

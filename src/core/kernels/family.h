@@ -1,7 +1,7 @@
 // What the kernel files of functions along an axis share.
 #pragma once
 
-#include "../rows/engine.h"
+#include "../rows/half_rows.h"
 #include "level.h"
 
 namespace sigmax {
@@ -11,6 +11,12 @@ namespace {
 template <template <class> class P>
 const RowsKernel* kernel(const RowsCall& call, std::ptrdiff_t) {
   return call.type == kFloat64 ? &Engine<P<Pair>, double>::kernel : &Engine<P<Vec>, float>::kernel;
+}
+
+// The same, of a program that has floats for 16-bit types.
+template <template <class> class P>
+const RowsKernel* kernel_with_halves(const RowsCall& call, std::ptrdiff_t row) {
+  return call.type <= kBFloat16 ? &HalfRows<P<Vec>>::kernel : kernel<P>(call, row);
 }
 
 }  // namespace

@@ -10,9 +10,9 @@ namespace sigmax {
 namespace {
 
 constexpr RowsFunction functions[] = {
-    {"softmax", 2, 1, {kX, kTemperature, kOut}, kernel<Softmax>, Correct::kSoftmax},
-    {"log_softmax", 2, 1, {kX, kTemperature, kOut}, kernel<LogSoftmax>, Correct::kLogSoftmax},
-    {"logsumexp", 2, 1, {kX, kTemperature, kResult}, kernel<Logsumexp>, Correct::kLogsumexp},
+    {"softmax", 2, 1, {kX, kTemperature, kOut}, kernel_with_halves<Softmax>, Correct::kSoftmax},
+    {"log_softmax", 2, 1, {kX, kTemperature, kOut}, kernel_with_halves<LogSoftmax>, Correct::kLogSoftmax},
+    {"logsumexp", 2, 1, {kX, kTemperature, kResult}, kernel_with_halves<Logsumexp>, Correct::kLogsumexp},
     {"logsumexp_weighted", 3, 1, {kX, kSecond, kTemperature, kResult}, kernel<LogsumexpWeighted>},
     {"entropy", 2, 1, {kX, kTemperature, kResult}, kernel<Entropy>},
     {"inverse_softmax", 1, 1, {kX, kOut}, kernel<InverseSoftmax>},

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::ptrdiff_t kMostRows = 64;                        // of a block
 constexpr std::ptrdiff_t kGroups = kMostRows / kLanes;          // of rows, one per lane
+constexpr std::ptrdiff_t kColumns = 2 * kLanes;                 // a tile of columns has whole vectors of floats
 constexpr std::ptrdiff_t kMostRowsAlone = 16;                   // of a block whose classes are in lanes
 constexpr std::ptrdiff_t kFewClasses = 24;                      // rows of fewer are in lanes
 #ifdef SIGMAX_ONLY_COLUMNS  // for a small module: one form for all rows, with the same bits
@@ -25,8 +26,6 @@ constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many
 constexpr std::ptrdiff_t kColumnNumbers = 8 * kBlockNumbers;    // in one of rows that are beside each other: whole lines of memory
 constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 22;  // of terms; more are computed a second time
 
-SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
-SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
 SIGMAX_INLINE std::ptrdiff_t rounded_up(std::ptrdiff_t n, std::ptrdiff_t step) { return (n + step - 1) / step * step; }
 
 // What a block has to know of its program; see program.h.
@@ -52,7 +51,7 @@ class RowBlock {
 
   static std::ptrdiff_t rows_together(std::ptrdiff_t n, bool columns) {
     const std::ptrdiff_t fit = (columns && n >= kFewClasses ? kColumnNumbers : kBlockNumbers) / (n + 1);
-    const std::ptrdiff_t step = kOnlyColumns ? kLanes : 16;
+    const std::ptrdiff_t step = kOnlyColumns ? kColumns : 16;
     return columns ? larger(step, smaller(kMostRows, fit / step * step)) : larger(1, smaller(kMostRowsAlone, fit));
   }
   // Tiles have room for whole vectors.
@@ -122,7 +121,7 @@ class RowBlock {
   }
   template <class N>
   Tile<N> new_tile() {
-    Tile<N> tile = columns ? Tile<N>{nullptr, 1, rounded_up(count, kLanes)} : Tile<N>{nullptr, rounded_up(n, kOctet), 1};
+    Tile<N> tile = columns ? Tile<N>{nullptr, 1, rounded_up(count, kColumns)} : Tile<N>{nullptr, rounded_up(n, kOctet), 1};
     tile.data = take<N>(numbers());
     return tile;
   }
@@ -266,7 +265,7 @@ class RowBlock {
   bool copies() const { return masked || traits.second == Second::kWeights; }
 
   // Of a tile.
-  std::ptrdiff_t numbers() const { return columns ? rounded_up(count, kLanes) * n : count * rounded_up(n, kOctet); }
+  std::ptrdiff_t numbers() const { return columns ? rounded_up(count, kColumns) * n : count * rounded_up(n, kOctet); }
   template <class N>
   N* take(std::ptrdiff_t numbers) {
     N* taken = reinterpret_cast<N*>(free_);
@@ -283,7 +282,7 @@ class RowBlock {
   // Lanes without a row.
   template <class N, class Body>
   void for_each_idle(N* data, std::ptrdiff_t step, Body body) const {
-    if (!columns || count % kLanes == 0) return;
+    if (!columns || count % kColumns == 0) return;
     for (std::ptrdiff_t j = 0; j < n; ++j)
       for (std::ptrdiff_t i = count; i < step; ++i) body(data[j * step + i]);
   }

@@ -8,6 +8,9 @@
 namespace sigmax {
 namespace {
 
+SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
+SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
+
 // Rows x classes numbers of type T: rows next to each other (step 1 from row to row) or classes.
 template <class T>
 struct Tile {
@@ -37,18 +40,56 @@ struct Storage {
   const Format* format;
 };
 
-constexpr std::ptrdiff_t kConverted = 512;  // numbers at a time, in the first cache
+// 16-bit numbers that are neighbours in a tile, to floats and back.
+template <class S>
+void widen_line(float* to, const char* from, std::ptrdiff_t stride, std::ptrdiff_t n) {
+  std::ptrdiff_t i = 0;
+  for (; stride == sizeof(S) && i + kLanes <= n; i += kLanes) store_singles(to + i, load_singles(reinterpret_cast<const S*>(from + i * stride)));
+  for (; i < n; i += kLanes) {
+    S some[kLanes] = {};
+    float wide[kLanes];
+    for (std::ptrdiff_t k = 0; k < smaller(kLanes, n - i); ++k) std::memcpy(some + k, from + (i + k) * stride, sizeof(S));
+    store_singles(wide, load_singles(some));
+    for (std::ptrdiff_t k = 0; k < smaller(kLanes, n - i); ++k) to[i + k] = wide[k];
+  }
+}
+template <class S>
+void narrow_line(char* to, std::ptrdiff_t stride, const float* from, std::ptrdiff_t n) {
+  std::ptrdiff_t i = 0;
+  for (; stride == sizeof(S) && i + kLanes <= n; i += kLanes) store_singles(reinterpret_cast<S*>(to + i * stride), load_singles(from + i));
+  for (; i < n; i += kLanes) {
+    float wide[kLanes] = {};
+    S some[kLanes];
+    for (std::ptrdiff_t k = 0; k < smaller(kLanes, n - i); ++k) wide[k] = from[i + k];
+    store_singles(some, load_singles(wide));
+    for (std::ptrdiff_t k = 0; k < smaller(kLanes, n - i); ++k) std::memcpy(to + (i + k) * stride, some + k, sizeof(S));
+  }
+}
 
-// Numbers of a tile that are neighbours there, line by line: a line is a row or a class.
-template <class T, class Body>
-void for_each_line(Tile<T> tile, std::ptrdiff_t rows, std::ptrdiff_t classes, Body body) {
-  const bool by_row = tile.class_step == 1;
-  const std::ptrdiff_t lines = by_row ? rows : classes, length = by_row ? classes : rows;
-  for (std::ptrdiff_t line = 0; line < lines; ++line)
-    for (std::ptrdiff_t at = 0; at < length; at += kConverted) {
-      const std::ptrdiff_t n = length - at < kConverted ? length - at : kConverted;
-      by_row ? body(line, at, n) : body(at, line, n);
+// Calls body(line of floats, its first number in memory, the stride there, how many) for all numbers of a tile. Where memory
+// has them row by row and the tile does not, they go by way of rows of floats, `to_tile` or from it.
+template <bool to_tile, std::ptrdiff_t size, class Body>
+SIGMAX_INLINE void for_each_line(Tile<float> tile, Block memory, std::ptrdiff_t rows, std::ptrdiff_t classes, Body body) {
+  constexpr std::ptrdiff_t most = 2048;  // floats, in the first cache
+  if (tile.class_step == 1) {
+    for (std::ptrdiff_t i = 0; i < rows; ++i) body(tile.at(i, 0), memory.at(i, 0), memory.class_stride, classes);
+  } else if (memory.class_stride != size || rows > most) {
+    for (std::ptrdiff_t j = 0; j < classes; ++j) {
+      prefetch_ahead(memory, rows, 0, j, size);
+      body(tile.at(0, j), memory.at(0, j), memory.row_stride, rows);
     }
+  } else {
+    float rows_of[most];
+    for (std::ptrdiff_t j = 0; j < classes; j += most / rows) {
+      const std::ptrdiff_t n = smaller(most / rows, classes - j);
+      const Block of_tile = {reinterpret_cast<char*>(tile.at(0, j)), sizeof(float), tile.class_step * std::ptrdiff_t{sizeof(float)}};
+      const Block between = {reinterpret_cast<char*>(rows_of), n * std::ptrdiff_t{sizeof(float)}, sizeof(float)};
+      const bool as_one = memory.row_stride == n * size;
+      if constexpr (!to_tile) copy_block<float>(between, of_tile, rows, n);
+      for (std::ptrdiff_t i = 0; i < (as_one ? 1 : rows); ++i) body(rows_of + i * n, memory.at(i, j), size, as_one ? rows * n : n);
+      if constexpr (to_tile) copy_block<float>(of_tile, between, rows, n);
+    }
+  }
 }
 
 template <class S, class T>
@@ -56,36 +97,16 @@ struct Stored {
   static constexpr std::ptrdiff_t kSize = sizeof(S);
 
   static void gather(Tile<T> to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
-    if constexpr (sizeof(S) == sizeof(T)) {
+    if constexpr (sizeof(S) == sizeof(T))
       copy_block<S>(to.block(), from, rows, classes);
-    } else {
-      S line[kConverted];
-      for_each_line(to, rows, classes, [&](std::ptrdiff_t row, std::ptrdiff_t c, std::ptrdiff_t n) {
-        const std::ptrdiff_t stride = to.class_step == 1 ? from.class_stride : from.row_stride;
-        if (stride == kSize) std::memcpy(line, from.at(row, c), static_cast<std::size_t>(n * kSize));
-        else
-          for (std::ptrdiff_t i = 0; i < n; ++i) std::memcpy(line + i, from.at(row, c) + i * stride, kSize);
-        std::ptrdiff_t i = 0;
-        for (; i + kLanes <= n; i += kLanes) store_singles(to.at(row, c) + i, load_singles(line + i));
-        for (; i < n; ++i) to.at(row, c)[i] = static_cast<T>(load(reinterpret_cast<const char*>(line + i)));
-      });
-    }
+    else
+      for_each_line<true, kSize>(to, from, rows, classes, [](float* line, const char* at, std::ptrdiff_t stride, std::ptrdiff_t n) { widen_line<S>(line, at, stride, n); });
   }
   static void scatter(Block to, Tile<T> from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
-    if constexpr (sizeof(S) == sizeof(T)) {
+    if constexpr (sizeof(S) == sizeof(T))
       copy_block<S>(to, from.block(), rows, classes);
-    } else {
-      S line[kConverted];
-      for_each_line(from, rows, classes, [&](std::ptrdiff_t row, std::ptrdiff_t c, std::ptrdiff_t n) {
-        const std::ptrdiff_t stride = from.class_step == 1 ? to.class_stride : to.row_stride;
-        std::ptrdiff_t i = 0;
-        for (; i + kLanes <= n; i += kLanes) store_singles(line + i, load_singles(from.at(row, c) + i));
-        for (; i < n; ++i) store(reinterpret_cast<char*>(line + i), from.at(row, c)[i]);
-        if (stride == kSize) std::memcpy(to.at(row, c), line, static_cast<std::size_t>(n * kSize));
-        else
-          for (i = 0; i < n; ++i) std::memcpy(to.at(row, c) + i * stride, line + i, kSize);
-      });
-    }
+    else
+      for_each_line<false, kSize>(from, to, rows, classes, [](const float* line, char* at, std::ptrdiff_t stride, std::ptrdiff_t n) { narrow_line<S>(at, stride, line, n); });
   }
   static void store(char* to, double x) {
     S lanes[kLanes];

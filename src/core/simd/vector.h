@@ -195,11 +195,12 @@ SIGMAX_INLINE Vec widen(Singles s) {
 SIGMAX_INLINE Singles narrow(Vec v) { return __builtin_convertvector(v, Singles); }
 
 typedef std::uint16_t Shorts __attribute__((vector_size(SIGMAX_VECTOR_BYTES / 4)));
+typedef Shorts AnyShorts __attribute__((aligned(1), may_alias));  // wherever they are
 
-SIGMAX_INLINE Words load_words(const std::uint16_t* from) {
+SIGMAX_INLINE Words load_words(const void* from) {
   return __builtin_convertvector(load_vector<Shorts>(from), Words);
 }
-SIGMAX_INLINE void store_words(std::uint16_t* to, Words words) {
+SIGMAX_INLINE void store_words(void* to, Words words) {
   store_vector(to, __builtin_convertvector(words, Shorts));
 }
 
@@ -207,17 +208,17 @@ SIGMAX_INLINE void store_words(std::uint16_t* to, Words words) {
 // F16C; compilers have no portable word for it yet.
 SIGMAX_INLINE Singles load_singles(const Half* from) {
   Singles s;
-  __asm__("vcvtph2ps %1, %0" : "=v"(s) : "m"(*reinterpret_cast<const Shorts*>(from)));
+  __asm__("vcvtph2ps %1, %0" : "=v"(s) : "m"(*reinterpret_cast<const AnyShorts*>(from)));
   return s;
 }
 SIGMAX_INLINE void store_singles(Half* to, Singles s) {
-  __asm__("vcvtps2ph $0, %1, %0" : "=m"(*reinterpret_cast<Shorts*>(to)) : "v"(s));
+  __asm__("vcvtps2ph $0, %1, %0" : "=m"(*reinterpret_cast<AnyShorts*>(to)) : "v"(s));
 }
 #else
 // A normal half gets a float's exponent, an infinity or NaN the largest; a subnormal one is an integer times
 // 2^-24. No float is subnormal on the way: that would cost a hundred cycles.
 SIGMAX_INLINE Singles load_singles(const Half* from) {
-  Words half = load_words(&from->bits), magnitude = half & 0x7fffu;
+  Words half = load_words(from), magnitude = half & 0x7fffu;
   Words normal = (magnitude << 13) + (112u << 23);
   Words special = bit_cast<Words>(magnitude >= 0x7c00u) & (112u << 23);
   Words subnormal = bit_cast<Words>(__builtin_convertvector(bit_cast<SignedWords>(magnitude), Singles) * 0x1p-24f);
@@ -233,7 +234,7 @@ SIGMAX_INLINE void store_singles(Half* to, Singles s) {
   Words finite = magnitude < 0x38800000u ? subnormal : normal;
   Words nan = 0x7e00u | ((magnitude >> 13) & 0x03ffu);
   Words half = magnitude < 0x47800000u ? finite : (magnitude > 0x7f800000u ? nan : Words{} + 0x7c00u);
-  store_words(&to->bits, half | ((bits >> 16) & 0x8000u));
+  store_words(to, half | ((bits >> 16) & 0x8000u));
 }
 #endif
 
@@ -241,13 +242,13 @@ SIGMAX_INLINE Singles load_singles(const float* from) { return load_vector<Singl
 SIGMAX_INLINE void store_singles(float* to, Singles s) { store_vector(to, s); }
 
 SIGMAX_INLINE Singles load_singles(const BFloat* from) {
-  return bit_cast<Singles>(load_words(&from->bits) << 16);
+  return bit_cast<Singles>(load_words(from) << 16);
 }
 SIGMAX_INLINE void store_singles(BFloat* to, Singles s) {
   Words bits = bit_cast<Words>(s);
   Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   Words nan = (bits >> 16) | 0x0040u;
-  store_words(&to->bits, (bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+  store_words(to, (bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
 // x rounded once, ties to even, to `digits` binary digits and never below the quantum of `tiny`, the

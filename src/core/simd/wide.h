@@ -17,8 +17,9 @@ constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 constexpr double kLn2Hi = 0x1.62e42fefa4p-1;  // 41 bits: n * kLn2Hi is exact for |n| < 2^12
 constexpr double kLn2Lo = -0x1.8432a1b0e2634p-43;  // ln2 - kLn2Hi - kLn2Lo = 2^-102.0
 
-// 2^f, |f| <= 1/2: for axis functions and for elementwise functions of narrow types.
+// 2^f, |f| <= 1/2: for axis functions and for elementwise functions of narrow types; in floats for rows of halves.
 constexpr double kExp2Narrow[] = {0x1p+0, 0x1.62e42ff0e191fp-1, 0x1.ebfbe07787272p-3, 0x1.c6b08ac06beffp-5, 0x1.3b29f39d4bde3p-7, 0x1.5d8a85fe161f2p-10, 0x1.445c840cca09ap-13, 0x1.fde5fe6ee0ed8p-17};  // c0.. ascending; largest error 2^-34.3
+constexpr float kExp2Half[] = {0x1p+0f, 0x1.62e42ap-1f, 0x1.ebf9c2p-3f, 0x1.c6b6d8p-5f, 0x1.3ce8acp-7f, 0x1.5bda4p-10f};  // c0.. ascending; largest error 2^-23.4
 constexpr double kExp2[] = {0x1p+0, 0x1.62e42fefa3a12p-1, 0x1.ebfbdff82c431p-3, 0x1.c6b08d703e193p-5, 0x1.3b2ab6fbd6d93p-7, 0x1.5d87fe9b8c7b1p-10, 0x1.4309126beb48ep-13, 0x1.ffcb58d06545ap-17, 0x1.62c147d149dd5p-20, 0x1.b671adbc348ccp-24, 0x1.e3a8c14f5dadcp-28};  // c0.. ascending; largest error 2^-52.0
 constexpr double kExp2Short[] = {0x1.62e42fef9cdf7p-1, 0x1.ebfbdff85f49p-3, 0x1.c6b08da69c879p-5, 0x1.3b2ab6a0e0edap-7, 0x1.5d87762e19002p-10, 0x1.43099b4e6b011p-13, 0x1.00c080e625afap-16, 0x1.62c0105eec287p-20};  // c0.. ascending; largest error 2^-37.7
 // q in e^r = 1 + r + r²·(1/2 + r·q(r)), |r| <= ln 2 / 2.
