@@ -23,7 +23,7 @@ constexpr bool kOnlyColumns = true;
 constexpr bool kOnlyColumns = false;
 #endif
 constexpr std::ptrdiff_t kBlockNumbers = 4096;                  // about as many are in a block
-constexpr std::ptrdiff_t kColumnNumbers = 8 * kBlockNumbers;    // in one of rows that are beside each other: whole lines of memory
+constexpr std::ptrdiff_t kColumnBytes = 4 * kLine;              // of a class, in one of rows that are beside each other
 constexpr std::ptrdiff_t kKeptBytes = std::ptrdiff_t{1} << 22;  // of terms; more are computed a second time
 
 SIGMAX_INLINE std::ptrdiff_t rounded_up(std::ptrdiff_t n, std::ptrdiff_t step) { return (n + step - 1) / step * step; }
@@ -49,24 +49,30 @@ class RowBlock {
   static constexpr std::ptrdiff_t kSize = sizeof(T);
   static constexpr T kInfinityOf = static_cast<T>(kInfinity);
 
-  static std::ptrdiff_t rows_together(std::ptrdiff_t n, bool columns) {
-    const std::ptrdiff_t fit = (columns && n >= kFewClasses ? kColumnNumbers : kBlockNumbers) / (n + 1);
-    const std::ptrdiff_t step = kOnlyColumns ? kColumns : 16;
-    return columns ? larger(step, smaller(kMostRows, fit / step * step)) : larger(1, smaller(kMostRowsAlone, fit));
+  static std::ptrdiff_t rows_together(const Traits& traits, std::ptrdiff_t n, bool columns) {
+    const std::ptrdiff_t fit = kBlockNumbers / (n + 1);
+    if (!columns) return larger(1, smaller(kMostRowsAlone, fit));
+    constexpr std::ptrdiff_t step = kOnlyColumns ? kColumns : 16;
+    if (n < kFewClasses || kOnlyColumns) return larger(step, smaller(kMostRows, fit / step * step));
+    // Whole lines of each class, which is in another page of memory; fewer where only so terms can be kept.
+    constexpr std::ptrdiff_t most = smaller(kMostRows, kColumnBytes / kSize);
+    const std::ptrdiff_t kept = smaller(most, kKeptBytes / larger(1, kept_bytes(traits, n)) / step * step);
+    return traits.kept_planes != 0 && kept >= step ? kept : most;
   }
+  static std::ptrdiff_t kept_bytes(const Traits& traits, std::ptrdiff_t n) { return n * traits.kept_planes * std::ptrdiff_t{sizeof(double)}; }
   // Tiles have room for whole vectors.
-  static std::ptrdiff_t tile_numbers(std::ptrdiff_t n, bool columns) {
-    return rows_together(n, columns) * (columns ? n : rounded_up(n, kOctet));
+  static std::ptrdiff_t tile_numbers(const Traits& traits, std::ptrdiff_t n, bool columns) {
+    return rows_together(traits, n, columns) * (columns ? n : rounded_up(n, kOctet));
   }
   static bool keeps(const Traits& traits, std::ptrdiff_t n, bool columns) {
-    return tile_numbers(n, columns) * traits.kept_planes * std::ptrdiff_t{sizeof(double)} <= kKeptBytes;
+    return kept_bytes(traits, tile_numbers(traits, n, columns)) <= kKeptBytes;
   }
   static std::size_t scratch_bytes(const Traits& traits, std::ptrdiff_t n) {
     return static_cast<std::size_t>(larger(bytes(traits, n, false), bytes(traits, n, true)));
   }
   static std::ptrdiff_t bytes(const Traits& traits, std::ptrdiff_t n, bool columns) {
     const std::ptrdiff_t planes = traits.weight_planes + (keeps(traits, n, columns) ? traits.kept_planes : 0);
-    return tile_numbers(n, columns) * (3 * kSize + planes * std::ptrdiff_t{sizeof(double)}) + 8 * 64;
+    return tile_numbers(traits, n, columns) * (3 * kSize + planes * std::ptrdiff_t{sizeof(double)}) + 8 * 64;
   }
 
   SIGMAX_NOINLINE RowBlock(const RowsCall& call, const Traits& traits, char* scratch)
@@ -98,7 +104,7 @@ class RowBlock {
     const bool beside = call[kX].row_stride == storage.size && end - row >= kLanes && !copies() && traits.second != Second::kLabelWeights;
     columns = kOnlyColumns || n < kFewClasses || beside;
     first = row;
-    count = smaller(end - row, rows_together(n, columns));
+    count = smaller(end - row, rows_together(traits, n, columns));
     if (n >= kFewClasses && columns && count > kLanes) count = count / kLanes * kLanes;
     groups = (count + kLanes - 1) / kLanes;
   }
@@ -136,10 +142,11 @@ class RowBlock {
     for (std::ptrdiff_t row = 0; ahead != 0 && row < rows; row += kLine / kSize) __builtin_prefetch(at + ahead + row);
   }
 
-  // From a row to the same one of the next block, whose numbers are asked for while this one's are added up: the passes before
-  // and after would wait for them. 0 where there is none, or a tile is between.
-  std::ptrdiff_t to_next_block(const Operand& operand) const {
-    return operand.data != nullptr && is_in_place(operand) && first + 2 * count <= call.rows ? count * (operand.row_stride / kSize) : 0;
+  // Where the same row of the next block is, whose numbers are asked for while those of this row are added up: the passes before
+  // and after would wait for them. The row itself where there is none, or its numbers are not beside each other.
+  const char* next_row(const Operand& operand, std::ptrdiff_t i) const {
+    const bool is_there = operand.class_stride == storage.size && first + count + i < call.rows;
+    return block_at(operand, first + i + (is_there ? count : 0)).data;
   }
 
   // Writes a block of outputs that are in a tile.
@@ -323,18 +330,28 @@ class RowBlock {
 
   void find(Tile<T> tile, double* most) const {
     if (columns)
-      for (std::ptrdiff_t g = 0; g < groups; ++g) largest_of_columns(tile.at(g * kLanes, 0), tile.class_step, most + g * kLanes);
+      for_groups([&](auto together, std::ptrdiff_t g) { largest_of_columns<together()>(tile.at(g * kLanes, 0), tile.class_step, most + g * kLanes); });
     else
       for (std::ptrdiff_t i = 0; i < count; ++i) most[i] = largest_of(tile.at(i, 0), n);
   }
-  void largest_of_columns(const T* numbers, std::ptrdiff_t step, double* most) const {
+  // Groups of rows, some at a time: a class is in whole lines of memory.
+  template <class Body>
+  SIGMAX_INLINE void for_groups(Body body) const {
+    constexpr int together = 8;
+    std::ptrdiff_t g = 0;
+    for (; g + together <= groups; g += together) body(std::integral_constant<int, together>(), g);
+    for (; g < groups; ++g) body(std::integral_constant<int, 1>(), g);
+  }
+  template <int together>
+  SIGMAX_NOINLINE void largest_of_columns(const T* numbers, std::ptrdiff_t step, double* most) const {
     typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
-    V part[2] = {V{} - kInfinityOf, V{} - kInfinityOf};
-    std::ptrdiff_t j = 0;
-    for (; j + 2 <= n; j += 2)
-      SIGMAX_UNROLL_ALL for (int k = 0; k < 2; ++k) part[k] = larger_of(load_vector<V>(numbers + (j + k) * step), part[k]);
-    if (j < n) part[0] = larger_of(load_vector<V>(numbers + j * step), part[0]);
-    store_vector(most, __builtin_convertvector(larger_of(part[0], part[1]), Vec));
+    V of_groups[together];
+    for (V& v : of_groups) v = V{} - kInfinityOf;
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      prefetch_class(numbers + j * step, ahead(step), together * kLanes);
+      SIGMAX_UNROLL_ALL for (int k = 0; k < together; ++k) of_groups[k] = larger_of(load_vector<V>(numbers + j * step + k * kLanes), of_groups[k]);
+    }
+    for (int k = 0; k < together; ++k) store_vector(most + k * kLanes, __builtin_convertvector(of_groups[k], Vec));
   }
   // Infinite logits share their row, and the others are not there. A row without a logit above -inf is empty, or NaN.
   SIGMAX_COLD void mend_infinite() {
@@ -362,12 +379,7 @@ class RowBlock {
 
   // The largest second number of the classes that have the largest: the winner's.
   void find_pivot() {
-    for (std::ptrdiff_t g = 0; columns && g < groups; ++g) {
-      typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
-      const V found = second_of_largest<V>(x.at(g * kLanes, 0), x.class_step, second.at(g * kLanes, 0), second.class_step, n,
-                                           __builtin_convertvector(load(largest + g * kLanes), V));
-      store_vector(pivot + g * kLanes, __builtin_convertvector(found, Vec) + 0.0);  // one zero for two
-    }
+    if (columns) for_groups([&](auto together, std::ptrdiff_t g) { find_pivot_of_columns<together()>(g); });
     for (std::ptrdiff_t i = 0; !columns && i < count; ++i) {
       typedef T V __attribute__((vector_size(SIGMAX_VECTOR_BYTES)));
       constexpr std::ptrdiff_t lanes = sizeof(V) / sizeof(T);
@@ -377,6 +389,24 @@ class RowBlock {
       const V found = second_of_largest<V>(a, lanes, b, lanes, n / lanes, most), last = second_of_largest<V>(a + n - lanes, 0, b + n - lanes, 0, 1, most);
       pivot[i] = largest_lane<lanes / 2>(larger_of(found, last))[0] + 0.0;
     }
+  }
+  template <int together>
+  SIGMAX_NOINLINE void find_pivot_of_columns(std::ptrdiff_t g) {
+    typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
+    const V none = V{} - kInfinityOf;
+    V most[together], found[together];
+    for (int k = 0; k < together; ++k) {
+      most[k] = __builtin_convertvector(load(largest + (g + k) * kLanes), V);
+      found[k] = none;
+    }
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      const T *a = x.at(g * kLanes, j), *b = second.at(g * kLanes, j);
+      prefetch_class(a, ahead(x.class_step), together * kLanes);
+      prefetch_class(b, ahead(second.class_step), together * kLanes);
+      SIGMAX_UNROLL_ALL for (int k = 0; k < together; ++k)
+        found[k] = larger_of(load_vector<V>(a + k * kLanes) == most[k] ? load_vector<V>(b + k * kLanes) : none, found[k]);
+    }
+    for (int k = 0; k < together; ++k) store_vector(pivot + (g + k) * kLanes, __builtin_convertvector(found[k], Vec) + 0.0);  // one zero for two
   }
   // Of vectors of x that are a step apart, the largest numbers c beside those that are `most`.
   template <class V>

@@ -194,22 +194,23 @@ class Engine {
     else for (int first = 0; first < kVectors; first += together) body(first);
   }
 
-  // How far the numbers are that are read next.
-  struct Ahead {
-    std::ptrdiff_t x, second;
+  // The numbers that are read next, and their size.
+  struct Next {
+    const char *x, *second;
+    std::ptrdiff_t size;
   };
 
   // The sums of a row's classes [0, n), n >= 8, in all lanes.
   template <class S>
-  SIGMAX_NOINLINE static S sums_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, Ahead ahead) {
+  SIGMAX_NOINLINE static S sums_of_row(const Row& rows, std::ptrdiff_t lane, const T* x, Seconds c, std::ptrdiff_t n, Kept kept, Next next) {
     constexpr int together = kTogether<P::is_apart && std::is_same<S, Apart>::value>;
     const Row row = all_lanes(rows, lane);
     S sums[kVectors] = {};
     const auto add_octet = [&](std::ptrdiff_t j) SIGMAX_ALWAYS {
       const bool whole = j + kOctet <= n;
       const std::ptrdiff_t begin = whole ? j : n - kOctet;
-      __builtin_prefetch(x + begin + ahead.x);
-      if constexpr (kHasSecond) __builtin_prefetch(c.numbers + begin + ahead.second);
+      __builtin_prefetch(next.x + begin * next.size);
+      if constexpr (kHasSecond) __builtin_prefetch(next.second + begin * next.size);
       for_vectors<together>([&](int first) SIGMAX_ALWAYS {
         Vec v[together];
         C second[together];
@@ -326,8 +327,8 @@ class Engine {
         for (int m = 0; m < kMembers<S>; ++m) members_of(lanes[g][k])[m] = zero;
     for (std::ptrdiff_t j = 0; j < n; ++j) {
       const std::ptrdiff_t lane = lane_of_class(j, n);
-      if constexpr (!P::needs_largest) RowBlock<T>::prefetch_class(x + j * step, ahead, (end - begin) * kLanes);
-      else if constexpr (kHasSecond && P::second != Second::kLogits) RowBlock<T>::prefetch_class(c.numbers + j * c_step, ahead, (end - begin) * kLanes);
+      RowBlock<T>::prefetch_class(x + j * step, ahead, (end - begin) * kLanes);
+      if constexpr (kHasSecond) RowBlock<T>::prefetch_class(c.numbers + j * c_step, ahead, (end - begin) * kLanes);
       for (std::ptrdiff_t g = begin; g < end; ++g) {
         const Vec v = sigmax::load(x + j * step + g * kLanes);
         const C second = c.load(j * c_step + g * kLanes);
@@ -349,15 +350,20 @@ class Engine {
 
   template <bool keep, bool apart>
   SIGMAX_NOINLINE static void outputs_of_columns(const Row* rows, const T* x, std::ptrdiff_t step, Seconds c, std::ptrdiff_t c_step,
-                                                 std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step, Mask* in_doubt) {
+                                                 std::ptrdiff_t n, std::ptrdiff_t groups, Kept kept, T* out, std::ptrdiff_t out_step, std::ptrdiff_t ahead,
+                                                 Mask* in_doubt) {
     for (std::ptrdiff_t g = 0; P::is_tested && g < groups; ++g) in_doubt[g] = first_doubts<apart>();
-    for (std::ptrdiff_t j = 0; j < n; ++j)
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      RowBlock<T>::prefetch_class(out + j * out_step, ahead, groups * kLanes);
+      if constexpr (!keep) RowBlock<T>::prefetch_class(x + j * step, ahead, groups * kLanes);
+      if constexpr (!keep && kHasSecond) RowBlock<T>::prefetch_class(c.numbers + j * c_step, ahead, groups * kLanes);
       for (std::ptrdiff_t g = 0; g < groups; ++g) {
         Vec output;
         outputs_at<keep, apart, 1>(&output, rows[g], x + j * step + g * kLanes, c.from(j * c_step + g * kLanes), kept, (j * groups + g) * kLanes,
                                    in_doubt[P::is_tested ? g : 0]);
         store(out + j * out_step + g * kLanes, output);
       }
+    }
     for (std::ptrdiff_t g = 0; P::is_tested && g < groups; ++g) in_doubt[g] = all_doubts<apart>(in_doubt[g], rows[g]);
   }
 
@@ -422,9 +428,9 @@ class Engine {
     const RowBlock<T>& b = block_;
     if (kOnlyColumns || b.columns)
       return sums_of_columns(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), begin, end, b.ahead(b.x.class_step), to);
-    const Ahead ahead = {b.to_next_block(b.call[kX]), b.to_next_block(b.call[kSecond])};
     for (std::ptrdiff_t i = begin * kLanes; i < end * kLanes; ++i) {  // lanes without a row have the last one's
-      if (i < b.count) set_lane(to, i, sums_of_row<S>(row_[i / kLanes], i % kLanes, b.x.at(i, 0), seconds(i), b.n, kept(i), ahead));
+      const Next next = {b.next_row(b.call[kX], i), b.next_row(b.call[kSecond], i), b.storage.size};
+      if (i < b.count) set_lane(to, i, sums_of_row<S>(row_[i / kLanes], i % kLanes, b.x.at(i, 0), seconds(i), b.n, kept(i), next));
       else set_lane(to, i, all_lanes(to[(b.count - 1) / kLanes], (b.count - 1) % kLanes));
     }
   }
@@ -492,7 +498,8 @@ class Engine {
   SIGMAX_INLINE void write_columns(Tile<T> out) const {
     const RowBlock<T>& b = block_;
     Mask doubts[P::is_tested ? kGroups : 1] = {};
-    outputs_of_columns<keep, apart>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step, doubts);
+    outputs_of_columns<keep, apart>(row_, b.x.data, b.x.class_step, seconds(0), b.second_step(), b.n, b.groups, kept(0), out.data, out.class_step,
+                                     b.ahead(out.class_step), doubts);
     if constexpr (P::is_tested && apart)
       for (std::ptrdiff_t g = 0; g < b.groups; ++g) take_note(g, doubts[g]);
     if constexpr (P::is_tested && !apart) {

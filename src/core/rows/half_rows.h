@@ -174,8 +174,8 @@ class HalfRows {
   }
   SIGMAX_NOINLINE void add_up_row(std::ptrdiff_t i, const float* x, float* out) {
     const FloatEnergy row = energy(i);
-    const std::ptrdiff_t n = block_.n, row_after = block_.first + block_.count + i;
-    const char* next = block_at(block_.call[kX], smaller(row_after, block_.call.rows - 1)).data;  // while this one is added up
+    const std::ptrdiff_t n = block_.n;
+    const char* next = block_.next_row(block_.call[kX], i);
     double ties = 0.0, others = 0.0;
     for (std::ptrdiff_t begin = 0; begin < n; begin += kTogether) {
       Lanes sums[kParts] = {};
@@ -302,9 +302,11 @@ class HalfRows {
     return out;
   }
 
+  SIGMAX_COLD static std::size_t scratch_bytes(std::ptrdiff_t n) { return RowBlock<float>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk); }
+
  public:
   static constexpr RowsKernel kernel = {rows,
-                                        Engine<P, float>::kernel.scratch_bytes,
+                                        scratch_bytes,
                                         Engine<P, float>::kernel.chunk_largest,
                                         chunk_sums,
                                         chunk_outputs,

@@ -8,8 +8,8 @@
 namespace sigmax {
 namespace {
 
-SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
-SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
+constexpr SIGMAX_INLINE std::ptrdiff_t smaller(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
+constexpr SIGMAX_INLINE std::ptrdiff_t larger(std::ptrdiff_t a, std::ptrdiff_t b) { return a > b ? a : b; }
 
 // Rows x classes numbers of type T: rows next to each other (step 1 from row to row) or classes.
 template <class T>
