@@ -9,76 +9,38 @@
 namespace sigmax {
 namespace {
 
-template <int bytes>
-struct WordsOf {
-  typedef std::uint32_t Type __attribute__((vector_size(bytes)));
-};
-template <int bytes>
-using Words32 = typename WordsOf<bytes>::Type;
+typedef std::uint32_t Four32 __attribute__((vector_size(16)));
 
-template <int i, int j, int k, int l, class V, std::size_t... lane>
-SIGMAX_INLINE V shuffled(V a, V b, std::index_sequence<lane...>) {
-  constexpr std::size_t of[] = {i, j, k, l}, lanes = sizeof...(lane);
-  return __builtin_shufflevector(a, b, (lane / 4 * 4 + (of[lane % 4] < 4 ? of[lane % 4] : of[lane % 4] - 4 + lanes))...);
-}
-// Of each 16 bytes the same four words, of a where they are below 4.
-template <int i, int j, int k, int l, class V>
-SIGMAX_INLINE V shuffle(V a, V b) {
-  return shuffled<i, j, k, l>(a, b, std::make_index_sequence<sizeof(V) / 4>());
+SIGMAX_INLINE Four32 shuffle(Four32 a, Four32 b, int i, int j, int k, int l) {
+#ifdef __clang__
+  std::uint32_t both[8];
+  std::memcpy(both, &a, 16);
+  std::memcpy(both + 4, &b, 16);
+  return Four32{both[i], both[j], both[k], both[l]};
+#else
+  Four32 order = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j), static_cast<std::uint32_t>(k),
+                  static_cast<std::uint32_t>(l)};
+  return __builtin_shuffle(a, b, order);
+#endif
 }
 
-template <class V, std::size_t... lane>
-SIGMAX_INLINE Words32<2 * sizeof(V)> joined(V low, V high, std::index_sequence<lane...>) {
-  return __builtin_shufflevector(low, high, lane...);
-}
-// 16 bytes of each 4th line, one after the other.
-template <int bytes>
-SIGMAX_INLINE Words32<bytes> load_quarters(const char* from, std::ptrdiff_t step) {
-  if constexpr (bytes == 16) {
-    return load_vector<Words32<16>>(from);
-  } else {
-    const auto low = load_quarters<bytes / 2>(from, step), high = load_quarters<bytes / 2>(from + bytes / 32 * step, step);
-    return joined(low, high, std::make_index_sequence<bytes / 4>());
-  }
-}
-template <int which, class V, std::size_t... lane>
-SIGMAX_INLINE Words32<sizeof(V) / 2> half(V v, std::index_sequence<lane...>) {
-  return __builtin_shufflevector(v, v, (lane + which * sizeof...(lane))...);
-}
-template <class V>
-SIGMAX_INLINE void store_quarters(char* to, std::ptrdiff_t step, V v) {
-  if constexpr (sizeof(V) == 16) {
-    store_vector(to, v);
-  } else {
-    store_quarters(to, step, half<0>(v, std::make_index_sequence<sizeof(V) / 8>()));
-    store_quarters(to + sizeof(V) / 32 * step, step, half<1>(v, std::make_index_sequence<sizeof(V) / 8>()));
-  }
-}
-
-// 4x4 words in each 16 bytes.
-template <class V>
-SIGMAX_INLINE void transpose_quarters(V (&v)[4]) {
-  const V ab0 = shuffle<0, 4, 1, 5>(v[0], v[1]), ab1 = shuffle<2, 6, 3, 7>(v[0], v[1]);
-  const V cd0 = shuffle<0, 4, 1, 5>(v[2], v[3]), cd1 = shuffle<2, 6, 3, 7>(v[2], v[3]);
-  v[0] = shuffle<0, 1, 4, 5>(ab0, cd0);
-  v[1] = shuffle<2, 3, 6, 7>(ab0, cd0);
-  v[2] = shuffle<0, 1, 4, 5>(ab1, cd1);
-  v[3] = shuffle<2, 3, 6, 7>(ab1, cd1);
-}
-
-// Lines of 16 bytes to columns of `bytes`, or back: bytes/4 x 4 words, or with numbers of 8 bytes 2x2.
-template <class T, int bytes, bool back>
+// A block of 16 bytes' width, rows to columns: 4x4 elements of 32 bits, 2x2 of 64.
+template <class T>
 SIGMAX_INLINE void transpose_block(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride) {
   if constexpr (sizeof(T) == 8) {
-    const auto a = load_vector<Words32<16>>(from), b = load_vector<Words32<16>>(from + from_stride);
-    store_vector(to, shuffle<0, 1, 4, 5>(a, b));
-    store_vector(to + to_stride, shuffle<2, 3, 6, 7>(a, b));
-  } else {
-    Words32<bytes> v[4];
-    SIGMAX_UNROLL_ALL for (int k = 0; k < 4; ++k) v[k] = back ? load_vector<Words32<bytes>>(from + k * from_stride) : load_quarters<bytes>(from + k * from_stride, 4 * from_stride);
-    transpose_quarters(v);
-    SIGMAX_UNROLL_ALL for (int k = 0; k < 4; ++k) back ? store_quarters(to + k * to_stride, 4 * to_stride, v[k]) : store_vector(to + k * to_stride, v[k]);
+    Four32 a = load_vector<Four32>(from), b = load_vector<Four32>(from + from_stride);
+    store_vector(to, shuffle(a, b, 0, 1, 4, 5));
+    store_vector(to + to_stride, shuffle(a, b, 2, 3, 6, 7));
+    return;
   }
+  Four32 a = load_vector<Four32>(from), b = load_vector<Four32>(from + from_stride);
+  Four32 c = load_vector<Four32>(from + 2 * from_stride), d = load_vector<Four32>(from + 3 * from_stride);
+  Four32 ab0 = shuffle(a, b, 0, 4, 1, 5), ab1 = shuffle(a, b, 2, 6, 3, 7);
+  Four32 cd0 = shuffle(c, d, 0, 4, 1, 5), cd1 = shuffle(c, d, 2, 6, 3, 7);
+  store_vector(to, shuffle(ab0, cd0, 0, 1, 4, 5));
+  store_vector(to + to_stride, shuffle(ab0, cd0, 2, 3, 6, 7));
+  store_vector(to + 2 * to_stride, shuffle(ab1, cd1, 0, 1, 4, 5));
+  store_vector(to + 3 * to_stride, shuffle(ab1, cd1, 2, 3, 6, 7));
 }
 
 // A rows x classes block of some layout (strides in bytes).
@@ -106,38 +68,37 @@ SIGMAX_INLINE void copy_elements(Block to, Block from, std::ptrdiff_t row, std::
   }
 }
 
-// Lines of n numbers, bytes/sizeof(T) of them, to as many columns; or columns to lines. The last blocks overlap those before them.
-template <class T, int bytes, bool back>
-SIGMAX_INLINE void transpose_strip(const char* lines, std::ptrdiff_t line_stride, char* columns, std::ptrdiff_t column_stride, std::ptrdiff_t n) {
-  constexpr std::ptrdiff_t size = sizeof(T), side = 16 / size;
-  for (std::ptrdiff_t i = 0; i < n; i += side) {
-    if (i > n - side) i = n - side;
-    if constexpr (back)
-      SIGMAX_UNROLL_ALL for (std::ptrdiff_t k = 0; k < side; ++k) __builtin_prefetch(columns + (i + k + kClassesAhead) * column_stride);
-    char* of_lines = const_cast<char*>(lines) + i * size;
-    back ? transpose_block<T, bytes, true>(columns + i * column_stride, column_stride, of_lines, line_stride)
-         : transpose_block<T, bytes, false>(of_lines, line_stride, columns + i * column_stride, column_stride);
+// A few lines of n elements to as many columns.
+template <class T>
+SIGMAX_INLINE void transpose_strip(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride,
+                                   std::ptrdiff_t n) {
+  constexpr std::ptrdiff_t side = 16 / sizeof(T);
+  std::ptrdiff_t i = 0;
+  for (; i + side <= n; i += side) {
+    transpose_block<T>(from, from_stride, to, to_stride);
+    from += 16;
+    to += side * to_stride;
   }
+  std::ptrdiff_t back = i + side - n;
+  if (back < side) transpose_block<T>(from - back * sizeof(T), from_stride, to - back * to_stride, to_stride);
 }
 
-// Contiguous rows on one side, contiguous columns on the other.
-template <class T, int bytes>
-void transpose(Block rows_of, Block columns_of, bool back, std::ptrdiff_t rows, std::ptrdiff_t classes) {
-  constexpr std::ptrdiff_t side = (sizeof(T) == 8 ? 16 : bytes) / sizeof(T);
-  for (std::ptrdiff_t i = 0; i < rows; i += side) {
-    if (i > rows - side) i = rows - side;
-    if (back) transpose_strip<T, bytes, true>(rows_of.at(i, 0), rows_of.row_stride, columns_of.at(i, 0), columns_of.class_stride, classes);
-    else transpose_strip<T, bytes, false>(rows_of.at(i, 0), rows_of.row_stride, columns_of.at(i, 0), columns_of.class_stride, classes);
-  }
-}
-
+// Contiguous rows on one side, contiguous columns on the other. The last blocks overlap those before them.
 template <class T>
 void transpose(Block to, Block from, std::ptrdiff_t rows, std::ptrdiff_t classes) {
-  constexpr std::ptrdiff_t side = sizeof(T) == 8 ? 2 : 4, lanes = SIGMAX_VECTOR_BYTES / 4;
-  const bool back = from.class_stride != sizeof(T);
-  if (sizeof(T) < 4 || rows < side || classes < side) copy_elements<T>(to, from, 0, rows, 0, classes);
-  else if (sizeof(T) == 4 && rows >= lanes) transpose<T, SIGMAX_VECTOR_BYTES>(back ? to : from, back ? from : to, back, rows, classes);
-  else transpose<T, 16>(back ? to : from, back ? from : to, back, rows, classes);
+  constexpr std::ptrdiff_t side = sizeof(T) == 4 ? 4 : 2;
+  if (sizeof(T) < 4 || rows < side || classes < side) return copy_elements<T>(to, from, 0, rows, 0, classes);
+  if (from.class_stride == sizeof(T))
+    for (std::ptrdiff_t i = 0; i < rows; i += side) {
+      if (i > rows - side) i = rows - side;
+      transpose_strip<T>(from.at(i, 0), from.row_stride, to.at(i, 0), to.class_stride, classes);
+    }
+  else
+    for (std::ptrdiff_t j = 0; j < classes; j += side) {
+      if (j > classes - side) j = classes - side;
+      for (std::ptrdiff_t k = j; k < j + side; ++k) prefetch_ahead(from, rows, 0, k, sizeof(T));
+      transpose_strip<T>(from.at(0, j), from.class_stride, to.at(0, j), to.row_stride, rows);
+    }
 }
 
 // Rows of two or three classes, one after the other, as vectors: class `c` of as many rows as a vector has lanes.
