@@ -1,6 +1,7 @@
 """What a loss with its gradient costs, in softmaxes of the same logits.
 
-python benchmarks/over_softmax.py [--dtype float32] [--quick] [--json FILE]
+python benchmarks/over_softmax.py [--dtype float32] [--quick]
+python benchmarks/over_softmax.py --json FILE    # at each instruction-set level but the baseline
 
 One thread, results into existing memory, and the fastest of many turns that all contenders take one after the
 other: on a busy machine the least disturbed way to compare. The targets are those of docs/design.md.
@@ -10,6 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from math import exp, log
 from pathlib import Path
@@ -19,6 +23,9 @@ from typing import Any
 import numpy as np
 
 import sigmax
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import results
 
 # Rows by classes, about a million numbers: what a call costs does not show.
 SHAPES = (
@@ -85,36 +92,61 @@ def fastest(calls: dict[str, Call], turns: int) -> dict[str, float]:
     return times
 
 
+def mean(numbers: list[float]) -> float:
+    return exp(sum(map(log, numbers)) / len(numbers))
+
+
+def measured(options: argparse.Namespace) -> list[list[Any]]:
+    """A row per shape and axis: the softmax in nanoseconds per number, and the others in softmaxes."""
+    sigmax.set_num_threads(1)
+    rows = []
+    for shape in QUICK_SHAPES if options.quick else SHAPES:
+        for axis in (-1, 0):
+            times = fastest(contenders(*shape, axis, options.dtype), options.turns)
+            softmax = times.pop("softmax")
+            name = f"{shape[0]:_} x {shape[1]:_}"
+            cost = 1e9 * softmax / (shape[0] * shape[1])
+            rows.append([name, axis, cost, *(time / softmax for time in times.values())])
+    columns = list(zip(*(row[3:] for row in rows), strict=True))
+    rows.append(["mean", None, None, *(mean(list(column)) for column in columns)])
+    rows.append(["largest", None, None, *map(max, columns)])
+    rows.append(["target", None, None, *TARGETS.values()])
+    return rows
+
+
+def table(level: str, rows: list[list[Any]]) -> results.Table:
+    columns = {"shape": "", "axis": "d", "ns per number": ".2f"} | dict.fromkeys(TARGETS, ".2f")
+    rounded = [[round(x, 3) if isinstance(x, float) else x for x in row] for row in rows]
+    return {"title": f"Over softmax, {level}", "columns": columns, "rows": rounded}
+
+
+def at_level(level: str, options: argparse.Namespace) -> results.Table:
+    """Measured by a process of its own."""
+    given = ["--dtype", options.dtype, "--turns", str(options.turns), "--rows"]
+    command = [sys.executable, __file__, *given, *(["--quick"] if options.quick else [])]
+    environment = os.environ | {"SIGMAX_ISA": level}
+    rows = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
+    return table(level, json.loads(rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--rows", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    sigmax.set_num_threads(1)
-    print(f"{sigmax.show_config('dicts')['isa']}, {options.dtype}")
-    print(f"{'shape':>14} {'axis':>4} {'ns/number':>9}", *(f"{name[:12]:>12}" for name in TARGETS))
-    ratios: dict[str, list[float]] = {name: [] for name in TARGETS}
-    cells = []
-    for rows, classes in QUICK_SHAPES if options.quick else SHAPES:
-        for axis in (-1, 0):
-            times = fastest(contenders(rows, classes, axis, options.dtype), options.turns)
-            softmax = times.pop("softmax")
-            for name, time in times.items():
-                ratios[name].append(time / softmax)
-            cells.append({"shape": [rows, classes], "axis": axis, "softmax": softmax, **times})
-            cost = 1e9 * softmax / (rows * classes)
-            print(
-                f"{rows:>7}x{classes:<6} {axis:>4} {cost:>9.2f}",
-                *(f"{ratios[name][-1]:>12.2f}" for name in TARGETS),
-            )
-    means = {name: exp(sum(map(log, each)) / len(each)) for name, each in ratios.items()}
-    print(f"{'mean':>14} {'':>14}", *(f"{means[name]:>12.2f}" for name in TARGETS))
-    print(f"{'largest':>14} {'':>14}", *(f"{max(ratios[name]):>12.2f}" for name in TARGETS))
-    print(f"{'target':>14} {'':>14}", *(f"{target:>12.2f}" for target in TARGETS.values()))
-    if options.json:
-        options.json.write_text(json.dumps({"dtype": options.dtype, "cells": cells}, indent=1))
+    if options.rows:
+        print(json.dumps(measured(options)))
+    elif options.json:
+        levels = [
+            name for name in sigmax.show_config("dicts")["isa_available"] if name != "baseline"
+        ]
+        tables = [at_level(level, options) for level in levels]
+        results.write(options.json, results.provenance() | {"tables": tables})
+    else:
+        print(results.markdown(table(sigmax.show_config("dicts")["isa"], measured(options))))
 
 
 if __name__ == "__main__":

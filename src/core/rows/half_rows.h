@@ -2,10 +2,11 @@
 //
 // A 16-bit result has 11 digits at most and a float 24. With d = m - x, rounded once, and n + f = -d·log2(e)/T,
 //   e^(-d/T)·2^60 = 2^(n + 60)·2^f,
-// to 2^-21.8 (the polynomial) and |d/T|·2^-23 (the products): for results above 2^-14, where float16 loses digits, that is 2^-19.5.
-// Sums are of floats for 64 numbers of a lane, then of doubles: 2^-20. A rounding is off by 2^-8 of half an ULP: largest error
-// 0.504 ULP. The 2^60 keeps what bfloat16 can hold away from the subnormal floats. What rows need besides is in doubles, by
-// the program itself. Class j adds to virtual lane j mod 16, and lanes fold as those of `fold` do, whatever the layout.
+// to 2^-22.2 (the polynomial) and d/T·2^-23 (the products), together 2^-19.6 for results above 2^-14, where float16 has all its
+// digits. Sums are of floats for 64 numbers of a lane, 2^-20, then of doubles. So a result is off by 2^-18.9 before it is
+// rounded, 2^-7.9 of an ULP: largest error 0.505. The 2^60 keeps what bfloat16 can hold away from the subnormal floats. What
+// rows need besides is in doubles, by the program itself, and so is a logsumexp whose terms cancel. Class j adds to virtual
+// lane j mod 16, and lanes fold as those of `fold` do, whatever the layout.
 #pragma once
 
 #include "engine.h"
@@ -68,6 +69,8 @@ class HalfRows {
   alignas(64) float minus_unit_[kMostRows], max_[kMostRows], more_[kMostRows], minus_rate_[kMostRows], farthest_[kMostRows], factor_[kMostRows], minus_slope_[kMostRows];
   alignas(64) double ties_[kMostRows], others_[kMostRows];  // times 2^60
   bool has_scales_ = false;
+  Mask cancels_[kGroups];  // m/T + log Σ e, the terms of both signs
+  static constexpr double kLeast = 0.25;  // of a result that floats can tell
 
   HalfRows(const RowsCall& call, char* scratch) : block_(call, kTraits, scratch) {}
 
@@ -92,7 +95,6 @@ class HalfRows {
     Mask sick = {};
     for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
       P::finish(row_[g], sums_of(g), block_.options[g]);
-      if constexpr (!P::per_class) continue;
       const Vec factor = factor_of(row_[g]);
       write(factor_, g, factor);
       sick |= ~(abs(factor) < kInfinity);
@@ -104,7 +106,11 @@ class HalfRows {
       block_.scatter(out);
     }
     if constexpr (P::has_result)
-      for (std::ptrdiff_t g = 0; block_.first_class == 0 && g < block_.groups; ++g) block_.write_results(g, one_nan(P::result(row_[g])), P::empty);
+      for (std::ptrdiff_t g = 0; g < block_.groups; ++g) {
+        const Vec result = P::result(row_[g]);
+        block_.write_results(g, one_nan(result), P::empty);
+        cancels_[g] = (block_.options[g].largest < 0.0) & (abs(result) < kLeast);
+      }
   }
   static SIGMAX_INLINE Vec factor_of(const Row& row) {
     if constexpr (!P::per_class) return Vec{};
@@ -270,6 +276,14 @@ class HalfRows {
     for (std::ptrdiff_t row = begin; row < end; row += halves.block_.count) {
       halves.block_.place(row, end);
       halves.run();
+      if constexpr (P::has_result) halves.mend_cancelled(scratch);
+    }
+  }
+  // What floats cannot tell, rows of their own in doubles do.
+  void mend_cancelled(char* scratch) const {
+    for (std::ptrdiff_t i = 0; i < block_.count; ++i) {
+      const std::ptrdiff_t row = block_.first + i;
+      if (cancels_[i / kLanes][i % kLanes] != 0) kGeneral.rows(block_.call, row, row + 1, scratch);
     }
   }
 
@@ -302,16 +316,20 @@ class HalfRows {
     return out;
   }
 
-  SIGMAX_COLD static std::size_t scratch_bytes(std::ptrdiff_t n) { return RowBlock<float>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk); }
+  SIGMAX_COLD static std::size_t scratch_bytes(std::ptrdiff_t n) {
+    const std::size_t own = RowBlock<float>::scratch_bytes(kTraits, n <= kLongestWholeRow ? n : 2 * kChunk), general = kGeneral.scratch_bytes(n);
+    return own > general ? own : general;
+  }
+  static constexpr RowsKernel kGeneral = Engine<P, float>::kernel;
 
  public:
   static constexpr RowsKernel kernel = {rows,
                                         scratch_bytes,
-                                        Engine<P, float>::kernel.chunk_largest,
-                                        chunk_sums,
-                                        chunk_outputs,
-                                        Engine<P, float>::kernel.merge_largest,
-                                        Engine<P, float>::kernel.merge_sums};
+                                        kGeneral.chunk_largest,
+                                        P::has_result ? kGeneral.chunk_sums : chunk_sums,
+                                        P::has_result ? kGeneral.chunk_outputs : chunk_outputs,
+                                        kGeneral.merge_largest,
+                                        kGeneral.merge_sums};
 };
 
 }  // namespace
