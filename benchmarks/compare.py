@@ -50,6 +50,11 @@ SHORTEST_SAMPLE = 2e-3  # seconds
 SLOW = 50e-3  # seconds: a call this long needs no warm-up
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 21
 HOPELESS = 3  # a peer whose first call is this many times behind the fastest peer is called once
+HELD_TO_AVX2 = {
+    "SIGMAX_ISA": "avx2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+}
 MOST_VALUES_CHECKED = 1_000_000  # larger results are not compared with the exact ones
 
 
@@ -257,6 +262,7 @@ def parse_arguments() -> argparse.Namespace:
     which.add_argument("--of", choices=PARTS, help="the functions and gradients, or the losses")
     which.add_argument("--functions", nargs="+", choices=FUNCTIONS, metavar="NAME")
     add("--dtypes", nargs="+", choices=DTYPES, help="default: all; with --quick float32")
+    add("--avx2", action="store_true", help="sigmax, PyTorch and JAX without AVX-512")
     add("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
     add("--seconds-per-cell", type=float, help="default: 0.6, or 0.2 with --quick")
     add("--markdown", metavar="FILE", help="write the report here instead of to the terminal")
@@ -275,7 +281,11 @@ def main() -> None:
     if args.worker:
         run_worker(args)
         return
+    if args.avx2:
+        os.environ.update(HELD_TO_AVX2)
     rows, facts = run_workers(args)
+    if args.avx2:
+        facts["note"] = "PyTorch and JAX are held to AVX2 too; onnxruntime and NumPy cannot be."
     memory = measure_memory([cell for cell in grid(args) if cell.function in linear.LINEAR])
     content = to_json(rows, facts | {"memory": [memory_table(memory)] if memory else []})
     if args.json:

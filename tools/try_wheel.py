@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Bytes. Two million are the aim: the core, once per level, is half of it. Without folding it is a tenth more.
-LARGEST = 2_600_000
+LARGEST = 2_650_000
 FILES = """
 import numpy as np
 rng = np.random.default_rng(0)

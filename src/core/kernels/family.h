@@ -13,10 +13,12 @@ const RowsKernel* kernel(const RowsCall& call, std::ptrdiff_t) {
   return call.type == kFloat64 ? &Engine<P<Pair>, double>::kernel : &Engine<P<Vec>, float>::kernel;
 }
 
-// The same, of a program that has floats for 16-bit types.
+// The same, of a program that has floats for 16-bit types; not at the baseline, which is to be small.
 template <template <class> class P>
 const RowsKernel* kernel_with_halves(const RowsCall& call, std::ptrdiff_t row) {
-  return call.type <= kBFloat16 ? &HalfRows<P<Vec>>::kernel : kernel<P>(call, row);
+  if constexpr (!kOnlyColumns)
+    if (call.type <= kBFloat16) return &HalfRows<P<Vec>>::kernel;
+  return kernel<P>(call, row);
 }
 
 }  // namespace

@@ -174,7 +174,7 @@ class HalfRows {
   };
 
   void add_up(Tile<float> out) {
-    if (kOnlyColumns || block_.columns) return add_up_columns(out);
+    if (block_.columns) return add_up_columns(out);
     for (std::ptrdiff_t i = 0; i < block_.count; ++i) add_up_row(i, block_.x.at(i, 0), out.at(i, 0));
     for (std::ptrdiff_t i = block_.count; i < block_.groups * kLanes; ++i) ties_[i] = others_[i] = 1.0;
   }
@@ -245,7 +245,7 @@ class HalfRows {
 
   void write_outputs(Tile<float> out) const {
     const RowBlock<float>& b = block_;
-    if (kOnlyColumns || b.columns) {
+    if (b.columns) {
       const std::ptrdiff_t rows = rounded_up(b.count, kFloatLanes);
       for (std::ptrdiff_t row = 0; row < rows; row += kFloatLanes) {
         const Output output = {energies(row), lanes(factor_ + row), lanes(minus_slope_ + row)};
