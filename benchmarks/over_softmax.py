@@ -15,8 +15,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from math import exp, log
 from pathlib import Path
+from statistics import geometric_mean
 from time import perf_counter
 from typing import Any
 
@@ -92,10 +92,6 @@ def fastest(calls: dict[str, Call], turns: int) -> dict[str, float]:
     return times
 
 
-def mean(numbers: list[float]) -> float:
-    return exp(sum(map(log, numbers)) / len(numbers))
-
-
 def measured(options: argparse.Namespace) -> list[list[Any]]:
     """A row per shape and axis: the softmax in nanoseconds per number, and the others in softmaxes."""
     sigmax.set_num_threads(1)
@@ -108,7 +104,7 @@ def measured(options: argparse.Namespace) -> list[list[Any]]:
             cost = 1e9 * softmax / (shape[0] * shape[1])
             rows.append([name, axis, cost, *(time / softmax for time in times.values())])
     columns = list(zip(*(row[3:] for row in rows), strict=True))
-    rows.append(["mean", None, None, *(mean(list(column)) for column in columns)])
+    rows.append(["mean", None, None, *map(geometric_mean, columns)])
     rows.append(["largest", None, None, *map(max, columns)])
     rows.append(["target", None, None, *TARGETS.values()])
     return rows

@@ -135,8 +135,8 @@ class RowBlock {
 
   SIGMAX_NOINLINE void take_numbers() { take_numbers(copies()); }
 
-  // Classes far apart in memory are beyond what the hardware foresees. Numbers that are read for the first time are asked for
-  // so far ahead: in the next block where a block is small, else in a later class.
+  // Classes far apart in memory are beyond what the hardware foresees. Their numbers are asked for so far ahead: in the next
+  // block where a block is small, else in a later class.
   std::ptrdiff_t ahead(std::ptrdiff_t step) const { return step <= kMostRows ? 0 : n * count <= kBlockNumbers ? count : kClassesAhead * step; }
   static SIGMAX_INLINE void prefetch_class(const T* at, std::ptrdiff_t ahead, std::ptrdiff_t rows) {
     for (std::ptrdiff_t row = 0; ahead != 0 && row < rows; row += kLine / kSize) __builtin_prefetch(at + ahead + row);
